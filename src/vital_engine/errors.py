@@ -1,0 +1,198 @@
+"""Every error of the package, drawn once, by who must act.
+
+::
+
+    VitalError
+    ├── SetupError               wrong before anything ran: the programmer's
+    │   ├── FlowError               steps do not fit together                (also TypeError)
+    │   └── ConfigError             an unknown or impossible setting         (also ValueError)
+    ├── TurnError                this turn could not be completed: the caller's
+    │   ├── InvalidQuestion         empty, too long, or without an identity  (also ValueError)
+    │   ├── NotFound                no such run, document, expert or conversation
+    │   ├── Refused                 the key, the tenant or a limit forbids it
+    │   ├── OverCapacity            shed: too much is running
+    │   ├── OutOfTime               the turn's deadline passed
+    │   └── StepFailed              a value was asked for that was never made
+    └── ServiceError             someone outside failed us; has .service, .retryable
+        ├── ModelError
+        │   ├── ModelUnavailable    not reachable, or it answered 5xx
+        │   ├── RateLimited         it asked us to wait; has .retry_after
+        │   ├── ContextTooLong      the prompt does not fit the model
+        │   └── StreamBroken        the stream ended before the model did
+        ├── RetrievalError
+        ├── ToolError
+        ├── StoreError
+        ├── UnreadableDocument      a document could not be read, or is too large
+        ├── WrongType               a service gave something other than it promised (also TypeError)
+        ├── StepAbandoned           a step ignored its cancellation and was left behind
+        └── CircuitOpen             not even tried
+
+``code`` is stable and public: metrics, logs, HTTP bodies and receipts carry it. ``str(error)`` is for
+operators; what a *user* may read is :attr:`VitalError.public`, which never holds foreign text.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "CircuitOpen",
+    "ConfigError",
+    "ContextTooLong",
+    "FlowError",
+    "InvalidQuestion",
+    "ModelError",
+    "ModelUnavailable",
+    "NotFound",
+    "OutOfTime",
+    "OverCapacity",
+    "RateLimited",
+    "Refused",
+    "RetrievalError",
+    "ServiceError",
+    "SetupError",
+    "StepAbandoned",
+    "StepFailed",
+    "StoreError",
+    "StreamBroken",
+    "ToolError",
+    "TurnError",
+    "UnreadableDocument",
+    "VitalError",
+    "WrongType",
+]
+
+
+class VitalError(Exception):
+    """The root: everything that this package raises on purpose."""
+
+    code: ClassVar[str] = "error"
+    public: ClassVar[str] = "Something went wrong in the engine."
+
+
+class SetupError(VitalError):
+    code = "setup"
+    public = "The engine is not set up correctly."
+
+
+class FlowError(SetupError, TypeError):
+    code = "setup.flow"
+
+
+class ConfigError(SetupError, ValueError):
+    code = "setup.config"
+    public = "A setting is unknown or impossible."
+
+
+class TurnError(VitalError):
+    code = "turn"
+    public = "This question could not be answered."
+
+
+class InvalidQuestion(TurnError, ValueError):
+    code = "turn.invalid_question"
+    public = "The question is empty, too long, or lacks an identity."
+
+
+class NotFound(TurnError):
+    code = "turn.not_found"
+    public = "There is no such thing here."
+
+
+class Refused(TurnError):
+    code = "turn.refused"
+    public = "This is not allowed."
+
+
+class OverCapacity(TurnError):
+    code = "turn.over_capacity"
+    public = "The engine is busy. Please try again shortly."
+
+
+class OutOfTime(TurnError):
+    code = "turn.out_of_time"
+    public = "The time for this question ran out."
+
+
+class StepFailed(TurnError):
+    code = "turn.step_failed"
+
+
+class ServiceError(VitalError):
+    """Someone outside failed us.
+
+    :param service: a bounded name ("model", "store", ...), fit for a metric label.
+    :param retryable: whether the same call may succeed if made again.
+    """
+
+    code = "service"
+    public = "A service that the engine leans on failed."
+
+    def __init__(self, message: str = "", *, service: str = "", retryable: bool = False) -> None:
+        super().__init__(message)
+        self.service = service
+        self.retryable = retryable
+
+
+class ModelError(ServiceError):
+    code = "model"
+    public = "The language model failed."
+
+
+class ModelUnavailable(ModelError):
+    code = "model.unavailable"
+    public = "The language model cannot be reached."
+
+
+class RateLimited(ModelError):
+    """The model server asked us to wait :attr:`retry_after` seconds (None: it did not say)."""
+
+    code = "model.rate_limited"
+    public = "The language model is busy."
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None, service: str = "model") -> None:
+        super().__init__(message, service=service, retryable=True)
+        self.retry_after = retry_after
+
+
+class ContextTooLong(ModelError):
+    code = "model.context_too_long"
+    public = "The question and its evidence do not fit the language model."
+
+
+class StreamBroken(ModelError):
+    code = "model.stream_broken"
+    public = "The answer was cut off before its end."
+
+
+class RetrievalError(ServiceError):
+    code = "retrieval"
+    public = "The documents could not be searched."
+
+
+class ToolError(ServiceError):
+    code = "tool"
+    public = "A tool failed."
+
+
+class StoreError(ServiceError):
+    code = "store"
+    public = "The database failed."
+
+
+class UnreadableDocument(ServiceError):
+    code = "document.unreadable"
+    public = "The document could not be read."
+
+
+class WrongType(ServiceError, TypeError):
+    code = "service.wrong_type"
+
+
+class StepAbandoned(ServiceError):
+    code = "service.abandoned"
+
+
+class CircuitOpen(ServiceError):
+    code = "service.circuit_open"
+    public = "A service is failing and is not being asked for the moment."

@@ -1,0 +1,62 @@
+"""What a turn makes, in the order in which it comes about. Frozen, plain, and nothing else.
+
+Question -> Brief -> Evidence, Menu, Memory -> Consent -> Findings -> Prompt -> Draft
+-> Citations, Support, Cost -> Quality -> Answer (in :mod:`vital_engine.turn`).
+
+Each type is a wire between two steps: a step says in its signature which it needs and which it makes.
+``X.missing()`` is the stand-in of a step that failed; it is never equal to "looked, and found nothing".
+All offsets are counted in Unicode characters, half open; all times are seconds; all money is USD in Decimal.
+"""
+
+from .asked import Brief, Expert, Limits, Question, Scope
+from .gathered import (
+    Consent,
+    Decision,
+    Effect,
+    Evidence,
+    Finding,
+    Findings,
+    Memory,
+    Menu,
+    Passage,
+    PastTurn,
+    Proposal,
+    passages_of,
+)
+from .replied import Draft, Piece, Prompt, Segment, Usage
+from .reviewed import Call, Citation, Citations, Cost, Kept, LedgerRow, Quality, Sentence, SentenceSupport, Support
+
+__all__ = [
+    "Brief",
+    "Call",
+    "Citation",
+    "Citations",
+    "Consent",
+    "Cost",
+    "Decision",
+    "Draft",
+    "Effect",
+    "Evidence",
+    "Expert",
+    "Finding",
+    "Findings",
+    "Kept",
+    "LedgerRow",
+    "Limits",
+    "Memory",
+    "Menu",
+    "Passage",
+    "PastTurn",
+    "Piece",
+    "Prompt",
+    "Proposal",
+    "Quality",
+    "Question",
+    "Scope",
+    "Segment",
+    "Sentence",
+    "SentenceSupport",
+    "Support",
+    "Usage",
+    "passages_of",
+]

@@ -1,0 +1,65 @@
+"""Who asks what, and who answers: the nouns of ask and brief."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one turn may use. ``seconds`` is the turn's whole deadline; None leaves it to the deployment."""
+
+    seconds: float | None = None
+    output_tokens: int | None = None
+    cost_usd: Decimal | None = None
+    passages: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person asked, and who they are. ``tenant`` and ``user`` have no default on purpose."""
+
+    text: str
+    tenant: str
+    user: str
+    conversation: str | None = None
+    expert: str | None = None
+    limits: Limits = Limits()
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """For whom and where a service works: what every search, tool call and row is bound to."""
+
+    tenant: str
+    user: str
+    domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """A profile: who answers, with what model, tools and knowledge. An empty tuple means "all"."""
+
+    id: str
+    name: str
+    description: str
+    instructions: str
+    model: str | None = None
+    temperature: float = 0.0
+    max_output_tokens: int = 1024
+    tools: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    modes: tuple[int, ...] = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """The expert chosen, why, and how each method scored each candidate (expert id -> method -> score)."""
+
+    expert: Expert
+    reason: str = ""
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    fallback: bool = False

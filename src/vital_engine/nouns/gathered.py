@@ -1,0 +1,150 @@
+"""What is found before the model speaks: the nouns of gather, consent and invoke."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of a stored document. ``start``/``end`` are offsets into the document's text, page is from 1."""
+
+    id: str
+    text: str
+    document: str = ""
+    title: str = ""
+    start: int = 0
+    end: int = 0
+    page: int | None = None
+    source: str = ""
+    domain: str = ""
+    score: float = 0.0
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Passages, best first; passage *i* is cited as ``[i + 1]``. ``failed`` says that nobody could look."""
+
+    passages: tuple[Passage, ...] = ()
+    failed: bool = False
+    index_version: str = ""
+
+    @classmethod
+    def missing(cls) -> Evidence:
+        return cls(failed=True)
+
+
+class Effect(StrEnum):
+    """What a tool does to the world; decides who may approve, repeat, hedge or guess it."""
+
+    PURE = "pure"
+    READ = "read"
+    KEYED_WRITE = "keyed_write"
+    EFFECT = "effect"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A tool call that someone suggests: not yet allowed, not yet run."""
+
+    id: str
+    tool: str
+    arguments: Mapping[str, Any]
+    reason: str = ""
+    score: float = 0.0
+    cost_usd: Decimal = Decimal(0)
+    effect: Effect = Effect.PURE
+    tainted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """Tool calls worth making, best first."""
+
+    proposals: tuple[Proposal, ...] = ()
+    failed: bool = False
+
+    @classmethod
+    def missing(cls) -> Menu:
+        return cls(failed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class PastTurn:
+    question: str
+    answer: str
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Earlier turns of this conversation, oldest first; a summary of older ones; what is known of the user."""
+
+    turns: tuple[PastTurn, ...] = ()
+    summary: str = ""
+    facts: tuple[str, ...] = ()
+    failed: bool = False
+
+    @classmethod
+    def missing(cls) -> Memory:
+        return cls(failed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether one proposed call may run, who said so, and why."""
+
+    proposal: Proposal
+    approved: bool
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def approved(self) -> tuple[Proposal, ...]:
+        return tuple(d.proposal for d in self.decisions if d.approved)
+
+    @classmethod
+    def missing(cls) -> Consent:
+        return cls()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One tool result. ``status`` is "done" or a reason code; ``text`` is what the model reads."""
+
+    proposal: Proposal
+    status: str
+    text: str = ""
+    value: Any = None
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    results: tuple[Finding, ...] = ()
+    failed: bool = False
+
+    @classmethod
+    def missing(cls) -> Findings:
+        return cls(failed=True)
+
+
+def passages_of(found: Sequence[Passage]) -> tuple[Passage, ...]:
+    """*found* as a tuple, or TypeError if anything in it is not a Passage."""
+    if isinstance(found, str | bytes) or not isinstance(found, Sequence):
+        raise TypeError(f"expected a sequence of Passage, got {type(found).__name__}")
+    for item in found:
+        if not isinstance(item, Passage):
+            raise TypeError(f"expected a Passage, got {type(item).__name__}")
+    return tuple(found)
