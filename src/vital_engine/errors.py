@@ -21,6 +21,8 @@
         │   └── StreamBroken        the stream ended before the model did
         ├── RetrievalError
         ├── ToolError
+        │   ├── InvalidArguments    a tool was asked with arguments that it refuses; names the field (also ValueError)
+        │   └── ToolUnavailable     what the tool leans on is not reachable, or asked us to wait
         ├── StoreError
         ├── UnreadableDocument      a document could not be read, or is too large
         ├── WrongType               a service gave something other than it promised (also TypeError)
@@ -40,6 +42,7 @@ __all__ = [
     "ConfigError",
     "ContextTooLong",
     "FlowError",
+    "InvalidArguments",
     "InvalidQuestion",
     "ModelError",
     "ModelUnavailable",
@@ -56,6 +59,7 @@ __all__ = [
     "StoreError",
     "StreamBroken",
     "ToolError",
+    "ToolUnavailable",
     "TurnError",
     "UnreadableDocument",
     "VitalError",
@@ -173,6 +177,28 @@ class RetrievalError(ServiceError):
 class ToolError(ServiceError):
     code = "tool"
     public = "A tool failed."
+
+
+class InvalidArguments(ToolError, ValueError):
+    """:attr:`fields` names the arguments at fault; empty where the call as a whole is."""
+
+    code = "tool.invalid_arguments"
+    public = "A tool was asked with values that it cannot use."
+
+    def __init__(self, message: str = "", *, fields: tuple[str, ...] = (), service: str = "tool") -> None:
+        super().__init__(message, service=service)
+        self.fields = fields
+
+
+class ToolUnavailable(ToolError):
+    """Not reachable, or it asked us to wait :attr:`retry_after` seconds (None: it did not say)."""
+
+    code = "tool.unavailable"
+    public = "A tool cannot be reached."
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None, service: str = "tool") -> None:
+        super().__init__(message, service=service, retryable=True)
+        self.retry_after = retry_after
 
 
 class StoreError(ServiceError):

@@ -50,7 +50,11 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A tool call that someone suggests: not yet allowed, not yet run."""
+    """A tool call that someone suggests: not yet allowed, not yet run.
+
+    ``definition`` is the hash of the tool as it was when the call was proposed: a tool that has changed
+    since voids what was approved. Empty: not known.
+    """
 
     id: str
     tool: str
@@ -60,6 +64,7 @@ class Proposal:
     cost_usd: Decimal = Decimal(0)
     effect: Effect = Effect.PURE
     tainted: bool = False
+    definition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
