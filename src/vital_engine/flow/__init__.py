@@ -1,0 +1,75 @@
+"""HOW steps run together: in time, with failure, with measurement. Knows nothing of what a turn is.
+
+::
+
+    step.py      a plain async function, read by its signature: what it needs, what it makes
+    policy.py    how long, in which tier; under which constraints a flow runs
+    flow.py      steps joined by type; refuses what does not fit; can be drawn
+    run.py       the executor: a task per step, one deadline, abandoned steps
+    seats.py     who may run, where not all may
+    result.py    what a run left behind: outcomes, overlap, the critical path
+    outcome.py   Done | Degraded | Failed | Skipped
+    live.py      a value that is still being made: one producer, many readers
+    events.py    what observers are told
+    offload.py   a limit that holds against deaf work; threads for work that blocks
+    clock.py     virtual time, exact
+
+May import: errors, the standard library.
+"""
+
+from .clock import Deadlock, VirtualLoop, run_virtual
+from .events import (
+    Event,
+    FlowEnded,
+    FlowStarted,
+    LateResult,
+    Observer,
+    StepEnded,
+    StepStarted,
+    StreamOpened,
+    broken_observers,
+)
+from .flow import Flow
+from .live import Live
+from .offload import abandoned, bounded, call
+from .outcome import REASONS, Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
+from .policy import DATAFLOW, SEQUENTIAL, TIERS, Policy, Shape
+from .result import Run, speedup
+from .step import Step, step
+
+__all__ = [
+    "DATAFLOW",
+    "REASONS",
+    "SEQUENTIAL",
+    "TIERS",
+    "Deadlock",
+    "Degraded",
+    "Done",
+    "Event",
+    "Failed",
+    "Flow",
+    "FlowEnded",
+    "FlowStarted",
+    "LateResult",
+    "Live",
+    "Observer",
+    "Outcome",
+    "Policy",
+    "Reason",
+    "Run",
+    "Shape",
+    "Skipped",
+    "Step",
+    "StepEnded",
+    "StepStarted",
+    "StreamOpened",
+    "VirtualLoop",
+    "abandoned",
+    "bounded",
+    "broken_observers",
+    "call",
+    "reason_of",
+    "run_virtual",
+    "speedup",
+    "step",
+]

@@ -1,0 +1,88 @@
+"""What happens in a run, told to whoever watches. Metrics, traces, logs and streams are observers of this.
+
+An observer is a plain function; it is called in the loop and must not block. What it raises is counted in
+:data:`broken_observers` and breaks nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .live import Live
+from .outcome import Outcome
+
+if TYPE_CHECKING:
+    from .run import Run
+
+log = logging.getLogger("vital_engine.flow")
+
+
+@dataclass(frozen=True, slots=True)
+class FlowStarted:
+    """``at``: the loop's clock, in seconds, here and below."""
+
+    flow: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    flow: str
+    step: str
+    tier: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """A step has begun to stream; ``live`` is a handle of the observer's own."""
+
+    flow: str
+    step: str
+    live: Live[Any]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    flow: str
+    step: str
+    tier: str
+    outcome: Outcome[Any]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class LateResult:
+    """An abandoned step has ended after all; what it made is thrown away."""
+
+    flow: str
+    step: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEnded:
+    flow: str
+    run: Run
+    at: float
+
+
+Event: TypeAlias = FlowStarted | StepStarted | StreamOpened | StepEnded | LateResult | FlowEnded
+Observer: TypeAlias = Callable[[Event], None]
+
+broken_observers: dict[str, int] = {}
+
+
+def tell(observers: Sequence[Observer], event: Event) -> None:
+    """Tell every observer; one that raises is counted and logged, and the others are told all the same."""
+    for observer in observers:
+        try:
+            observer(event)
+        except Exception:
+            name = getattr(observer, "__qualname__", type(observer).__name__)
+            broken_observers[name] = broken_observers.get(name, 0) + 1
+            log.exception("an observer failed", extra={"observer": name})

@@ -1,0 +1,46 @@
+"""How a step may behave and how a flow may run: plain data, laid beside the work and never inside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The limits of one step, in seconds.
+
+    ``within``: how long it may take; None leaves it to the run's deadline. For a step that reads a stream the
+    time counts from the end of the stream, since until then it can only wait.
+    ``grace``: how long it may take to unwind once cancelled. A step that is still there then is abandoned:
+    counted, reported, and its late result is thrown away.
+    ``tier``: the group that barriers and lanes speak of.
+    """
+
+    within: float | None = None
+    grace: float = 0.05
+    tier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Under which constraints the steps of a flow run. The steps, and what they make, stay the same.
+
+    ``width``: how many may run at once, in all; 1 is sequential, in the order in which the steps stand.
+    ``lanes``: the same for the steps of one tier.
+    ``barriers``: a tier starts when all earlier tiers have ended, as in engines that work in supersteps.
+    """
+
+    width: float = math.inf
+    lanes: Mapping[str, int] = field(default_factory=dict)
+    barriers: bool = False
+
+    @property
+    def bounded(self) -> bool:
+        return self.width != math.inf or bool(self.lanes)
+
+
+DATAFLOW = Shape()
+TIERS = Shape(barriers=True)
+SEQUENTIAL = Shape(width=1)

@@ -1,0 +1,87 @@
+"""What a run left behind: an outcome per step, when each ran, what overlapped, and what the end waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from vital_engine.errors import StepFailed
+
+from .outcome import Degraded, Done, Failed, Outcome, Reason, Skipped
+
+if TYPE_CHECKING:
+    from .flow import Plan
+
+T = TypeVar("T")
+
+
+def speedup(step_seconds: list[float], wall_seconds: float) -> float | None:
+    """Seconds of work per second of waiting, both measured: 1.0 is one after another, None if no time passed."""
+    return round(sum(step_seconds) / wall_seconds, 9) if wall_seconds > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """``outcomes``: by the type that the step makes. ``given``: what was known before. ``seconds``: on the clock."""
+
+    name: str
+    plan: Plan
+    outcomes: Mapping[type, Outcome[Any]]
+    given: Mapping[type, object]
+    seconds: float
+
+    def __getitem__(self, made: type[T]) -> T:
+        """What was made, or stood in.
+
+        :raises StepFailed: it was never made; ``__cause__`` says why.
+        """
+        if made in self.given:
+            return cast("T", self.given[made])
+        match self.outcomes[made]:
+            case Done(value=value) | Degraded(value=value) | Skipped(value=value, known=True):
+                return cast("T", value)
+            case Failed(error=error):
+                raise StepFailed(f"no {made.__name__}: {error!r}") from error
+            case Skipped(because=because):
+                raise StepFailed(f"no {made.__name__}: {because}")
+
+    @property
+    def steps(self) -> dict[str, Outcome[Any]]:
+        """The outcomes by the step's name, in the order in which the steps stand."""
+        return {s.name: self.outcomes[s.makes] for s in self.plan.steps}
+
+    @property
+    def degraded(self) -> dict[str, Reason]:
+        """Step -> reason, of those that did not make their own product."""
+        return {name: o.reason for name, o in self.steps.items() if isinstance(o, Degraded | Failed)}
+
+    @property
+    def overlap(self) -> float | None:
+        return speedup([o.seconds for o in self.outcomes.values()], self.seconds)
+
+    @property
+    def critical_path(self) -> tuple[str, ...]:
+        """The chain of steps that the end waited for, first to last."""
+        plan = self.plan
+        ends = [self.outcomes[s.makes] for s in plan.steps]
+        before: list[set[int]] = [set() for _ in ends]
+        for after in (plan.feeds, plan.streams, plan.frees):
+            for i, followers in enumerate(after):
+                for j in followers:
+                    before[j].add(i)
+        ran = [i for i, o in enumerate(ends) if not isinstance(o, Skipped)]
+        if not ran:
+            return ()
+        at = max(ran, key=lambda i: (ends[i].ended, i))
+        path = [at]
+        while True:
+            began, inlets = ends[at].began, plan.streams
+            candidates = [i for i in before[at] if i in ran]
+            if plan.shape.bounded:  # it may have waited for a seat rather than for a value
+                candidates += [i for i in ran if i not in path and ends[i].ended <= began and i not in candidates]
+            candidates = [i for i in candidates if i not in path and (ends[i].ended <= began or at in inlets[i])]
+            if not candidates:
+                return tuple(plan.steps[i].name for i in reversed(path))
+            at = max(candidates, key=lambda i: (ends[i].ended, i))
+            path.append(at)
