@@ -21,7 +21,8 @@
         │   └── StreamBroken        the stream ended before the model did
         ├── RetrievalError
         ├── ToolError
-        │   ├── InvalidArguments    a tool was asked with arguments that it refuses; names the field (also ValueError)
+        │   ├── InvalidArguments    a tool was asked with arguments that it refuses            (also ValueError)
+        │   ├── ToolTimeout         no result within the tool's own limit        (also TimeoutError)
         │   └── ToolUnavailable     what the tool leans on is not reachable, or asked us to wait
         ├── StoreError
         ├── UnreadableDocument      a document could not be read, or is too large
@@ -59,6 +60,7 @@ __all__ = [
     "StoreError",
     "StreamBroken",
     "ToolError",
+    "ToolTimeout",
     "ToolUnavailable",
     "TurnError",
     "UnreadableDocument",
@@ -188,6 +190,11 @@ class InvalidArguments(ToolError, ValueError):
     def __init__(self, message: str = "", *, fields: tuple[str, ...] = (), service: str = "tool") -> None:
         super().__init__(message, service=service)
         self.fields = fields
+
+
+class ToolTimeout(ToolError, TimeoutError):
+    code = "tool.timeout"
+    public = "A tool took too long."
 
 
 class ToolUnavailable(ToolError):
