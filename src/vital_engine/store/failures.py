@@ -1,0 +1,43 @@
+"""What psycopg raises, as this package's own errors: the only place that knows both."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg
+import psycopg_pool
+
+from vital_engine.errors import StoreError
+
+__all__ = ["typed_errors"]
+
+RETRYABLE_CLASSES = frozenset(
+    {
+        "08",  # connection exception
+        "40",  # transaction rollback: serialization failure, deadlock
+        "53",  # insufficient resources: too many connections, disk or memory full
+        "55",  # object not in the needed state: a lock that was not to be had
+        "57",  # operator intervention: statement timeout, shutdown, starting up
+    }
+)
+
+
+@contextlib.contextmanager
+def typed_errors() -> Iterator[None]:
+    """Raises StoreError for any error of the database, ``retryable`` where the same transaction may pass later.
+
+    A lost connection is retryable although a commit that was under way may have happened: what this package writes
+    can be written again. The message holds the SQLSTATE and the server's primary message, never its DETAIL, which
+    quotes rows. Repeating the transaction, within bounds, is the caller's choice.
+    """
+    try:
+        yield
+    except psycopg_pool.PoolClosed as error:
+        raise StoreError("the store is closed", service="store") from error
+    except psycopg.Error as error:
+        state = error.sqlstate
+        lost = state is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        said = error.diag.message_primary or (str(error) if lost else "")
+        message = f"{type(error).__name__} ({state or 'no answer'}): {said}".rstrip(": ")
+        raise StoreError(message, service="store", retryable=lost or (state or "")[:2] in RETRYABLE_CLASSES) from error

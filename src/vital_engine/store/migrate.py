@@ -1,0 +1,120 @@
+"""Brings a database to the schema of this version: numbered SQL files, each applied once, in order.
+
+``migrations/NNNN_name.sql`` runs in a transaction of its own as the owner, under an advisory lock, so that any
+number of processes may start at once. What was applied is kept in ``vital_migrations`` with a checksum: a file
+that is edited afterwards is refused. For whoever writes one:
+
+- add, never rename or drop, so that the version before still runs on the new schema;
+- a table with a ``tenant`` column ends with ``select vital_isolate('table', 'select, insert')``: row-level
+  security, enabled and forced, and those rights for the application's role;
+- forced row-level security binds the owner too: a statement over all tenants needs
+  ``alter table ... no force row level security`` before it, and ``force`` after it, in the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from itertools import pairwise
+
+import psycopg
+
+from vital_engine.errors import SetupError, StoreError
+
+from .failures import typed_errors
+
+__all__ = ["Migration", "migrate", "shipped"]
+
+log = logging.getLogger(__name__)
+
+LOCK = int.from_bytes(b"vitalmig", "big")
+"""The advisory lock's number: any 64 bits that nobody else in the database uses."""
+
+FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: its number, its name, its text and the SHA-256 of that in hex."""
+
+    number: int
+    name: str
+    sql: bytes
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql).hexdigest()
+
+
+def shipped(folder: Traversable | None = None) -> tuple[Migration, ...]:
+    """The migrations in *folder* (default: this package's), by number. SetupError if two share one."""
+    place = folder or files(__package__).joinpath("migrations")
+    found = sorted((f.name, f) for f in place.iterdir() if FILE.fullmatch(f.name))
+    migrations = tuple(Migration(int(name[:4]), name, file.read_bytes()) for name, file in found)
+    for one, next_one in pairwise(migrations):
+        if one.number == next_one.number:
+            raise SetupError(f"two migrations have the number {one.number}: {one.name} and {next_one.name}")
+    return migrations
+
+
+async def migrate(url: str, migrations: Sequence[Migration] | None = None, *, within: float = 120.0) -> tuple[str, ...]:
+    """Applies to the database at *url* what it lacks; the names of what was applied, in order.
+
+    :param within: seconds to wait for another process that is migrating, and for each statement.
+    :raises StoreError: the database cannot be reached or changed, or holds another version of an applied file.
+    """
+    wanted = shipped() if migrations is None else tuple(migrations)
+    with typed_errors():
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=int(within)) as conn:
+            if not _missing(wanted, await _applied(conn)):
+                return ()
+            limit = f"{int(within * 1000)}ms"
+            await conn.execute("select set_config(n, %s, false) from unnest(%s::text[]) n", [limit, ["lock_timeout"]])
+            await conn.execute("select pg_advisory_lock(%s)", [LOCK])
+            # Kept by whoever was first; all others find nothing missing any more.
+            await conn.execute(
+                "create table if not exists vital_migrations (number int primary key, name text not null,"
+                " checksum text not null, applied_at timestamptz not null default now())"
+            )
+            missing = _missing(wanted, await _applied(conn))
+            for migration in missing:
+                await _apply(conn, migration)
+            return tuple(m.name for m in missing)
+
+
+async def _applied(conn: psycopg.AsyncConnection) -> dict[int, tuple[str, str]]:
+    there = await (await conn.execute("select to_regclass('vital_migrations') is not null")).fetchone()
+    if there is None or not there[0]:
+        return {}
+    rows = await (await conn.execute("select number, name, checksum from vital_migrations")).fetchall()
+    return {number: (name, checksum) for number, name, checksum in rows}
+
+
+def _missing(wanted: Sequence[Migration], applied: dict[int, tuple[str, str]]) -> list[Migration]:
+    for migration in wanted:
+        _, checksum = applied.get(migration.number, ("", migration.checksum))
+        if checksum != migration.checksum:
+            raise StoreError(f"{migration.name} differs from what was applied to this database", service="store")
+    newer = sorted(applied.keys() - {m.number for m in wanted})
+    if newer:
+        log.warning("the database is ahead of this version by the migrations %s", [applied[n][0] for n in newer])
+    return [m for m in wanted if m.number not in applied]
+
+
+async def _apply(conn: psycopg.AsyncConnection, migration: Migration) -> None:
+    try:
+        async with conn.transaction():
+            await conn.execute(migration.sql)
+            await conn.execute(
+                "insert into vital_migrations (number, name, checksum) values (%s, %s, %s)",
+                [migration.number, migration.name, migration.checksum],
+            )
+    except psycopg.Error as error:
+        said = error.diag.message_primary or str(error)
+        raise StoreError(f"{migration.name} failed ({error.sqlstate}): {said}", service="store") from error
+    log.info("applied %s", migration.name)
