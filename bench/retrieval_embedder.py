@@ -1,0 +1,136 @@
+"""How fast and how good the bundled embedder is: ``python bench/retrieval_embedder.py --data DIR [--precision fp32]``.
+
+DIR holds ``scifact/`` as JSON Lines: corpus (``_id``, ``title``, ``sentences``), queries (``_id``, ``text``),
+``qrels/test.tsv`` and evidence (``claim``, ``doc_id``, ``sentences``: the indexes of those that bear on the
+claim). Prints one JSON object: milliseconds a query, texts a second, nDCG@10 of dense search alone, and how
+often the best ranked sentence of an abstract is one that bears on the claim, with sentences embedded by
+themselves and with late chunking.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vital_engine.services.retrieval.embedder import MiniLM
+
+Rows = list[dict[str, Any]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("VITAL_DATA"), required="VITAL_DATA" not in os.environ
+    )
+    parser.add_argument("--precision", choices=("int8", "fp32"), default="int8")
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--limit", type=int, default=None, help="only so many abstracts: a quick look, no nDCG")
+    given = parser.parse_args()
+    folder = Path(given.data) / "scifact"
+    corpus, queries, evidence = (_lines(folder / f"{name}.jsonl") for name in ("corpus", "queries", "evidence"))
+    started = time.perf_counter()
+    embedder = MiniLM(precision=given.precision, threads=given.threads)
+    found: dict[str, Any] = {"model": embedder.model, "load_s": round(time.perf_counter() - started, 2)}
+    found |= _speed(embedder, corpus[: given.limit], queries)
+    found |= _sentences(embedder, corpus, evidence)
+    if given.limit is None:
+        found["ndcg_at_10"] = _ndcg(embedder, corpus, queries, folder / "qrels" / "test.tsv", found)
+    print(json.dumps(found, indent=1))
+
+
+def _lines(path: Path) -> Rows:
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def _abstract(document: dict[str, Any]) -> str:
+    return f"{document['title']}\n{' '.join(document['sentences'])}"
+
+
+def _speed(embedder: MiniLM, corpus: Rows, queries: Rows) -> dict[str, float]:
+    texts = [q["text"] for q in queries[:220]]
+    times = []
+    for text in texts:
+        started = time.perf_counter()
+        embedder.embed([text])
+        times.append((time.perf_counter() - started) * 1e3)
+    times = times[20:]
+    snippets = [d["sentences"][0] for d in corpus[:500]]
+    started = time.perf_counter()
+    embedder.embed(snippets)
+    return {
+        "query_ms_p50": round(statistics.median(times), 2),
+        "query_ms_p95": round(statistics.quantiles(times, n=20)[-1], 2),
+        "sentences_per_s": round(len(snippets) / (time.perf_counter() - started), 1),
+    }
+
+
+def _sentences(embedder: MiniLM, corpus: Rows, evidence: Rows) -> dict[str, float]:
+    documents = {d["_id"]: d for d in corpus}
+    # the development half: a claim and an abstract, and every sentence of it that bears on the claim
+    pairs: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for row in evidence:
+        if row["split"] == "validation" and row["doc_id"] in documents:
+            pairs[row["claim"], row["doc_id"]].update(row["sentences"])
+    keys = list(pairs)
+    claims = embedder.embed([claim for claim, _ in keys])
+    texts = [documents[document] for _, document in keys]
+    alone_hits = late_hits = 0
+    alone_s = late_s = 0.0
+    for row, (key, document) in enumerate(zip(keys, texts, strict=True)):
+        started = time.perf_counter()
+        alone = embedder.embed(document["sentences"])
+        alone_s += time.perf_counter() - started
+        at, spans = 0, []
+        for sentence in document["sentences"]:
+            spans.append((at, at + len(sentence)))
+            at += len(sentence) + 1
+        started = time.perf_counter()
+        _, [late] = embedder.embed_with_sentences([" ".join(document["sentences"])], [spans])
+        late_s += time.perf_counter() - started
+        alone_hits += int(np.argmax(alone @ claims[row])) in pairs[key]
+        late_hits += int(np.argmax(late @ claims[row])) in pairs[key]
+    return {
+        "evidence_pairs": len(keys),
+        "sentence_hit_at_1_alone": round(alone_hits / len(keys), 3),
+        "sentence_hit_at_1_late": round(late_hits / len(keys), 3),
+        "ms_per_abstract_sentences_alone": round(alone_s / len(keys) * 1e3, 1),
+        "ms_per_abstract_late": round(late_s / len(keys) * 1e3, 1),
+    }
+
+
+def _ndcg(embedder: MiniLM, corpus: Rows, queries: Rows, qrels: Path, found: dict[str, Any]) -> float:
+    relevant: dict[str, dict[str, int]] = defaultdict(dict)
+    with qrels.open(encoding="utf-8") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            relevant[row["query-id"]][row["corpus-id"]] = int(row["score"])
+    started = time.perf_counter()
+    documents: NDArray[np.float32] = embedder.embed([_abstract(d) for d in corpus])
+    found["abstracts_per_s"] = round(len(corpus) / (time.perf_counter() - started), 1)
+    asked = [q for q in queries if q["_id"] in relevant]
+    scores = embedder.embed([q["text"] for q in asked]) @ documents.T
+    gains = []
+    for query, row in zip(asked, scores, strict=True):
+        judged = relevant[query["_id"]]
+        ranked = [judged.get(corpus[i]["_id"], 0) for i in np.argsort(-row)[:10]]
+        gains.append(_dcg(ranked) / _dcg(sorted(judged.values(), reverse=True)[:10]))
+    found["ndcg_queries"] = len(gains)
+    return round(statistics.fmean(gains), 4)
+
+
+def _dcg(gains: list[int]) -> float:
+    return float(sum(gain / np.log2(rank + 2) for rank, gain in enumerate(gains)))
+
+
+if __name__ == "__main__":
+    main()
