@@ -1,0 +1,287 @@
+"""Any server that speaks OpenAI's chat completions, asked through the ``openai`` SDK: one pool of connections each.
+
+The SDK makes the request (address, credentials, JSON); its own retries are off and the stream is read here,
+because three things must hold that it leaves open: silence is measured between *chunks* and not between
+bytes (a server may send comments for ever), a stream without a finish is broken and never complete, and
+closing the iterator closes the connection before it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+import openai
+
+from vital_engine.errors import ModelError, ModelUnavailable, RateLimited, StreamBroken
+from vital_engine.nouns import Piece, Prompt, Usage
+
+from .address import LOOPBACK, credentials, split_address
+from .chunks import Chunk, events, read_chunk, read_completion
+from .refusals import adapted, typed_status, typed_stream_error
+from .retries import RetryBudget, Retrying, jitter
+from .tokens import estimate_usage
+
+__all__ = ["OpenAICompatible", "Patience"]
+
+_CLOSING = 1.0  # seconds that closing a connection may take
+_DRAINING = 0.1  # seconds that the end of the HTTP message may take after the end of the stream
+_BROKEN = (httpx2.RequestError, anyio.EndOfStream, OSError)  # the last two: TLS failures that httpx2 does not map
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, in seconds: for a connection (and for a free one of the pool), for the first token of
+    one attempt, for any next chunk, and for all of it, retries included."""
+
+    connect: float = 5.0
+    first: float = 60.0
+    silence: float = 30.0
+    total: float = 300.0
+
+
+class OpenAICompatible:
+    """A model behind an OpenAI-compatible HTTP API. Fulfils :class:`vital_engine.ports.LLM`.
+
+    :param model: the model's name; a prompt's own ``model`` goes before it.
+    :param base_url: up to and without ``/chat/completions``. A query in it (Azure's ``api-version``) is sent
+        with each request.
+    :param api_key: sent as ``Authorization: Bearer``, or as ``api-key`` where *base_url* is Azure's. None:
+        nothing is sent. The environment is never consulted: a key must not travel to a server by accident.
+    :param connections: the most connections at once; further calls wait for one, ``patience.connect`` at most.
+    :param provider: who is paid, for the price list; the host of *base_url* by default.
+    :param draw: how a wait before a retry is drawn below its ceiling, in seconds.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str,
+        api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        patience: Patience | None = None,
+        retrying: Retrying | None = None,
+        budget: RetryBudget | None = None,
+        connections: int = 64,
+        provider: str | None = None,
+        draw: Callable[[float], float] = jitter,
+    ) -> None:
+        self.model = model
+        self.patience = patience = patience or Patience()
+        self.retrying = retrying or Retrying()
+        self.budget = budget or RetryBudget()
+        address, query = split_address(base_url)
+        host = urlsplit(address).hostname or ""
+        self.provider = provider or host
+        self._draw = draw
+        self._refused: set[str] = set()
+        # a proxy of the environment is for the world outside, never for this machine
+        http = httpx2.AsyncClient(
+            limits=httpx2.Limits(
+                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=30.0
+            ),
+            timeout=httpx2.Timeout(patience.connect, read=None),  # reading is limited below
+            trust_env=host not in LOOPBACK,
+            follow_redirects=False,
+        )
+        self._client = openai.AsyncOpenAI(
+            base_url=address,
+            api_key=api_key or "none",
+            max_retries=0,
+            default_query=query,
+            http_client=http,
+        )
+        self._headers = credentials(host, query, api_key, headers or {})
+
+    async def aclose(self) -> None:
+        """Close every connection. The object is of no use afterwards."""
+        await self._client.close()
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+        """The answer as it comes; the last piece carries usage, model, provider and finish.
+
+        :raises RateLimited, ContextTooLong, ModelUnavailable, ModelError: before the first token.
+        :raises StreamBroken: the stream ended, broke off or fell silent after it had begun.
+        """
+        deadline = _now() + self.patience.total
+        self.budget.earn()
+        for attempt in range(self.retrying.times + 1):
+            call = _Call(self._arguments(prompt), self.patience, deadline)
+            try:
+                async with aclosing(self._attempt(prompt, call)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            except ModelError as error:
+                wait = self._wait_before_retry(error, call, attempt)
+                if wait is None:
+                    raise
+                await asyncio.sleep(wait)
+            else:
+                return
+
+    def _wait_before_retry(self, error: ModelError, call: _Call, attempt: int) -> float | None:
+        """Seconds to wait before the call is made again; None: it is not."""
+        if call.begun or not error.retryable or attempt >= self.retrying.times:
+            return None
+        wait = self._draw(self.retrying.ceiling(attempt))
+        if isinstance(error, RateLimited) and error.retry_after is not None:
+            wait += error.retry_after  # never earlier than it asked, and not all of us at one moment
+        return wait if _now() + wait < call.deadline and self.budget.spend() else None
+
+    def _arguments(self, prompt: Prompt) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "model": prompt.model or self.model,
+            "messages": prompt.messages(),
+            "temperature": prompt.temperature,
+            "max_tokens": prompt.max_output_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if "max_tokens" in self._refused:
+            arguments["max_completion_tokens"] = prompt.max_output_tokens
+        return {name: value for name, value in arguments.items() if name not in self._refused}
+
+    async def _attempt(self, prompt: Prompt, call: _Call) -> AsyncGenerator[Piece, None]:
+        """One request and its stream."""
+        said: list[str] = []
+        usage: Usage | None = None
+        model = finish = ""
+        async with self._response(call) as response:
+            content_type = response.headers.get("content-type", "")
+            read = _whole if "json" in content_type else _chunks
+            async with aclosing(read(response, call)) as chunks:
+                async for chunk in chunks:
+                    usage = chunk.usage or usage
+                    model = chunk.model or model
+                    finish = chunk.finish or finish
+                    if chunk.text:
+                        said.append(chunk.text)
+                        yield Piece(chunk.text)
+        if not finish:
+            raise call.broken(f"the stream ({content_type or 'of no type'}) ended before the model did")
+        if usage is None:
+            usage = estimate_usage(prompt, "".join(said))
+        yield Piece(usage=usage, model=model or call.arguments["model"], provider=self.provider, finish=finish)
+
+    @asynccontextmanager
+    async def _response(self, call: _Call) -> AsyncGenerator[httpx2.Response, None]:
+        """Send the request, without those optional fields that this server turns out to refuse."""
+        refused: set[str] = set()
+        create = self._client.chat.completions.create
+        while True:
+            try:
+                opened = await call.within(create(**call.arguments, extra_headers=self._headers))
+                break
+            except openai.APIStatusError as error:
+                rest = adapted(call.arguments, error)
+                if rest is None:
+                    raise typed_status(error) from error
+                refused |= call.arguments.keys() - rest.keys()
+                call.arguments = rest
+            except openai.APIConnectionError as error:
+                raise call.broken(f"not reachable: {_why(error)}") from error
+            except _BROKEN as error:
+                raise call.broken(f"not reachable: {_why(error)}") from error
+        self._refused |= refused  # remembered only now: without them it works
+        response = cast("openai.AsyncStream[Any]", opened).response
+        try:
+            yield response
+        finally:
+            # a closed connection is what tells the server to stop; it is closed before we go, and not for ever
+            with anyio.move_on_after(_CLOSING, shield=True):
+                await response.aclose()
+
+
+@dataclass(slots=True)
+class _Call:
+    """One attempt: what is asked, until when, and how far it came."""
+
+    arguments: dict[str, Any]
+    patience: Patience
+    deadline: float
+    begun: bool = False
+    finished: bool = False
+    first_by: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.first_by = _now() + self.patience.first
+
+    async def within(self, awaitable: Awaitable[T]) -> T:
+        """Wait for it until the first token is due, or for as long as silence may last, and never past the deadline."""
+        now = _now()
+        limit = min(now + self.patience.silence if self.begun else self.first_by, self.deadline)
+        with anyio.move_on_after(max(0.0, limit - now)):
+            return await awaitable
+        what = "all of the time" if limit == self.deadline else "silence" if self.begun else "no first token"
+        raise self.broken(f"{what}: waited {limit - now:.3g} s")
+
+    def broken(self, message: str, *, retryable: bool = True) -> ModelError:
+        """The error of a stream that broke: what it is called depends on whether it had begun."""
+        if self.begun:
+            return StreamBroken(message, service="model")
+        return ModelUnavailable(message, service="model", retryable=retryable)
+
+    def note(self, chunk: Chunk) -> Chunk:
+        self.begun = self.begun or chunk.progress
+        self.finished = self.finished or bool(chunk.finish)
+        return chunk
+
+
+async def _chunks(response: httpx2.Response, call: _Call) -> AsyncGenerator[Chunk, None]:
+    """The chunks of a stream."""
+    async with aclosing(response.aiter_bytes()) as body, aclosing(events(body)) as stream:
+        while True:
+            try:
+                data = await call.within(anext(stream))
+                if data.startswith("[DONE]"):
+                    with anyio.move_on_after(_DRAINING):  # a connection is kept only if its body was read to the end
+                        async for _ in stream:
+                            pass
+                    return
+                chunk = json.loads(data)
+                if isinstance(chunk, Mapping) and chunk.get("error"):
+                    error = typed_stream_error(chunk)
+                    raise call.broken(str(error)) if call.begun else error
+                yield call.note(read_chunk(chunk))
+            except StopAsyncIteration:
+                return
+            except _BROKEN as error:
+                if call.finished:  # all was said; only the end of the HTTP message is missing
+                    return
+                raise call.broken(f"the stream broke: {_why(error)}") from error
+            except ValueError as error:  # not UTF-8, no JSON, or no chunk
+                raise call.broken(f"the stream is unreadable: {error}"[:200]) from error
+
+
+async def _whole(response: httpx2.Response, call: _Call) -> AsyncGenerator[Chunk, None]:
+    """The one chunk of a server that cannot stream and answers with a whole completion."""
+    try:
+        data = json.loads(await call.within(response.aread()))
+        if isinstance(data, Mapping) and data.get("error"):
+            raise typed_stream_error(data)
+        yield call.note(read_completion(data))
+    except _BROKEN as error:
+        raise call.broken(f"the answer broke off: {_why(error)}") from error
+    except ValueError as error:
+        raise call.broken(f"the answer is unreadable: {error}"[:200]) from error
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _why(error: BaseException) -> str:
+    """The innermost reason, for operators: the SDK's own message is only "Connection error."."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__} {error}".strip()[:200]

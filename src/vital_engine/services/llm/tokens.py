@@ -1,0 +1,72 @@
+"""How many tokens a text is, where no server has counted them: an estimate, and marked as one.
+
+The rule is a caricature of byte-pair encoding as the GPT-2 family does it: text is first cut into runs of
+letters, of digits and of signs, and a run never shares a token with another.
+
+* A Latin word is one token up to 7 letters and a quarter of one more for each further letter: the frequent
+  words are single tokens, and long ones, which in biomedical text are rare names, fall apart.
+* Digits go three to a token.
+* A run of signs is one token for each two; a single blank belongs to the word behind it, and a longer
+  stretch of white space is one token.
+* Other alphabets take one token for each 2.7 letters, and writing without blanks (Chinese, Japanese,
+  Korean, Thai) 1.3 characters to a token.
+
+The constants were chosen on one half of the texts below and measured on the other, against tokenizers of
+production models: the error of the sum, and behind it the median and the 95th percentile of the error of a
+single text.
+
+======================  =====================  =====================  =====================
+texts (other half)      cl100k_base            o200k_base             DeepSeek-V3
+======================  =====================  =====================  =====================
+300 PubMed abstracts    -0.4 %, 4.2 %, 13 %    +1.3 %, 3.8 %, 13 %    +3.6 %, 4.2 %, 14 %
+300 patient leaflets    -2.6 %, 3.6 %, 14 %    -1.3 %, 3.3 %, 12 %    +0.4 %, 3.2 %, 11 %
+======================  =====================  =====================  =====================
+
+JSON is over-estimated by 5 to 7 %. Chinese, Japanese, Russian and accented text was only spot-checked: within
+15 % of o200k_base in sum, and up to 35 % too low for the older cl100k_base.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from vital_engine.nouns import Prompt, Usage
+
+__all__ = ["PER_MESSAGE", "estimate_tokens", "estimate_usage"]
+
+PER_MESSAGE = 4
+"""Tokens that a chat template adds for each message: its role and its two delimiters (OpenAI cookbook, 2023)."""
+
+_RUNS = re.compile(
+    r"(?P<latin>[A-Za-z]+)|(?P<digits>\d+)|(?P<blank>\s+)"
+    r"|(?P<dense>[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+)"
+    r"|(?P<letters>[^\W\d_]+)|(?P<signs>(?:[^\w\s]|_)+)"
+)
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens of *text*, 0 for none."""
+    count = 0.0
+    for run in _RUNS.finditer(text):
+        length = run.end() - run.start()
+        match run.lastgroup:
+            case "latin":
+                count += 1 + max(0, length - 7) / 4
+            case "digits":
+                count += math.ceil(length / 3)
+            case "blank":
+                count += length > 1
+            case "dense":
+                count += length / 1.3
+            case "letters":
+                count += max(1.0, length / 2.7)
+            case _:
+                count += math.ceil(length / 2)
+    return math.ceil(count)
+
+
+def estimate_usage(prompt: Prompt, answer: str) -> Usage:
+    """The usage of one call by the estimate above, marked as such."""
+    read = sum(estimate_tokens(message["content"]) + PER_MESSAGE for message in prompt.messages())
+    return Usage(input=read, output=estimate_tokens(answer), estimated=True)
