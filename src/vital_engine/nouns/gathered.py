@@ -28,11 +28,15 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Passages, best first; passage *i* is cited as ``[i + 1]``. ``failed`` says that nobody could look."""
+    """Passages, best first; passage *i* is cited as ``[i + 1]``. ``failed`` says that nobody could look.
+
+    ``notes`` say what the search had to do without ("words only: ..."); such Evidence is not to be cached.
+    """
 
     passages: tuple[Passage, ...] = ()
     failed: bool = False
     index_version: str = ""
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def missing(cls) -> Evidence:

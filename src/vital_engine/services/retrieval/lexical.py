@@ -1,0 +1,249 @@
+"""BM25 over immutable segments: how postings are packed, read and scored. Pure; the store keeps the bytes.
+
+A segment is what one batch of an ingest adds, as in Lucene: the passages' ordinals and lengths, and for each
+term its postings. Records of fixed size, ascending by ordinal, so that two neighbouring segments merge by
+putting their bytes one after the other, which the database does by itself. Ordinals are given once per tenant
+and never again, so a deletion is an ordinal in a list of the dead until a compaction takes it out.
+
+Scores are Lucene's BM25 (Robertson and Zaragoza 2009; variant "lucene" of Kamphuis et al. 2020, the default of
+``bm25s``), with statistics of the live passages in scope only: another tenant, another domain or a deleted
+passage changes nothing. The best are found without scoring every posting (MaxScore, Turtle and Flood 1995): once
+the sum of what the remaining, commoner terms could add is less than the score of the last rank wanted, they are
+looked up for the passages that still can win, and for no other. The result is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "LENGTH",
+    "POSTING",
+    "Packed",
+    "Postings",
+    "Ranking",
+    "Segment",
+    "alive",
+    "pack",
+    "rank",
+    "slots_of_dead",
+    "unpack",
+    "unpack_lengths",
+]
+
+K1 = 1.5
+B = 0.75
+"""Term saturation and length normalisation: the usual values, those of ``bm25s``."""
+
+POSTING = np.dtype([("ordinal", "<u4"), ("frequency", "u1")])
+LENGTH = np.dtype([("ordinal", "<u4"), ("length", "<u4")])
+MOST_FREQUENT = 255
+"""Frequencies saturate here: a term is worth 0.99 of its limit by then, and a passage of usual size holds fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postings:
+    """Where a term stands in a segment: *slots* (places in the segment, ascending) and *frequencies* there."""
+
+    slots: NDArray[np.int32]
+    frequencies: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment made ready for one query: passages by slot, those that are dead, and the query's terms."""
+
+    ordinals: NDArray[np.uint32]
+    lengths: NDArray[np.uint32]
+    postings: Mapping[str, Postings]
+    dead: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Ordinals, best first, with their scores; equal scores in the order of ordinals."""
+
+    ordinals: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A segment to be: its *terms*, sorted; *records* of all of them, one after the other; where each begins."""
+
+    terms: tuple[str, ...]
+    records: NDArray[np.void]
+    begins: NDArray[np.intp]
+    lengths: NDArray[np.uint32]
+
+    def lengths_at(self, first: int) -> bytes:
+        """The length of each passage in terms, with its ordinal, if the ordinals begin with *first*."""
+        packed = np.empty(len(self.lengths), LENGTH)
+        packed["ordinal"] = np.arange(first, first + len(self.lengths))
+        packed["length"] = self.lengths
+        return packed.tobytes()
+
+    def postings_at(self, first: int) -> Iterator[tuple[str, bytes]]:
+        """Each term with its postings, if the ordinals begin with *first*."""
+        records = self.records.copy()
+        records["ordinal"] += np.uint32(first)
+        for term, begin, end in zip(self.terms, self.begins[:-1], self.begins[1:], strict=True):
+            yield term, records[begin:end].tobytes()
+
+
+def pack(passages: Sequence[Sequence[str]]) -> Packed:
+    """The postings of *passages*, each a list of terms, with the ordinals 0, 1, 2 ... until their first is known."""
+    places: dict[str, list[tuple[int, int]]] = {}
+    for ordinal, terms in enumerate(passages):
+        for term, frequency in Counter(terms).items():
+            places.setdefault(term, []).append((ordinal, min(frequency, MOST_FREQUENT)))
+    sizes = [len(places[term]) for term in sorted(places)]
+    return Packed(
+        terms=tuple(sorted(places)),
+        records=np.array([place for term in sorted(places) for place in places[term]], POSTING),
+        begins=np.cumsum([0, *sizes]),
+        lengths=np.array([len(terms) for terms in passages], np.uint32),
+    )
+
+
+def unpack_lengths(packed: bytes) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Ordinals and lengths by slot."""
+    records = np.frombuffer(packed, LENGTH)
+    return records["ordinal"].copy(), records["length"].copy()
+
+
+def unpack(packed: bytes, ordinals: NDArray[np.uint32]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Slots and frequencies of a term in a segment whose passages are *ordinals*, by slot."""
+    records = np.frombuffer(packed, POSTING)
+    return (_slots(records["ordinal"], ordinals), records["frequency"].copy())
+
+
+def alive(packed: bytes, dead: NDArray[np.uint32], kind: np.dtype[np.void]) -> bytes:
+    """The records of *packed* (POSTING or LENGTH) without those of the *dead* ordinals."""
+    records = np.frombuffer(packed, kind)
+    return records[~np.isin(records["ordinal"], dead)].tobytes()
+
+
+def _slots(wanted: NDArray[np.uint32], ordinals: NDArray[np.uint32]) -> NDArray[np.int32]:
+    if len(ordinals) and int(ordinals[-1]) - int(ordinals[0]) + 1 == len(ordinals):
+        slots: NDArray[np.int32] = (wanted - ordinals[0]).astype(np.int32)
+    else:
+        slots = np.searchsorted(ordinals, wanted).astype(np.int32)
+    return slots
+
+
+def slots_of_dead(dead: NDArray[np.uint32], ordinals: NDArray[np.uint32]) -> NDArray[np.intp]:
+    """Those of the *dead* (ascending) that stand in a segment, as slots."""
+    if not len(ordinals):
+        return np.empty(0, np.intp)
+    near = dead[np.searchsorted(dead, ordinals[0]) : np.searchsorted(dead, ordinals[-1], "right")]
+    slots = np.searchsorted(ordinals, near)
+    found: NDArray[np.intp] = slots[ordinals[slots] == near]
+    return found
+
+
+def rank(query: Sequence[str], segments: Sequence[Segment], depth: int) -> Ranking:
+    """The *depth* best passages for the terms of *query*; only those that hold at least one of them."""
+    field = _Field(segments)
+    weights = {term: count * field.idf(term) for term, count in Counter(query).items()}
+    terms = sorted((t for t in weights if weights[t] > 0.0), key=lambda t: (-weights[t], t))
+    left = sum(weights[term] for term in terms)
+    pool: NDArray[np.intp] | None = None
+    for term in terms:
+        left -= weights[term]
+        if pool is None:
+            field.add(term, weights[term])
+            pool = field.contenders(depth, left)
+        else:
+            field.add_to(pool, term, weights[term])
+    return field.best(depth)
+
+
+class _Field:
+    """All slots of all segments side by side, and their scores so far."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self.segments = [segment for segment in segments if len(segment.ordinals)]
+        self.bases = np.cumsum([0] + [len(segment.ordinals) for segment in self.segments])
+        self.scores = np.zeros(int(self.bases[-1]), np.float32)
+        for base, segment in zip(self.bases, self.segments, strict=False):
+            self.scores[base + segment.dead] = -np.inf  # whatever is added to it
+        self.masks = [_mask(segment) for segment in self.segments]
+        self.passages = sum(len(s.ordinals) - len(s.dead) for s in self.segments)
+        tokens = sum(int(s.lengths.sum()) - int(s.lengths[s.dead].sum()) for s in self.segments)
+        self.average = tokens / self.passages if self.passages else 0.0
+
+    def idf(self, term: str) -> float:
+        """Lucene's inverse document frequency; 0 for a term that no live passage holds."""
+        holders = 0
+        for segment, mask in zip(self.segments, self.masks, strict=True):
+            found = segment.postings.get(term)
+            if found is not None:
+                holders += len(found.slots) - (int(mask[found.slots].sum()) if mask is not None else 0)
+        return math.log(1 + (self.passages - holders + 0.5) / (holders + 0.5)) if holders else 0.0
+
+    def add(self, term: str, weight: float) -> None:
+        for segment, base in zip(self.segments, self.bases, strict=False):
+            found = segment.postings.get(term)
+            if found is not None:
+                gains = self._gains(found.frequencies, segment.lengths[found.slots], weight)
+                self.scores[base : base + len(segment.ordinals)][found.slots] += gains
+
+    def add_to(self, pool: NDArray[np.intp], term: str, weight: float) -> None:
+        for number, segment in enumerate(self.segments):
+            found = segment.postings.get(term)
+            if found is None:
+                continue
+            first, last = np.searchsorted(pool, self.bases[number : number + 2])
+            wanted = (pool[first:last] - self.bases[number]).astype(np.int32)
+            places = np.minimum(np.searchsorted(found.slots, wanted), len(found.slots) - 1)
+            hits = found.slots[places] == wanted
+            slots, frequencies = wanted[hits], found.frequencies[places[hits]]
+            self.scores[self.bases[number] + slots] += self._gains(frequencies, segment.lengths[slots], weight)
+
+    def _gains(self, frequencies: NDArray[np.uint8], lengths: NDArray[np.uint32], weight: float) -> NDArray[np.float32]:
+        often, norms = frequencies.astype(np.float32), lengths.astype(np.float32)
+        norms *= np.float32(K1 * B / self.average)
+        norms += np.float32(K1 * (1 - B))
+        norms += often
+        often *= np.float32(weight)
+        often /= norms
+        return often
+
+    def contenders(self, depth: int, left: float) -> NDArray[np.intp] | None:
+        """The slots that can still be among the best, once no untouched one can; None while any could."""
+        touched = np.flatnonzero(self.scores > 0.0)
+        if len(touched) <= depth:
+            return None
+        held = self.scores[touched]
+        bar = np.partition(held, len(held) - depth)[len(held) - depth]
+        # Sums of float32 in another order differ in the last digits: the margin keeps the result exact.
+        return touched[held + left * 1.0001 >= bar * 0.9999] if left * 1.001 < bar else None
+
+    def best(self, depth: int) -> Ranking:
+        found = np.flatnonzero(self.scores > 0.0)
+        scores = self.scores[found]
+        if len(found) > depth:
+            bar = np.partition(scores, len(scores) - depth)[len(scores) - depth]
+            found, scores = found[scores >= bar], scores[scores >= bar]
+        numbers = np.searchsorted(self.bases, found, "right") - 1
+        ordinals = np.empty(len(found), np.int64)
+        for number, segment in enumerate(self.segments):
+            here = numbers == number
+            ordinals[here] = segment.ordinals[found[here] - self.bases[number]]
+        order = np.lexsort((ordinals, -scores))[:depth]
+        return Ranking(ordinals[order], scores[order])
+
+
+def _mask(segment: Segment) -> NDArray[np.bool_] | None:
+    if not len(segment.dead):
+        return None
+    mask = np.zeros(len(segment.ordinals), np.bool_)
+    mask[segment.dead] = True
+    return mask

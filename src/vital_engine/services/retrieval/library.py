@@ -1,0 +1,210 @@
+"""The library: search by words and by meaning at once, over documents that are kept in the store.
+
+A search asks both indexes for their best *depth* passages, the lexical one (BM25) while the query is being
+embedded, and fuses the two rankings by reciprocal rank. Without an embedder, or without vectors of its model, it
+is lexical alone, and its Evidence says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from vital_engine.errors import ConfigError, InvalidQuestion, NotFound, ServiceError
+from vital_engine.nouns import Evidence, Passage, Scope
+from vital_engine.nouns.stored import Catalogue, DocumentEntry, StoredDocument
+from vital_engine.ports import Embedder
+
+from .analysis import ANALYSIS, terms
+from .fusion import fuse
+from .lexical_index import CACHE_BYTES, LexicalIndex, LexicalReader
+
+__all__ = ["Library", "Ranking"]
+
+LONGEST_QUERY = 20_000
+"""Characters of a query that are read; far more than any embedder does."""
+
+
+class LibraryReader(LexicalReader, Protocol):
+    """What the library reads of the store, in one transaction of one tenant."""
+
+    async def model(self, name: str) -> int | None: ...
+    async def nearest(
+        self, vector: Sequence[float], *, model: int, domains: Sequence[str] = (), limit: int, exact: bool
+    ) -> list[tuple[int, float]]: ...
+    async def passages(self, ordinals: Sequence[int]) -> dict[int, Passage]: ...
+    async def document(self, document: str) -> StoredDocument | None: ...
+    async def documents(
+        self, *, domains: Sequence[str] = (), after: str = "", limit: int = 100
+    ) -> tuple[DocumentEntry, ...]: ...
+    async def counts(self, *, model: int | None) -> dict[str, Any]: ...
+
+
+class LibraryWriter(LibraryReader, Protocol):
+    async def remove(self, documents: Sequence[str]) -> int: ...
+    async def changed(self) -> int: ...
+
+
+class Shelves(Protocol):
+    """The store's side of the library: ``vital_engine.store.Knowledge`` fulfils it."""
+
+    def reading(self, tenant: str) -> AbstractAsyncContextManager[LibraryReader]: ...
+    def writing(self, tenant: str, *, analysis: str) -> AbstractAsyncContextManager[LibraryWriter]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How passages are ranked.
+
+    :param depth: passages that each index contributes.
+    :param exact_below: up to so many passages in scope are compared with the query one by one, which is exact and
+        no slower than the approximate index; that one takes over where the scope is larger.
+    :param lexical: the weight of the ranking by words; more suits regulatory text.
+    :param dense: the weight of the ranking by meaning; more suits questions in lay words.
+    """
+
+    depth: int = 100
+    exact_below: int = 10_000
+    lexical: float = 1.0
+    dense: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.depth < 1 or self.exact_below < 0 or self.lexical < 0 or self.dense < 0:
+            raise ConfigError(f"a ranking needs a positive depth and no negative figure: {self}")
+
+
+class Library:
+    """Fulfils :class:`vital_engine.ports.Retriever`. One for all tenants of a process, used from one event loop.
+
+    :param cache_bytes: memory for the decoded lexical index.
+    """
+
+    def __init__(
+        self,
+        shelves: Shelves,
+        embedder: Embedder | None = None,
+        *,
+        ranking: Ranking | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._shelves = shelves
+        self._embedder = embedder
+        self._ranking = ranking or Ranking()
+        self._lexical = LexicalIndex(cache_bytes=cache_bytes)
+        self._model: int | None = None
+
+    async def search(self, query: str, *, k: int, scope: Scope) -> Evidence:
+        """The *k* best passages for *query* in the scope's tenant and domains (none named: all).
+
+        ``Passage.score`` is the fused score; ``scores`` hold "bm25" and "dense" (cosine) with "bm25_rank" and
+        "dense_rank" from 1, each only where that index found the passage.
+
+        :raises InvalidQuestion: *k* is less than 1.
+        :raises StoreError: the database failed.
+        """
+        if k < 1:
+            raise InvalidQuestion(f"k must be at least 1, not {k}")
+        query = query[:LONGEST_QUERY]
+        # A future, not a task: the model's thread works while this coroutine reads the lexical index.
+        vector = (
+            asyncio.get_running_loop().run_in_executor(None, self._embedder.embed, [query])
+            if self._embedder is not None and query.strip()
+            else None
+        )
+        try:
+            async with self._shelves.reading(scope.tenant) as reader:
+                catalogue, by_words = await self._lexical.search(
+                    reader, terms(query), domains=scope.domains, depth=self._ranking.depth
+                )
+                by_meaning, note = await self._nearest(reader, vector, catalogue, scope)
+                words = dict(zip(by_words.ordinals.tolist(), by_words.scores.tolist(), strict=True))
+                rankings = {"bm25": words, "dense": dict(by_meaning)}
+                found = await self._passages(reader, rankings, k)
+        finally:
+            if vector is not None and not vector.cancel():
+                vector.exception()  # looked at: what it says after another error is of no more use
+        model = "" if note or self._embedder is None else self._embedder.model
+        return Evidence(found, index_version=f"{catalogue.version}/{model}", notes=(note,) if note else ())
+
+    async def _nearest(
+        self, reader: LibraryReader, vector: asyncio.Future[Any] | None, catalogue: Catalogue, scope: Scope
+    ) -> tuple[list[tuple[int, float]], str]:
+        """What is near in meaning, and a note if nobody could tell."""
+        if self._embedder is None:
+            return [], "words only: there is no embedding model"
+        if vector is None or not catalogue.segments:
+            return [], ""
+        if self._model is None:
+            self._model = await reader.model(self._embedder.model)
+        if self._model is None:
+            return [], f"words only: no document was embedded by {self._embedder.model}"
+        try:
+            (row,) = await vector
+        except ServiceError as error:
+            return [], f"words only: the embedding model failed ({error.code})"
+        size = sum(segment.passages for segment in catalogue.segments)
+        near = await reader.nearest(
+            row.tolist(),
+            model=self._model,
+            domains=scope.domains,
+            limit=self._ranking.depth,
+            exact=size <= self._ranking.exact_below,
+        )
+        return near, ""
+
+    async def _passages(
+        self, reader: LibraryReader, rankings: Mapping[str, Mapping[int, float]], k: int
+    ) -> tuple[Passage, ...]:
+        weights = {"bm25": self._ranking.lexical, "dense": self._ranking.dense}
+        fused = fuse({name: list(ranking) for name, ranking in rankings.items()}, weights=weights)
+        scores: dict[int, dict[str, float]] = {}
+        for name, ranking in rankings.items():
+            for rank, (ordinal, score) in enumerate(ranking.items(), 1):
+                scores.setdefault(ordinal, {}).update({name: score, f"{name}_rank": float(rank)})
+        found: list[Passage] = []
+        while fused and len(found) < k:
+            # Usually once; again only if passages were deleted since the ranking was made.
+            batch, fused = fused[: k - len(found)], fused[k - len(found) :]
+            kept = await reader.passages([ordinal for ordinal, _ in batch])
+            found += [replace(kept[o], score=score, scores=scores[o]) for o, score in batch if o in kept]
+        return tuple(found)
+
+    async def document(self, document: str, *, scope: Scope) -> StoredDocument:
+        """A document with its text. NotFound if the scope's tenant and domains hold none of that id."""
+        async with self._shelves.reading(scope.tenant) as reader:
+            return await _document(reader, document, scope)
+
+    async def document_text(self, document: str, *, scope: Scope) -> str:
+        """The whole text of a document, in which passages and quotes have their offsets. NotFound likewise."""
+        return (await self.document(document, scope=scope)).text
+
+    async def documents(self, *, scope: Scope, after: str = "", limit: int = 100) -> tuple[DocumentEntry, ...]:
+        """A page of the list of documents, ordered by id, from the one behind the id *after* on."""
+        async with self._shelves.reading(scope.tenant) as reader:
+            return await reader.documents(domains=scope.domains, after=after, limit=limit)
+
+    async def delete(self, document: str, *, scope: Scope) -> None:
+        """Take a document out of everything that a search could find. NotFound if it is not in the scope."""
+        async with self._shelves.writing(scope.tenant, analysis=ANALYSIS) as writer:
+            await _document(writer, document, scope)
+            await writer.remove([document])
+            await writer.changed()
+
+    async def status(self, *, scope: Scope) -> dict[str, Any]:
+        """Documents, passages, vectors of the present model, segments, version; and "model", None without one."""
+        async with self._shelves.reading(scope.tenant) as reader:
+            model = await reader.model(self._embedder.model) if self._embedder is not None else None
+            return {
+                **await reader.counts(model=model),
+                "model": self._embedder.model if self._embedder is not None else None,
+            }
+
+
+async def _document(reader: LibraryReader, document: str, scope: Scope) -> StoredDocument:
+    found = await reader.document(document)
+    if found is None or (scope.domains and found.domain not in scope.domains):
+        raise NotFound(f"there is no document {document!r}")
+    return found

@@ -1,0 +1,66 @@
+"""The library's tables: documents, passages, vectors and the lexical index, for one tenant at a time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from psycopg import sql
+
+from vital_engine.errors import StoreError
+
+from .knowledge_reading import Reader
+from .knowledge_writing import Writer
+from .pool import Store
+
+__all__ = ["Knowledge", "Reader", "Writer"]
+
+
+class Knowledge:
+    """The door to the library's tables."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @contextlib.asynccontextmanager
+    async def reading(self, tenant: str) -> AsyncIterator[Reader]:
+        """A transaction that reads *tenant*'s library. StoreError if the database fails."""
+        async with self._store.transaction(tenant) as connection:
+            yield Reader(connection, tenant)
+
+    @contextlib.asynccontextmanager
+    async def writing(self, tenant: str, *, analysis: str, within: float = 300.0) -> AsyncIterator[Writer]:
+        """A transaction that changes *tenant*'s library, alone in doing so; all of it happens, or nothing.
+
+        :param analysis: the name of the text analysis whose terms are written.
+        :param within: seconds for each statement, the wait for another writer included.
+        :raises StoreError: the database fails, or the index was made by another analysis.
+        """
+        async with self._store.transaction(tenant, within=within) as connection:
+            writer = Writer(connection, tenant)
+            await writer.lock(analysis)
+            yield writer
+
+    async def register(self, model: str, dimensions: int) -> int:
+        """The number of an embedding model, which gets an index for its vectors when it is first named.
+
+        :raises StoreError: the database fails, or the model is known with other dimensions.
+        """
+        async with self._store.owner() as connection:
+            cursor = await connection.execute(
+                "insert into embedding_models (name, dimensions) values (%s, %s)"
+                " on conflict (name) do update set dimensions = excluded.dimensions"
+                " where embedding_models.dimensions = excluded.dimensions returning id",
+                (model, dimensions),
+            )
+            row = await cursor.fetchone()
+            if row is None:
+                raise StoreError(f"{model!r} is registered with other dimensions than {dimensions}", service="store")
+            number: int = row[0]
+            await connection.execute(
+                sql.SQL(
+                    "create index if not exists {} on vectors using hnsw ((embedding::halfvec({})) halfvec_cosine_ops)"
+                    " where model = {}"
+                ).format(sql.Identifier(f"vectors_of_model_{number}"), sql.Literal(dimensions), sql.Literal(number))
+            )
+            return number

@@ -1,0 +1,197 @@
+"""Reading the library inside one transaction: documents, the lexical index, the nearest vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg import sql
+
+from vital_engine.nouns import Passage
+from vital_engine.nouns.stored import Catalogue, DocumentEntry, LexicalSegment, StoredDocument
+
+from .pool import Connection
+
+__all__ = ["Reader", "literal"]
+
+MOST_TUPLES = 400_000
+"""The most index entries that one search may pass over to find enough of its own: about 0.3 s, never reached by
+chance, since small scopes are searched without the index."""
+
+
+# Materialized: the planner may not take the index, which would make this approximate.
+EXACTLY = sql.SQL("""
+with every as materialized (
+    select ordinal, embedding <=> %s::halfvec({size}) as distance from vectors
+    where model = {number} and tenant = %s and (cardinality(%s::text[]) = 0 or domain = any(%s::text[])))
+select ordinal, 1 - distance from every order by distance, ordinal limit %s
+""")
+
+BY_INDEX = sql.SQL("""
+select ordinal, 1 - (embedding::halfvec({size}) <=> %s::halfvec({size})) from vectors
+where model = {number} and tenant = %s and (cardinality(%s::text[]) = 0 or domain = any(%s::text[]))
+order by embedding::halfvec({size}) <=> %s::halfvec({size}) limit %s
+""")
+
+
+class Reader:
+    """Questions to the library as *tenant*. Everything is bound to the tenant twice: here and by row-level security."""
+
+    def __init__(self, connection: Connection, tenant: str) -> None:
+        self._connection = connection
+        self.tenant = tenant
+
+    async def _rows(self, query: str | sql.Composed, *values: object) -> list[tuple[Any, ...]]:
+        cursor = await self._connection.execute(query, values, binary=True)
+        return await cursor.fetchall()
+
+    async def catalogue(self, domains: Sequence[str] = ()) -> Catalogue:
+        """The index's version and its segments in *domains* (none: in all), as of one moment."""
+        rows = await self._rows(
+            "select i.version, i.dead, s.id, s.domain, s.first, s.last, s.passages"
+            " from knowledge_index i left join lexical_segments s on s.tenant = i.tenant"
+            " and (cardinality(%s::text[]) = 0 or s.domain = any(%s::text[]))"
+            " where i.tenant = %s order by s.domain, s.first",
+            list(domains),
+            list(domains),
+            self.tenant,
+        )
+        if not rows:
+            return Catalogue(version=0)
+        found = tuple(LexicalSegment(*row[2:]) for row in rows if row[2] is not None)
+        return Catalogue(version=rows[0][0], segments=found, dead=rows[0][1])
+
+    async def lexical(
+        self, segments: Sequence[int], *, lengths: Sequence[int], postings: Mapping[int, Sequence[str]]
+    ) -> tuple[dict[int, bytes], dict[tuple[int, str], bytes]] | None:
+        """The *lengths* of segments, and the *postings* of terms of segments (of those that stand in it).
+
+        None if one of all the *segments* is no more: it was merged meanwhile, the catalogue has to be read again.
+        """
+        pairs = [(segment, term) for segment, terms in postings.items() for term in terms]
+        rows = await self._rows(
+            "select id, null::text, case when id = any(%s) then lengths end"
+            " from lexical_segments where tenant = %s and id = any(%s)"
+            " union all"
+            " select p.segment, p.term, p.postings from unnest(%s::bigint[], %s::text[]) as wanted (segment, term)"
+            " join lexical_postings p on p.tenant = %s and p.segment = wanted.segment and p.term = wanted.term",
+            *(list(lengths), self.tenant, list(segments)),
+            *([segment for segment, _ in pairs], [term for _, term in pairs], self.tenant),
+        )
+        heads = {segment: packed for segment, term, packed in rows if term is None}
+        if len(heads) < len(segments):
+            return None
+        return {segment: heads[segment] for segment in lengths}, {
+            (segment, term): packed for segment, term, packed in rows if term is not None
+        }
+
+    async def nearest(
+        self,
+        vector: Sequence[float],
+        *,
+        model: int,
+        domains: Sequence[str] = (),
+        limit: int,
+        exact: bool,
+    ) -> list[tuple[int, float]]:
+        """Ordinals of the nearest passages and their cosines, best first.
+
+        :param exact: compare with every vector in scope; else by the model's HNSW index (Malkov and Yashunin 2018),
+            which goes on until it has *limit* in scope (pgvector's iterative scan), so that a filter never
+            makes the result short.
+        """
+        names = {"number": sql.Literal(model), "size": sql.Literal(len(vector))}
+        given, scope = literal(vector), (self.tenant, list(domains), list(domains))
+        if exact:
+            return await self._rows(EXACTLY.format(**names), given, *scope, limit)
+        # Without sorting, the index is the only way to the order: the plan does not hang on the statistics.
+        await self._connection.execute(
+            "select set_config('hnsw.iterative_scan', 'relaxed_order', true),"
+            " set_config('hnsw.ef_search', %s, true), set_config('hnsw.max_scan_tuples', %s, true),"
+            " set_config('enable_sort', 'off', true), set_config('jit', 'off', true)",
+            (str(min(max(limit, 40), 1000)), str(MOST_TUPLES)),
+        )
+        rows = await self._rows(BY_INDEX.format(**names), given, *scope, given, limit)
+        await self._connection.execute("select set_config('enable_sort', 'on', true)")
+        return sorted(((row[0], row[1]) for row in rows), key=lambda pair: (-pair[1], pair[0]))
+
+    async def cosines(self, vector: Sequence[float], *, model: int, ordinals: Sequence[int]) -> dict[int, float]:
+        """The cosine of each of these passages that has a vector of *model*."""
+        size = sql.SQL("halfvec({})").format(sql.Literal(len(vector)))
+        query = sql.SQL(
+            "select ordinal, 1 - (embedding <=> %s::{size}) from vectors"
+            " where tenant = %s and model = {number} and ordinal = any(%s)"
+        ).format(size=size, number=sql.Literal(model))
+        return dict(await self._rows(query, literal(vector), self.tenant, list(ordinals)))
+
+    async def passages(self, ordinals: Sequence[int]) -> dict[int, Passage]:
+        """Passages with the title and source of their documents, without scores."""
+        rows = await self._rows(
+            "select p.ordinal, p.document, p.number, p.text, d.title, p.starts_at, p.ends_at, p.page, d.source, p.domain"
+            " from passages p join documents d on d.tenant = p.tenant and d.id = p.document"
+            " where p.tenant = %s and p.ordinal = any(%s)",
+            self.tenant,
+            list(ordinals),
+        )
+        return {
+            ordinal: Passage(f"{document}#{number}", text, document, title, start, end, page, source, domain)
+            for ordinal, document, number, text, title, start, end, page, source, domain in rows
+        }
+
+    async def model(self, name: str) -> int | None:
+        """The number of a registered embedding model."""
+        rows = await self._rows("select id from embedding_models where name = %s", name)
+        return rows[0][0] if rows else None
+
+    async def hashes(self, documents: Sequence[str]) -> dict[str, str]:
+        """The content hash of each of these documents that is here."""
+        rows = await self._rows(
+            "select id, content_hash from documents where tenant = %s and id = any(%s)", self.tenant, list(documents)
+        )
+        return dict(rows)
+
+    async def document(self, document: str) -> StoredDocument | None:
+        """A document with its text."""
+        rows = await self._rows(
+            "select id, text, title, source, domain, media_type, content_hash, pages, metadata, created_at"
+            " from documents where tenant = %s and id = %s",
+            self.tenant,
+            document,
+        )
+        for *head, pages, metadata, created_at in rows:
+            return StoredDocument(*head, tuple(pages), metadata, created_at)
+        return None
+
+    async def documents(
+        self, *, domains: Sequence[str] = (), after: str = "", limit: int = 100
+    ) -> tuple[DocumentEntry, ...]:
+        """A page of the list of documents, by id, from the one behind *after* on."""
+        rows = await self._rows(
+            "select id, title, source, domain, media_type, content_hash, length(text), passages, created_at"
+            " from documents where tenant = %s and id > %s"
+            " and (cardinality(%s::text[]) = 0 or domain = any(%s::text[])) order by id limit %s",
+            self.tenant,
+            after,
+            list(domains),
+            list(domains),
+            limit,
+        )
+        return tuple(DocumentEntry(*row) for row in rows)
+
+    async def counts(self, *, model: int | None) -> dict[str, Any]:
+        """How much there is: documents, passages, vectors of *model*, segments, and the index's version."""
+        rows = await self._rows(
+            "select (select count(*) from documents where tenant = %s), (select count(*) from passages where tenant = %s),"
+            " (select count(*) from vectors where tenant = %s and model = %s),"
+            " (select count(*) from lexical_segments where tenant = %s),"
+            " coalesce((select version from knowledge_index where tenant = %s), 0)",
+            *[self.tenant] * 3,
+            model,
+            *[self.tenant] * 2,
+        )
+        return dict(zip(("documents", "passages", "vectors", "segments", "version"), rows[0], strict=True))
+
+
+def literal(vector: Sequence[float]) -> str:
+    """A vector as pgvector reads it; half precision holds three to four digits."""
+    return "[" + ",".join(f"{value:.5g}" for value in vector) + "]"
