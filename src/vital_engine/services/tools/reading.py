@@ -1,0 +1,185 @@
+"""Arguments that stand in a question, found by rule. What is not there, or there twice, is not filled.
+
+A parameter says how people word it::
+
+    creatinine_mg_dl: Annotated[float, Number(names=("creatinine", "scr"), units={"mg/dl": 1, "umol/l": 1 / 88.42},
+                                              bare={"mg/dl": (0.1, 20), "umol/l": (30, 2000)})]
+
+Nothing here guesses: two different values, a range, an unknown unit or a negation that is not plainly about
+the word are read as "not said", and a tool that needs the argument is then not proposed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from .schema import Form
+from .tool import Reader, Reading
+
+_NUMBER = r"(?P<number>[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)"
+_LINK = r"(?:\s*(?:level|value|score|interval))?\s*(?:is|was|of|at|=|:)?\s*"
+_OTHER_UNIT = re.compile(
+    r"\s*(?:%|°|/|(?:[-–]|to|or)\s*\d|[a-zµ]+/[a-z0-9]|(?:kg|g|mg|mcg|ug|µg|lbs?|pounds|ml|dl|l|cm|mm|m|ft|in|inches|ms|s|h|mmol|umol|µmol)\b)",
+    re.IGNORECASE,
+)
+_NEGATORS = r"(?:no|not|without|denies|denied|never|negative for|absence of|free of|non)"
+_NEGATED = re.compile(
+    rf"\b{_NEGATORS}\b(?:\s+(?:a|any|known|prior|previous|history|of|signs?|evidence|have|has|had))*\s*$", re.IGNORECASE
+)
+_CLAUSE = re.compile(r"[.;,:?!()]|\b(?:and|but|with|who|having)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """How a number is worded.
+
+    :param names: words that stand before or behind it.
+    :param units: unit as written in lower case -> factor to the argument's own unit. Empty: it has none.
+    :param bare: unit -> the range within which a number without a unit is taken to be in it. The ranges do not
+        overlap; a number outside of all is not read. Needed only where there are units.
+    :param alone: units that say by themselves what the number is ("70 years old"), with their factors.
+    """
+
+    names: tuple[str, ...]
+    units: Mapping[str, float] = field(default_factory=dict)
+    bare: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    alone: Mapping[str, float] = field(default_factory=dict)
+
+    def read(self, text: str) -> tuple[float, str] | None:
+        """The one value that *text* gives, and a note where its unit had to be taken as meant; else None."""
+        for found in (list(self._named(text)), list(self._alone(text))):
+            if found:
+                return found[0] if len({round(value, 9) for value, _ in found}) == 1 else None
+        return None
+
+    def _named(self, text: str) -> Iterator[tuple[float, str]]:
+        name = rf"(?<![\w-])(?:{_any(self.names)})(?![\w-])"
+        unit = rf"\s*-?(?P<unit>{_any(self.units)})(?![\w/])" if self.units else r"(?P<unit>(?!))"
+        yield from self._values(rf"{name}{_LINK}{_NUMBER}(?![\d.]*\d)(?:{unit})?", text)
+        yield from self._values(rf"(?<![\w.,/]){_NUMBER}(?:{unit})?\s*(?:of\s+)?{name}(?!{_LINK}\d)", text)
+
+    def _alone(self, text: str) -> Iterator[tuple[float, str]]:
+        if self.alone:
+            pattern = rf"(?<![\w.,/–-]){_NUMBER}[\s-]*(?P<unit>{_any(self.alone)})(?![\w/])"
+            for found in re.finditer(pattern, text, re.IGNORECASE):
+                yield _float(found["number"]) * self.alone[_unit(found["unit"])], ""
+
+    def _values(self, pattern: str, text: str) -> Iterator[tuple[float, str]]:
+        for found in re.finditer(pattern, text, re.IGNORECASE):
+            value = _float(found["number"])
+            if found["unit"] is not None:
+                yield value * self.units[_unit(found["unit"])], ""
+            elif _OTHER_UNIT.match(text, found.end("number")):
+                continue
+            elif not self.units:
+                yield value, ""
+            else:
+                for unit, (low, high) in self.bare.items():
+                    if low <= value <= high:
+                        # A note only where another unit would have made another value of it.
+                        note = (
+                            f"{self.names[0]} {found['number']} read as {unit}"
+                            if len(set(self.units.values())) > 1
+                            else ""
+                        )
+                        yield value * self.units[unit], note
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How each value of a closed set is worded. Two of them in one question are none."""
+
+    words: Mapping[str, tuple[str, ...]]
+
+    def read(self, text: str) -> tuple[str, str] | None:
+        said = [
+            v
+            for v, names in self.words.items()
+            if re.search(rf"(?<![\w])(?:{_any(names)})(?![\w])", text, re.IGNORECASE)
+        ]
+        return (said[0], "") if len(said) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A condition that a question states or rules out. Not mentioned: the parameter's default holds."""
+
+    words: tuple[str, ...]
+
+    def read(self, text: str) -> tuple[bool, str] | None:
+        """True if stated, False if ruled out ("no diabetes"), None if not mentioned. Unclear raises LookupError."""
+        said: set[bool] = set()
+        for found in re.finditer(rf"(?<![\w-])(?:{_any(self.words)})(?![\w])", text, re.IGNORECASE):
+            before = text[: found.start()]
+            if _NEGATED.search(before):
+                said.add(False)
+            elif re.search(rf"\b(?:{_NEGATORS}|nor|or)\b", _CLAUSE.split(before)[-1], re.IGNORECASE):
+                raise LookupError(found[0])
+            else:
+                said.add(True)
+        if len(said) > 1:
+            raise LookupError(self.words[0])
+        return (said.pop(), self.words[0]) if said else None
+
+
+Wording = Number | Choice | Mention
+
+
+def named(form: Form) -> Reader:
+    """A reader of one call: every argument by its wording. A parameter without one is read by its own name."""
+    wordings = {name: wording for name, info in form.model.model_fields.items() if (wording := _wording(name, info))}
+
+    def read(text: str) -> tuple[Reading, ...]:
+        arguments: dict[str, Any] = {}
+        notes: list[str] = []
+        for name, wording in wordings.items():
+            try:
+                found = wording.read(text)
+            except LookupError:
+                return ()
+            if found is not None:
+                arguments[name] = found[0]
+                notes.extend([found[1]] if found[1] and isinstance(wording, Number) else [])
+        if not form.model.model_fields or any(name not in arguments for name in form.required):
+            return ()
+        return (Reading(arguments, tuple(notes)),)
+
+    return read
+
+
+def mentions(text: str, cue: str) -> bool:
+    """Whether *text* holds *cue* as whole words; case, hyphens and spaces aside."""
+    flat = " ".join(re.split(r"[\s\-_–]+", text.lower()))
+    sought = " ".join(re.split(r"[\s\-_–]+", cue.lower()))
+    return re.search(rf"(?<!\w){re.escape(sought)}(?!\w)", flat) is not None
+
+
+def _wording(name: str, info: FieldInfo) -> Wording | None:
+    for given in info.metadata:
+        if isinstance(given, Number | Choice | Mention):
+            return given
+    spoken = name.replace("_", " ")
+    if info.annotation in (int, float):
+        return Number(names=(spoken,))
+    values = get_args(info.annotation)
+    if values and all(isinstance(value, str) for value in values):
+        return Choice({value: (value,) for value in values})
+    return None
+
+
+def _any(words: Mapping[str, Any] | tuple[str, ...]) -> str:
+    """A pattern for any of *words*, the longest first, spaces and hyphens alike."""
+    return "|".join(re.escape(w).replace(r"\ ", r"[\s-]+") for w in sorted(words, key=len, reverse=True))
+
+
+def _unit(text: str) -> str:
+    return " ".join(re.split(r"[\s-]+", text.lower().replace("μ", "u").replace("µ", "u").strip()))
+
+
+def _float(text: str) -> float:
+    return float(text.replace(",", "").replace("−", "-"))
