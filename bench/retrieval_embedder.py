@@ -16,13 +16,17 @@ import os
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from vital_engine.services.retrieval.embedder import MiniLM
+from vital_engine.services.retrieval.minilm import converted, find_weights
 
 Rows = list[dict[str, Any]]
 
@@ -42,7 +46,7 @@ def main() -> None:
     embedder = MiniLM(precision=given.precision, threads=given.threads)
     found: dict[str, Any] = {"model": embedder.model, "load_s": round(time.perf_counter() - started, 2)}
     found |= _speed(embedder, corpus[: given.limit], queries)
-    found |= _sentences(embedder, corpus, evidence)
+    found |= _sentences(embedder, corpus, evidence, given.precision)
     if given.limit is None:
         found["ndcg_at_10"] = _ndcg(embedder, corpus, queries, folder / "qrels" / "test.tsv", found)
     print(json.dumps(found, indent=1))
@@ -75,7 +79,7 @@ def _speed(embedder: MiniLM, corpus: Rows, queries: Rows) -> dict[str, float]:
     }
 
 
-def _sentences(embedder: MiniLM, corpus: Rows, evidence: Rows) -> dict[str, float]:
+def _sentences(embedder: MiniLM, corpus: Rows, evidence: Rows, precision: str) -> dict[str, float]:
     documents = {d["_id"]: d for d in corpus}
     # the development half: a claim and an abstract, and every sentence of it that bears on the claim
     pairs: dict[tuple[str, str], set[int]] = defaultdict(set)
@@ -85,6 +89,7 @@ def _sentences(embedder: MiniLM, corpus: Rows, evidence: Rows) -> dict[str, floa
     keys = list(pairs)
     claims = embedder.embed([claim for claim, _ in keys])
     texts = [documents[document] for _, document in keys]
+    pooled = _late(precision)
     alone_hits = late_hits = 0
     alone_s = late_s = 0.0
     for row, (key, document) in enumerate(zip(keys, texts, strict=True)):
@@ -96,7 +101,7 @@ def _sentences(embedder: MiniLM, corpus: Rows, evidence: Rows) -> dict[str, floa
             spans.append((at, at + len(sentence)))
             at += len(sentence) + 1
         started = time.perf_counter()
-        _, [late] = embedder.embed_with_sentences([" ".join(document["sentences"])], [spans])
+        late = pooled(" ".join(document["sentences"]), spans)
         late_s += time.perf_counter() - started
         alone_hits += int(np.argmax(alone @ claims[row])) in pairs[key]
         late_hits += int(np.argmax(late @ claims[row])) in pairs[key]
@@ -107,6 +112,25 @@ def _sentences(embedder: MiniLM, corpus: Rows, evidence: Rows) -> dict[str, floa
         "ms_per_abstract_sentences_alone": round(alone_s / len(keys) * 1e3, 1),
         "ms_per_abstract_late": round(late_s / len(keys) * 1e3, 1),
     }
+
+
+def _late(precision: str) -> Callable[[str, list[tuple[int, int]]], NDArray[np.float32]]:
+    """Late chunking: the mean of each span's token states out of one pass over the text, for comparison only."""
+    weights = find_weights()
+    session = onnxruntime.InferenceSession(str(converted(weights, precision=precision)))
+    tokenizer = Tokenizer.from_file(str(weights.tokenizer))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+
+    def pooled(text: str, spans: list[tuple[int, int]]) -> NDArray[np.float32]:
+        encoding = tokenizer.encode(text)
+        states = session.run(None, {"ids": np.array([encoding.ids[:512]], np.int64)})[0]
+        starts = np.array([a if b > a else -1 for a, b in encoding.offsets[:512]])
+        rows = [states[(starts >= a) & (starts < b)] for a, b in spans]
+        means = np.array([row.mean(axis=0) if len(row) else np.zeros(states.shape[1]) for row in rows], np.float32)
+        return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+
+    return pooled
 
 
 def _ndcg(embedder: MiniLM, corpus: Rows, queries: Rows, qrels: Path, found: dict[str, Any]) -> float:
