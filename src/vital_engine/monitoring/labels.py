@@ -1,0 +1,78 @@
+"""The closed sets that labels are taken from, so that no metric can grow without bound.
+
+A label never holds a tenant, a user, a question or a run id. What stands outside a set is either folded into
+``other`` (foreign step names) or refused and counted (all else); see :mod:`.track`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from vital_engine.errors import VitalError
+from vital_engine.flow import Degraded, Done, Failed, Outcome
+
+TIERS: Final = ("tier1", "tier2")
+MODES: Final = ("1", "2", "3", "4")
+STEPS: Final = frozenset(
+    {
+        "ask",
+        "register",
+        "brief",
+        "retrieve",
+        "suggest",
+        "recall",
+        "consent",
+        "invoke",
+        "reply",
+        "cite",
+        "assess",
+        "tally",
+        "save",
+    }
+)
+STATUSES: Final = ("complete", "paused", "partial", "failed", "cancelled")
+OUTCOMES: Final = ("done", "degraded", "failed", "unknown")
+TOKEN_CLASSES: Final = ("input", "cached", "output", "reasoning", "estimated_input", "estimated_output")
+PROVIDER_KINDS: Final = ("extractive", "embedded", "api", "unknown")
+
+#: Providers that run inside the engine; any other named provider is an ``api``.
+_INSIDE: Final = {"extractive": "extractive", "llama.cpp": "embedded", "embedded": "embedded"}
+
+
+def one_of(value: object, allowed: Collection[str]) -> str:
+    """*value* as a label.
+
+    :raises ValueError: it is not one of *allowed*.
+    """
+    label = str(value)
+    if label not in allowed:
+        raise ValueError(f"{label!r} is not a known label value")
+    return label
+
+
+def step_label(name: str) -> str:
+    """The step's own name if it is one of ours, else ``other``."""
+    return name if name in STEPS else "other"
+
+
+def provider_kind(provider: str) -> str:
+    """Where the model ran: ``extractive`` and ``embedded`` inside the engine, ``api`` elsewhere."""
+    return _INSIDE.get(provider, "api") if provider else "unknown"
+
+
+def outcome_label(outcome: Outcome[Any]) -> str:
+    match outcome:
+        case Done():
+            return "done"
+        case Degraded():
+            return "degraded"
+        case Failed():
+            return "failed"
+        case _:
+            return "skipped"
+
+
+def code_of(error: BaseException) -> str:
+    """The stable code of one of our errors, the class name of a foreign one. Never its text, which may hold anything."""
+    return error.code if isinstance(error, VitalError) else type(error).__name__

@@ -1,0 +1,218 @@
+"""Every metric, registered in :data:`registry`: the six parallel ones, and the ``vital_`` ones in base units.
+
+Names and units follow the Prometheus conventions (https://prometheus.io/docs/practices/naming/), except for the
+six, whose names are fixed. A duration is recorded once, in seconds; what is shown in milliseconds is derived from
+it (:class:`.derived.View`). A series exists from the first time that it is fed: no value stands for "unknown".
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+
+from vital_engine.flow import abandoned
+
+from .derived import MILLISECONDS, BrokenObservers, View
+
+#: Buckets of steps and tiers, in seconds: 5 ms to 10 s, closer where the steps of a turn usually end.
+STEP_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0)
+#: Buckets of whole turns and of the first token, in seconds.
+TURN_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 120.0)
+#: Buckets of the loop's blocks, in seconds; nothing below the watchdog's threshold is recorded.
+BLOCK_SECONDS: Final = (0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+#: How many of the latest executions of a tier the success rate speaks of.
+SUCCESS_WINDOW: Final = 100
+
+registry = CollectorRegistry()
+
+# -- the six
+tier_duration = Histogram(
+    "vital_tier_duration_seconds",
+    "From the start of a tier's first step until its last step settled.",
+    ("tier", "mode"),
+    buckets=STEP_SECONDS,
+    registry=registry,
+)
+View(
+    tier_duration,
+    "parallel_execution_duration_ms",
+    "From the start of a tier's first step until its last step settled, in milliseconds.",
+    labels={"tier": "tier", "mode": "mode"},
+    scale=MILLISECONDS,
+    registry=registry,
+)
+step_duration = Histogram(
+    "vital_step_duration_seconds",
+    "Recorded once, by step, mode and outcome; shown by the two views below.",
+    ("step", "mode", "outcome"),
+    buckets=STEP_SECONDS,
+    registry=None,
+)
+View(
+    step_duration,
+    "parallel_task_duration_ms",
+    "A step's own work in milliseconds, without its wait for another step's stream. Only steps that ran.",
+    labels={"task_name": "step", "mode": "mode"},
+    scale=MILLISECONDS,
+    registry=registry,
+)
+task_failures = Counter(
+    "parallel_task_failures_total",
+    "Steps that did not make their own product, by reason code.",
+    ("task_name", "failure_type", "mode"),
+    registry=registry,
+)
+speedup_ratio = Gauge(
+    "parallel_speedup_ratio",
+    "The latest execution of the tier: seconds of its steps' own work per second of its duration; 1 is one after another.",
+    ("tier", "mode"),
+    registry=registry,
+)
+execution_timeouts = Counter(
+    "parallel_execution_timeouts_total",
+    "Executions of a tier in which at least one step ran into a limit (timeout or abandoned).",
+    ("tier", "mode"),
+    registry=registry,
+)
+success_rate = Gauge(
+    "parallel_execution_success_rate",
+    f"Share (0 to 1) of the latest {SUCCESS_WINDOW} executions of the tier in which every step made its own product.",
+    ("tier", "mode"),
+    registry=registry,
+)
+
+# -- steps and tiers, in base units
+View(
+    step_duration,
+    "vital_step_duration_seconds",
+    "A step's own work, without its wait for another step's stream. Only steps that ran.",
+    labels={"step": "step", "outcome": "outcome"},
+    registry=registry,
+)
+tier_wait = Histogram(
+    "vital_tier_wait_seconds",
+    "What a turn waited for a tier: the part of its duration in which the model did not run beside it.",
+    ("tier", "mode"),
+    buckets=STEP_SECONDS,
+    registry=registry,
+)
+skipped_steps = Counter(
+    "vital_steps_skipped_total",
+    "Steps that did not run: their product was known, or what they need was never made.",
+    ("step", "because"),
+    registry=registry,
+)
+late_results = Counter(
+    "vital_late_results_total",
+    "Abandoned steps that ended after all; what they made was thrown away.",
+    ("step",),
+    registry=registry,
+)
+abandoned_steps = Gauge(
+    "vital_abandoned_steps", "Steps that ignored their cancellation and still run.", registry=registry
+)
+abandoned_steps.set_function(lambda: len(abandoned))
+
+# -- turns
+turns = Counter("vital_turns_total", "Turns that ended, by mode and status.", ("mode", "status"), registry=registry)
+turn_duration = Histogram(
+    "vital_turn_duration_seconds",
+    "From the question until all of the answer, its citations and its cost were there.",
+    ("mode", "status"),
+    buckets=TURN_SECONDS,
+    registry=registry,
+)
+first_token = Histogram(
+    "vital_time_to_first_token_seconds",
+    "From the question until the answer's first token.",
+    ("mode", "provider_kind"),
+    buckets=TURN_SECONDS,
+    registry=registry,
+)
+turns_in_flight = Gauge("vital_turns_in_flight", "Turns that run now.", registry=registry)
+degraded_turns = Counter(
+    "vital_degraded_turns_total",
+    "Turns that went on with a stand-in for the step's product, by reason code.",
+    ("step", "reason"),
+    registry=registry,
+)
+tokens = Counter(
+    "vital_tokens_total",
+    "Tokens of paid calls. The classes do not overlap; estimated ones were not reported by the model's server.",
+    ("class",),
+    registry=registry,
+)
+cost = Counter(
+    "vital_cost_usd_total",
+    "US dollars of all calls whose price is known; a lower bound while vital_unpriced_turns_total grows.",
+    registry=registry,
+)
+unpriced_turns = Counter(
+    "vital_unpriced_turns_total", "Turns with at least one call whose price is not known.", registry=registry
+)
+
+# -- the process and the monitoring itself
+loop_blocked = Histogram(
+    "vital_loop_blocked_seconds",
+    "Blocks of the event loop that were longer than the watchdog's threshold.",
+    buckets=BLOCK_SECONDS,
+    registry=registry,
+)
+tracking_errors = Counter(
+    "vital_tracking_errors_total",
+    "Calls of a tracking function whose values could not be recorded (unknown label, impossible number).",
+    ("function",),
+    registry=registry,
+)
+dropped_records = Counter(
+    "vital_log_records_dropped_total", "Log records lost because the writer could not keep up.", registry=registry
+)
+BrokenObservers(registry)
+
+
+def _version() -> str:
+    try:
+        return version("vital-engine")
+    except PackageNotFoundError:  # run from a tree that was never installed
+        return "unknown"
+
+
+Info("vital_build", "The running build.", registry=registry).info(
+    {"version": _version(), "python": platform.python_version()}
+)
+ProcessCollector(registry=registry)
+PlatformCollector(registry=registry)
+GCCollector(registry=registry)
+
+
+class _WithoutCreated:
+    """The registry without ``_created`` samples, which the plain text format would show as metrics of their own."""
+
+    def collect(self) -> Iterator[Metric]:
+        for family in registry.collect():
+            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
+            yield family
+
+
+def render(accept: str = "") -> tuple[bytes, str]:
+    """All metrics as text, and its content type.
+
+    :param accept: the scraper's ``Accept`` header; it may ask for OpenMetrics.
+    """
+    encode, content_type = choose_encoder(accept)
+    return encode(_WithoutCreated()), content_type
