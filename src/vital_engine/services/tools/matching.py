@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vital_engine.ports import Embedder
 
-DENSE_WEIGHT = 0.8
+DENSE_WEIGHT = 0.9
 """Share of meaning in the fused score, chosen on one half of MetaTool's questions (bench/tools.py); the rest is words."""
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\-/]+")
@@ -59,7 +59,6 @@ class Shortlist:
         self.profiles = tuple(profiles)
         self._embedder = embedder
         self._weight = dense_weight if embedder is not None else 0.0
-        self._stemmer = Stemmer.Stemmer("english")
         self._made = threading.Lock()
         self._index: Any = None
         self._vectors: NDArray[np.float32] | None = None
@@ -117,8 +116,8 @@ class Shortlist:
         np.maximum.at(best, self._owner, self._vectors @ asked)
         return best
 
-    def _tokens(self, text: str) -> list[str]:
-        tokens = bm25s.tokenize(
-            [words(text)], stopwords="en", stemmer=self._stemmer, return_ids=False, show_progress=False
-        )
+    @staticmethod
+    def _tokens(text: str) -> list[str]:
+        stemmer = Stemmer.Stemmer("english")  # one per call: it is not safe to share between threads
+        tokens = bm25s.tokenize([words(text)], stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False)
         return list(tokens[0])
