@@ -25,28 +25,18 @@ from vital_engine.nouns import Piece, Prompt, Usage
 
 from .address import LOOPBACK, credentials, split_address
 from .chunks import Chunk, events, read_chunk, read_completion
+from .patience import Patience
 from .refusals import adapted, typed_status, typed_stream_error
 from .retries import RetryBudget, Retrying, jitter
 from .tokens import estimate_usage
 
-__all__ = ["OpenAICompatible", "Patience"]
+__all__ = ["OpenAICompatible"]
 
 _CLOSING = 1.0  # seconds that closing a connection may take
 _DRAINING = 0.1  # seconds that the end of the HTTP message may take after the end of the stream
 _BROKEN = (httpx2.RequestError, anyio.EndOfStream, OSError)  # the last two: TLS failures that httpx2 does not map
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait, in seconds: for a connection (and for a free one of the pool), for the first token of
-    one attempt, for any next chunk, and for all of it, retries included."""
-
-    connect: float = 5.0
-    first: float = 60.0
-    silence: float = 30.0
-    total: float = 300.0
 
 
 class OpenAICompatible:
