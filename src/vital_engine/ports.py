@@ -7,13 +7,16 @@ A deterministic fulfilment of each ships in :mod:`vital_engine.testing`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from .nouns import (
     Brief,
     Call,
     Citation,
+    Citations,
+    Draft,
     Evidence,
     Finding,
     Kept,
@@ -24,10 +27,12 @@ from .nouns import (
     Piece,
     Prompt,
     Proposal,
+    Quality,
     Question,
     Scope,
     Sentence,
     SentenceSupport,
+    Support,
 )
 
 
@@ -94,6 +99,19 @@ class Accountant(Protocol):
     async def price(self, call: Call) -> LedgerRow: ...
 
 
+class Grader(Protocol):
+    """How good an answer is: a pure function, without waiting. ``degraded``: step -> reason code."""
+
+    def __call__(
+        self,
+        citations: Citations,
+        support: Support,
+        evidence: Evidence,
+        draft: Draft,
+        degraded: Mapping[str, str],
+    ) -> Quality: ...
+
+
 @runtime_checkable
 class Register(Protocol):
     """Writes down that a turn has begun, before anybody is told so."""
@@ -125,3 +143,21 @@ class Vectors(Protocol):
     def shape(self) -> tuple[int, ...]: ...
     def __getitem__(self, index: int, /) -> Sequence[float]: ...
     def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Who fulfils each port. ``register`` and ``keeper`` may be absent: then nothing is kept."""
+
+    roster: Roster
+    retriever: Retriever
+    suggester: Suggester
+    memory: MemoryStore
+    caller: Caller
+    llm: LLM
+    checker: CitationChecker
+    judge: Judge
+    accountant: Accountant
+    grader: Grader
+    register: Register | None = None
+    keeper: Keeper | None = None

@@ -12,6 +12,8 @@
     live.py      a value that is still being made: one producer, many readers
     events.py    what observers are told
     offload.py   a limit that holds against deaf work; threads for work that blocks
+    together.py  calls whose number is known only at run time
+    supervise.py work that outlives who began it
     clock.py     virtual time, exact
 
 May import: errors, the standard library.
@@ -28,6 +30,7 @@ from .events import (
     StepStarted,
     StreamOpened,
     broken_observers,
+    tell,
 )
 from .flow import Flow
 from .live import Live
@@ -36,6 +39,8 @@ from .outcome import REASONS, Degraded, Done, Failed, Outcome, Reason, Skipped, 
 from .policy import DATAFLOW, SEQUENTIAL, TIERS, Policy, Shape
 from .result import Run, speedup
 from .step import Step, step
+from .supervise import drain, supervise, supervised
+from .together import together
 
 __all__ = [
     "DATAFLOW",
@@ -68,8 +73,13 @@ __all__ = [
     "bounded",
     "broken_observers",
     "call",
+    "drain",
     "reason_of",
     "run_virtual",
     "speedup",
     "step",
+    "supervise",
+    "supervised",
+    "tell",
+    "together",
 ]

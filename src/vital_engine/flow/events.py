@@ -6,6 +6,7 @@ An observer is a plain function; it is called in the loop and must not block. Wh
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -72,17 +73,18 @@ class FlowEnded:
 
 
 Event: TypeAlias = FlowStarted | StepStarted | StreamOpened | StepEnded | LateResult | FlowEnded
-Observer: TypeAlias = Callable[[Event], None]
+Observer: TypeAlias = Callable[[Any], None]
+"""Is called with each :data:`Event` of a flow; whoever runs the flow may tell it more. What it does not know, it ignores."""
 
 broken_observers: dict[str, int] = {}
 
 
-def tell(observers: Sequence[Observer], event: Event) -> None:
+def tell(observers: Sequence[Observer], event: object) -> None:
     """Tell every observer; one that raises is counted and logged, and the others are told all the same."""
     for observer in observers:
         try:
             observer(event)
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             name = getattr(observer, "__qualname__", type(observer).__name__)
             broken_observers[name] = broken_observers.get(name, 0) + 1
             log.exception("an observer failed", extra={"observer": name})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from itertools import pairwise
+from itertools import combinations
 from typing import Any
 
 from vital_engine.errors import FlowError
@@ -28,7 +28,7 @@ class Plan:
     feeds: tuple[tuple[int, ...], ...]  # who needs the value that a step makes
     streams: tuple[tuple[int, ...], ...]  # who reads along while it makes it
     frees: tuple[tuple[int, ...], ...]  # whom a barrier holds until it has ended
-    outside: tuple[tuple[type, str], ...]  # what no step makes, and who needs it
+    outside: tuple[tuple[type, int], ...]  # what no step makes, and who needs it
 
 
 class Flow:
@@ -69,8 +69,8 @@ class Flow:
 
         A ``Live`` that has ended stands for the stream and for the value that it ended in.
 
-        :param within: seconds for the whole run; what has not ended then is cancelled.
-        :raises FlowError: something is needed that nothing makes, or given twice.
+        :param within: seconds for the whole run; what has not ended then is cancelled. 0 or less: nothing is started.
+        :raises FlowError: something is needed that nothing makes, given twice, or given before it has ended.
         """
         have: dict[type, object] = {}
         streams: dict[type, Live[Any]] = {}
@@ -78,13 +78,17 @@ class Flow:
             value: object = thing
             if isinstance(thing, Live):
                 value = thing.value
+                if value is None:
+                    raise FlowError(f"{self.name!r} was given a stream that has not ended in a value")
                 streams[type(value)] = thing
+            if value is None:
+                raise FlowError(f"{self.name!r} was given None; what is not known must not be given")
             if type(value) in have:
                 raise FlowError(f"{self.name!r} was given two of {type(value).__name__}")
             have[type(value)] = value
-        for need, name in self.plan.outside:
-            if need not in have:
-                raise FlowError(f"{name!r} needs a {need.__name__}, which nothing makes and nobody gave")
+        for need, i in self.plan.outside:
+            if need not in have and self.steps[i].makes not in have:  # what is known is not made, and needs nothing
+                raise FlowError(f"{self.steps[i].name!r} needs a {need.__name__}, which nothing makes and nobody gave")
         return await Execution(self.name, self.plan, have, streams, within, observers).run()
 
     @property
@@ -122,9 +126,9 @@ class Flow:
         return "\n".join(lines[:-1])
 
     def _check_met(self, given: frozenset[type]) -> None:
-        for need, name in self.plan.outside:
+        for need, i in self.plan.outside:
             if need not in given:
-                raise FlowError(f"{name!r} needs a {need.__name__}, which nothing makes")
+                raise FlowError(f"{self.steps[i].name!r} needs a {need.__name__}, which nothing makes")
 
     def __repr__(self) -> str:
         return f"Flow({self.name!r}: {' -> '.join(' | '.join(wave) for wave in self.levels)})"
@@ -136,20 +140,24 @@ def _plan(name: str, steps: tuple[Step[Any], ...], shape: Shape) -> Plan:
     feeds: list[list[int]] = [[] for _ in steps]
     streams: list[list[int]] = [[] for _ in steps]
     frees: list[list[int]] = [[] for _ in steps]
-    outside: list[tuple[type, str]] = []
+    outside: list[tuple[type, int]] = []
     for i, s in enumerate(steps):
         for wires, side in ((s.needs, feeds), (s.inlets, streams)):
             for need in wires.values():
                 if need not in maker:
-                    outside.append((need, s.name))
+                    outside.append((need, i))
                     continue
                 if side is streams and steps[maker[need]].outlet is None:
-                    raise FlowError(f"{s.name!r} reads {need.__name__} as a stream; its maker does not stream it")
+                    raise FlowError(
+                        f"{s.name!r} reads {need.__name__} as a stream, but {steps[maker[need]].name!r} does not stream "
+                        f"it; give that one a parameter of Live[{need.__name__}]"
+                    )
                 if i not in side[maker[need]]:
                     side[maker[need]].append(i)
                     waits[i] += 1
-    tiers = list(dict.fromkeys(s.policy.tier for s in steps)) if shape.barriers else []
-    for earlier, later in pairwise(tiers):
+    tiers = [t for t in dict.fromkeys(s.policy.tier for s in steps) if t] if shape.barriers else []
+    # Every later tier and not only the next: one whose steps are all known ends before the tiers before it.
+    for earlier, later in combinations(tiers, 2):
         held = [j for j, s in enumerate(steps) if s.policy.tier == later]
         for i, s in enumerate(steps):
             if s.policy.tier == earlier:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vital_engine.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -15,12 +17,20 @@ class Policy:
     time counts from the end of the stream, since until then it can only wait.
     ``grace``: how long it may take to unwind once cancelled. A step that is still there then is abandoned:
     counted, reported, and its late result is thrown away.
-    ``tier``: the group that barriers and lanes speak of.
+    ``tier``: the group that barriers and lanes speak of; a step without one heeds no barrier.
     """
 
     within: float | None = None
     grace: float = 0.05
     tier: str = ""
+
+    def __post_init__(self) -> None:
+        if self.within is not None and not 0 < self.within < math.inf:
+            raise ConfigError(
+                f"'within' must be a time in seconds, or None for no limit of its own, not {self.within!r}"
+            )
+        if not 0 <= self.grace < math.inf:
+            raise ConfigError(f"'grace' must be a time in seconds, not {self.grace!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,11 @@ class Shape:
     width: float = math.inf
     lanes: Mapping[str, int] = field(default_factory=dict)
     barriers: bool = False
+
+    def __post_init__(self) -> None:
+        for name, seats in (("width", self.width), *self.lanes.items()):
+            if not seats >= 1:
+                raise ConfigError(f"{name!r} must leave room for at least one step, not {seats!r}")
 
     @property
     def bounded(self) -> bool:

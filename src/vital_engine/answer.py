@@ -1,0 +1,165 @@
+"""What a turn gives back: the text, and everything that can be seen and checked about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .errors import StepFailed, VitalError
+from .flow import Degraded, Failed, Outcome, Skipped
+from .nouns import (
+    Brief,
+    Citations,
+    Consent,
+    Cost,
+    Draft,
+    Evidence,
+    Findings,
+    Quality,
+    Question,
+    Support,
+)
+from .receipt import as_json
+
+Status = Literal["complete", "paused", "partial", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds since the question was asked. None: it never came to that.
+
+    ``wait``: until the model was asked. ``total``: until the answer and all that is known of it were there.
+    """
+
+    wait: float | None = None
+    first_token: float | None = None
+    last_token: float | None = None
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A turn's result. ``outcomes``: by step; ``degraded``: step -> reason code; ``overlap``: see ``speedup``.
+
+    ``speedup`` is the measured seconds of all steps over the measured seconds of the turn: how much work was done
+    per second of waiting. It is 1.0 where steps run one after another, and None where no time passed.
+    """
+
+    run_id: str
+    question: Question
+    mode: int
+    profile: str
+    status: Status
+    text: str
+    brief: Brief | None
+    evidence: Evidence
+    findings: Findings
+    consent: Consent
+    draft: Draft
+    citations: Citations
+    support: Support
+    cost: Cost
+    quality: Quality
+    outcomes: Mapping[str, Outcome[Any]]
+    degraded: Mapping[str, str]
+    warnings: tuple[str, ...]
+    timing: Timing
+    speedup: float | None
+    critical_path: tuple[str, ...]
+    tiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    error: BaseException | None = None
+
+    @property
+    def overlap(self) -> float | None:
+        return self.speedup
+
+    @property
+    def expert(self) -> str:
+        """The id of the expert who answered; empty if none was chosen."""
+        return self.brief.expert.id if self.brief is not None else ""
+
+    @property
+    def code(self) -> str:
+        """The stable code of what went wrong; empty if the answer is complete."""
+        if self.error is None:
+            return ""
+        return self.error.code if isinstance(self.error, VitalError) else StepFailed.code
+
+    def raise_for_status(self) -> Answer:
+        """This answer, if it is complete.
+
+        :raises VitalError: the turn failed or its answer was cut off.
+        """
+        if self.error is None:
+            return self
+        if isinstance(self.error, VitalError):
+            raise self.error
+        raise StepFailed(f"the turn {self.run_id} is {self.status}") from self.error
+
+    def timeline(self) -> list[dict[str, Any]]:
+        """When each step ran, in seconds since the turn began, in the order in which they began."""
+        rows = [
+            {
+                "step": name,
+                "began": outcome.began,
+                "ended": outcome.ended,
+                "seconds": outcome.seconds,
+                "outcome": type(outcome).__name__.lower(),
+                "reason": outcome.reason if isinstance(outcome, Degraded | Failed) else "",
+                "critical": name in self.critical_path,
+            }
+            for name, outcome in self.outcomes.items()
+            if not isinstance(outcome, Skipped)
+        ]
+        return sorted(rows, key=lambda row: (row["began"], row["ended"]))
+
+    def receipt(self) -> dict[str, Any]:
+        """The turn's whole account as plain JSON: steps, paid calls, citations, approvals, the critical path."""
+        return {
+            "run_id": self.run_id,
+            "mode": self.mode,
+            "profile": self.profile,
+            "status": self.status,
+            "error": self.code,
+            "question": self.question.text,
+            "text": self.text,
+            "expert": self.expert,
+            "expert_reason": self.brief.reason if self.brief else "",
+            "expert_fallback": self.brief.fallback if self.brief else False,
+            "expert_scores": as_json(self.brief.scores) if self.brief else {},
+            "model": {"name": self.draft.model, "provider": self.draft.provider, "finish": self.draft.finish},
+            "steps": {row["step"]: row for row in self.timeline()},
+            "skipped": {n: o.because for n, o in self.outcomes.items() if isinstance(o, Skipped)},
+            "degraded": dict(self.degraded),
+            "warnings": list(self.warnings),
+            "retrieved": [
+                {
+                    "number": i,
+                    **{k: as_json(getattr(p, k)) for k in ("id", "document", "title", "page", "start", "end")},
+                }
+                for i, p in enumerate(self.evidence.passages, start=1)
+            ],
+            "index_version": self.evidence.index_version,
+            "citations": [as_json(c) for c in self.citations.items],
+            "support": {"score": self.support.score, "sentences": [as_json(s) for s in self.support.sentences]},
+            "quality": as_json(self.quality),
+            "cost": {
+                "usd": as_json(self.cost.usd),
+                "at_least_usd": as_json(self.cost.at_least),
+                "calls": [as_json(row) for row in self.cost.rows],
+            },
+            "approvals": [as_json(d) for d in self.consent.decisions],
+            "tool_results": [as_json(f) for f in self.findings.results],
+            "timing": as_json(self.timing),
+            "speedup": self.speedup,
+            "tiers": as_json(self.tiers),
+            "critical_path": list(self.critical_path),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """Told to a turn's observers, after its flows' events: the answer, whatever its status."""
+
+    answer: Answer

@@ -1,0 +1,49 @@
+"""Work that outlives who began it: a turn whose reader has gone, the last words of a turn that was cancelled.
+
+Each such task is held here, so that it is neither lost nor forgotten, and :func:`drain` ends them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from .offload import abandon
+
+T = TypeVar("T")
+
+supervised: set[asyncio.Task[Any]] = set()
+
+
+def supervise(work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+    """Start *work* as a task of its own. Whoever wants its result awaits it (shielded); an error waits there too."""
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    supervised.add(task)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    supervised.discard(task)
+    if not task.cancelled():
+        task.exception()
+
+
+async def drain(*, within: float, grace: float = 1.0) -> int:
+    """Let what runs in this loop end for *within* seconds, then cancel it, then leave it behind.
+
+    :returns: how many had to be cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    mine = {task for task in supervised if task.get_loop() is loop and task is not asyncio.current_task()}
+    if not mine:
+        return 0
+    _, late = await asyncio.wait(mine, timeout=within)
+    for task in late:
+        task.cancel()
+    if late:
+        _, deaf = await asyncio.wait(late, timeout=grace)
+        for task in deaf:
+            abandon(task)
+    return len(late)

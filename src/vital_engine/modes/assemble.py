@@ -1,0 +1,185 @@
+"""Put the answer together from what a turn made: pure, and the same for the engine's own path and for a graph."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+from vital_engine.answer import Answer, Status, Timing
+from vital_engine.errors import ModelError, OutOfTime, StepFailed, VitalError
+from vital_engine.flow import Degraded, Done, Failed, Outcome, Skipped, speedup
+from vital_engine.notices import NOTHING_FOUND, for_user
+from vital_engine.nouns import (
+    Brief,
+    Call,
+    Citations,
+    Consent,
+    Cost,
+    Draft,
+    Evidence,
+    Findings,
+    Kept,
+    LedgerRow,
+    Memory,
+    Menu,
+    Question,
+    Support,
+)
+from vital_engine.ports import Grader
+
+T = TypeVar("T")
+
+TIERS: Mapping[str, tuple[str, ...]] = {
+    "tier1": ("retrieve", "suggest", "recall"),
+    "tier2": ("cite", "assess", "tally"),
+}
+
+
+def assemble(
+    question: Question,
+    outcomes: Mapping[str, Outcome[Any]],
+    *,
+    mode: int,
+    profile: str,
+    grader: Grader,
+    timing: Timing,
+    critical_path: tuple[str, ...] = (),
+) -> Answer:
+    """The answer of a turn whose steps ended in *outcomes* (by the step's name)."""
+    brief = _made(outcomes, "brief", cast("Brief | None", None))
+    evidence = _made(outcomes, "retrieve", Evidence.missing())
+    draft = _made(outcomes, "reply", Draft(finish="error"))
+    citations = _made(outcomes, "cite", Citations.missing())
+    support = _made(outcomes, "assess", Support.missing())
+    findings = _made(outcomes, "invoke", Findings())
+    status, error = _status(outcomes)
+    degraded = {name: o.reason for name, o in outcomes.items() if isinstance(o, Degraded | Failed)}
+    return Answer(
+        run_id=question.run_id,
+        question=question,
+        mode=mode,
+        profile=profile,
+        status=status,
+        text=draft.text,
+        brief=brief,
+        evidence=evidence,
+        findings=findings,
+        consent=_made(outcomes, "consent", Consent()),
+        draft=draft,
+        citations=citations,
+        support=support,
+        cost=_cost(question, outcomes, draft),
+        quality=grader(citations, support, evidence, draft, degraded),
+        outcomes=outcomes,
+        degraded=degraded,
+        warnings=tuple(_warnings(outcomes, degraded, evidence, citations, findings, draft)),
+        timing=timing,
+        speedup=speedup([o.seconds for o in outcomes.values()], timing.total),
+        critical_path=critical_path,
+        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
+        error=error,
+    )
+
+
+def kept(answer: Answer) -> Kept:
+    """The answer as the store keeps it."""
+    return Kept(
+        run_id=answer.run_id,
+        question=answer.question,
+        mode=answer.mode,
+        status=answer.status,
+        text=answer.text,
+        expert=answer.expert,
+        receipt=answer.receipt(),
+        citations=answer.citations,
+        cost=answer.cost,
+        seconds=answer.timing.total,
+    )
+
+
+def _made(outcomes: Mapping[str, Outcome[Any]], step: str, otherwise: T) -> T:
+    match outcomes.get(step):
+        case Done(value=value) | Degraded(value=value) | Skipped(value=value, known=True):
+            return cast("T", value)
+        case _:
+            return otherwise
+
+
+def _status(outcomes: Mapping[str, Outcome[Any]]) -> tuple[Status, BaseException | None]:
+    match outcomes.get("reply"):
+        case Done() | Skipped(known=True):
+            return "complete", None
+        case Degraded(error=error):
+            return "partial", _typed(error)
+        case Failed(error=error):
+            return "failed", _typed(error)
+        case _:  # it never came to that; what failed before it says why
+            name, failed = next(((n, o) for n, o in outcomes.items() if isinstance(o, Failed)), ("", None))
+            if failed is None or not isinstance(failed.error, VitalError):
+                error = StepFailed(f"the model was not asked: {name or 'a step'} failed")
+                error.__cause__ = failed.error if failed else None
+                return "failed", error
+            return "failed", failed.error
+
+
+def _typed(error: BaseException) -> BaseException:
+    """What the model's step raised, as an error with a stable code; a cancel stays one."""
+    if isinstance(error, VitalError | asyncio.CancelledError):
+        return error
+    typed: VitalError = OutOfTime(str(error)) if isinstance(error, TimeoutError) else ModelError(repr(error))
+    typed.__cause__ = error
+    return typed
+
+
+def _cost(question: Question, outcomes: Mapping[str, Outcome[Any]], draft: Draft) -> Cost:
+    """As tallied; a call that failed is on the bill too, at an unknown price."""
+    if isinstance(outcomes.get("reply"), Failed):
+        return Cost((LedgerRow(Call(question.run_id, "reply", draft.model, draft.provider, None, "failed"), None),))
+    return _made(outcomes, "tally", Cost.missing())
+
+
+def _tier(outcomes: Mapping[str, Outcome[Any]], steps: Iterable[str]) -> dict[str, Any]:
+    ran = [o for name in steps if (o := outcomes.get(name)) is not None and not isinstance(o, Skipped)]
+    if not ran:
+        return {}
+    wall = round(max(o.ended for o in ran) - min(o.began for o in ran), 9)
+    return {"seconds": wall, "speedup": speedup([o.seconds for o in ran], wall)}
+
+
+def _warnings(
+    outcomes: Mapping[str, Outcome[Any]],
+    degraded: Mapping[str, str],
+    evidence: Evidence,
+    citations: Citations,
+    findings: Findings,
+    draft: Draft,
+) -> Iterable[str]:
+    for step, reason in degraded.items():
+        if not (step == "reply" and isinstance(outcomes[step], Failed)):
+            yield for_user(step, reason)
+    retrieved = outcomes.get("retrieve")
+    if not evidence.failed and not evidence.passages and not isinstance(retrieved, Skipped | None):
+        yield NOTHING_FOUND
+    for finding in findings.results:
+        if finding.status != "done":
+            yield f"The tool {finding.proposal.tool!r} gave no result ({finding.status})."
+    if citations.dangling:
+        numbers = ", ".join(f"[{n}]" for n in citations.dangling)
+        yield f"The answer cites {numbers}, which is no passage of this turn."
+    if mismatched := sum(c.verdict == "mismatch" for c in citations.items):
+        yield f"{mismatched} of its quotations do not stand in the passage that is cited for them."
+    if draft.finish == "length":
+        yield "The answer reached its length limit and may be incomplete."
+
+
+def given(*, rag: bool, tools: bool, memory: bool) -> tuple[object, ...]:
+    """What is known without a step, where a step is switched off: a run that is given Evidence does not retrieve."""
+    off: list[object] = []
+    if not rag:
+        off.append(Evidence())
+    if not tools:
+        off.append(Menu())
+    if not memory:
+        off.append(Memory())
+    return tuple(off)

@@ -1,0 +1,110 @@
+"""How a workflow runs a turn: the settings that may differ by workflow, by request and while it is running."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal, get_args
+
+from vital_engine.errors import ConfigError
+from vital_engine.flow import DATAFLOW, SEQUENTIAL, TIERS, Shape
+
+Profile = Literal["dataflow", "tiers", "sequential"]
+PROFILES: tuple[Profile, ...] = get_args(Profile)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSettings:
+    """Accepted as keywords, as the mapping ``config={...}``, per request, and per deployment.
+
+    ``profile``: the same steps under different constraints. ``dataflow``: each starts when what it needs is there, and
+    tier 2 reads the answer as it is spoken. ``tiers``: with a barrier before and after the model. ``sequential``: one
+    after another. ``enable_parallel_tier1``/``2`` false: the steps of that tier one after another.
+
+    ``parallel_timeout_ms``: for each step of tier 1. ``post_generation_timeout_ms``: for each step of tier 2, after the
+    last token. ``reply_timeout_ms``: for the model. ``turn_timeout_ms``: for all together; a question may ask for less.
+
+    ``enable_rag``, ``enable_tools``, ``enable_memory``: whether to retrieve, to suggest and call tools, to recall.
+    ``tool_cost_ceiling_usd``: what the tool calls of one turn may cost without a person; ``never_automatic``: tools that
+    a policy must not approve.
+    """
+
+    profile: Profile = "dataflow"
+    enable_parallel_tier1: bool = True
+    enable_parallel_tier2: bool = True
+    parallel_timeout_ms: float = 5000
+    post_generation_timeout_ms: float = 2000
+    reply_timeout_ms: float = 120_000
+    turn_timeout_ms: float = 180_000
+    enable_rag: bool = True
+    enable_tools: bool = True
+    enable_memory: bool = True
+    tool_cost_ceiling_usd: Decimal = Decimal("0.10")
+    never_automatic: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name))
+
+    def but(self, changes: Mapping[str, Any]) -> TurnSettings:
+        """These settings with *changes*.
+
+        :raises ConfigError: an unknown key (the nearest known one is named) or a wrong type.
+        """
+        return replace(self, **known(changes)) if changes else self
+
+    @property
+    def shape(self) -> Shape:
+        if self.profile == "sequential":
+            return SEQUENTIAL
+        switches = {"tier1": self.enable_parallel_tier1, "tier2": self.enable_parallel_tier2}
+        lanes = {tier: 1 for tier, on in switches.items() if not on}
+        base = TIERS if self.profile == "tiers" else DATAFLOW
+        return replace(base, lanes=lanes) if lanes else base
+
+
+KEYS = tuple(field.name for field in fields(TurnSettings))
+
+
+def known(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """*changes*, with each key known and money and lists in their own types.
+
+    :raises ConfigError: an unknown key; the nearest known one is named.
+    """
+    result: dict[str, Any] = {}
+    for key, value in changes.items():
+        if key not in KEYS:
+            near = difflib.get_close_matches(str(key), KEYS, n=1, cutoff=0.0)
+            raise ConfigError(f"unknown setting {key!r}; did you mean {near[0]!r}? Known: {', '.join(KEYS)}")
+        result[key] = _fit(key, value)
+    return result
+
+
+def _fit(key: str, value: Any) -> Any:
+    if key == "tool_cost_ceiling_usd" and isinstance(value, str | int) and not isinstance(value, bool):
+        try:
+            return Decimal(value)
+        except InvalidOperation:
+            raise ConfigError(f"{key} must be an amount of money, not {value!r}") from None
+    if key == "never_automatic" and isinstance(value, list):
+        return tuple(value)
+    return value
+
+
+def _check(key: str, value: Any) -> None:
+    if key == "profile":
+        if value not in PROFILES:
+            raise ConfigError(f"profile must be one of {', '.join(PROFILES)}, not {value!r}")
+    elif key.startswith("enable_"):
+        if not isinstance(value, bool):
+            raise ConfigError(f"{key} must be true or false, not {value!r}")
+    elif key.endswith("_ms"):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise ConfigError(f"{key} must be a number of milliseconds above 0, not {value!r}")
+    elif key == "tool_cost_ceiling_usd":
+        if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
+            raise ConfigError(f"{key} must be an amount of money (Decimal), not {value!r}")
+    elif not isinstance(value, tuple) or not all(isinstance(v, str) for v in value):
+        raise ConfigError(f"{key} must be a tuple of names, not {value!r}")

@@ -1,0 +1,48 @@
+"""A turn as a graph sees it: one key per noun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypedDict
+
+from vital_engine.answer import Answer
+from vital_engine.nouns import (
+    Brief,
+    Citations,
+    Consent,
+    Cost,
+    Draft,
+    Evidence,
+    Findings,
+    Memory,
+    Menu,
+    Question,
+    Support,
+)
+
+
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How the outcomes of several nodes come together: by the step's name."""
+    return {**old, **new}
+
+
+class TurnState(TypedDict, total=False):
+    """``question`` is given; each other key is written by the node that makes it, and read by a later one."""
+
+    question: Question
+    brief: Brief
+    evidence: Evidence
+    menu: Menu
+    memory: Memory
+    consent: Consent
+    findings: Findings
+    draft: Draft
+    citations: Citations
+    support: Support
+    cost: Cost
+    outcomes: Annotated[Mapping[str, Any], merged]
+    answer: Answer
+
+
+Update = TurnState
+"""What a node returns: the keys that it made."""

@@ -1,0 +1,49 @@
+"""WHAT a turn does. The list of its modules is the order of a turn:
+
+::
+
+    ask      take the question in
+    brief    choose who answers
+    gather   tier 1: evidence | menu of tools | memory
+    invoke   with consent, call the tools, all at once
+    reply    put the prompt together, and let the model speak
+    review   tier 2: citations | support | cost, while it speaks
+    save     keep the turn
+
+Steps are plain async functions made from the port that they lean on; nobody here knows who fulfils it.
+May import: flow, ports, nouns, errors, notices, sentences.
+"""
+
+from .ask import ask
+from .brief import briefing
+from .gather import gather, recalling, retrieving, suggesting
+from .invoke import invoking
+from .reply import compose, drafted, replying, salvaged
+from .review import assessing, citing, review, sentences, tallying
+from .save import Registered, Saved, registering, saving
+
+ORDER = ("ask", "brief", "gather", "invoke", "reply", "review", "save")
+
+__all__ = [
+    "ORDER",
+    "Registered",
+    "Saved",
+    "ask",
+    "assessing",
+    "briefing",
+    "citing",
+    "compose",
+    "drafted",
+    "gather",
+    "invoking",
+    "recalling",
+    "registering",
+    "replying",
+    "retrieving",
+    "review",
+    "salvaged",
+    "saving",
+    "sentences",
+    "suggesting",
+    "tallying",
+]
