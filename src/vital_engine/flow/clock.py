@@ -3,23 +3,43 @@
 Exact to a nanosecond, and a turn of two seconds takes under a millisecond. Work in threads takes real time: while
 a thread is out, the clock follows the real one, so that a timer may fire beside it. When nothing is ready, no timer
 is set and no thread is out, nothing can ever happen again: that is reported as a deadlock and not slept through.
-Real sockets need real time; do not use them here. The engine reads only ``loop.time()``, and so runs here unchanged.
+Only threads of ``run_in_executor`` are known to be out: sockets, subprocesses and signals need a real loop; do not
+wait for them here. The engine reads only ``loop.time()``, and so runs here unchanged.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import selectors
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from contextvars import Context
 from typing import Any, TypeVar
 
+from .offload import abandoned
+
 T = TypeVar("T")
+
+#: What could not even be closed.
+_undead: list[asyncio.Task[Any]] = []
 
 
 class Deadlock(RuntimeError):
     """Nothing is ready, no timer is set, and no thread is out."""
+
+
+class _Timer(asyncio.TimerHandle):
+    """Of two at the same moment the one that was set first fires first; asyncio leaves that to its heap."""
+
+    __slots__ = ("order",)
+    order: int
+
+    def __lt__(self, other: object) -> bool:
+        if isinstance(other, _Timer):
+            return (self.when(), self.order) < (other.when(), other.order)
+        return NotImplemented
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -50,6 +70,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector = _JumpingSelector()
         selector.loop = self
         self._now = 0.0
+        self._timers_set = 0
         self.threads_out = 0
         super().__init__(selector)
         self._clock_resolution = 1e-9
@@ -57,9 +78,30 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now
 
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """A timer at a whole nanosecond, so that a sum of delays is as exact as the delays."""
+        self._check_closed()  # type: ignore[attr-defined]
+        self._timers_set += 1
+        timer = _Timer(round(when, 9), callback, args, self, context)
+        timer.order = self._timers_set
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
+
     def jump(self) -> None:
-        """To the next timer. Rounded to the nanosecond: a sum of delays is as exact as the delays."""
-        self._now = max(self._now, round(self._scheduled[0].when(), 9))  # type: ignore[attr-defined]
+        """To the next timer."""
+        self._now = max(self._now, self._scheduled[0].when())  # type: ignore[attr-defined]
+
+    def jump_if_idle(self) -> bool:
+        """Move on if nothing is ready now. False: nothing can ever happen again."""
+        if self._ready:  # type: ignore[attr-defined]
+            return True
+        if self._scheduled:  # type: ignore[attr-defined]
+            self.jump()
+            return True
+        return False
 
     def advance(self, seconds: float) -> None:
         self._now = round(self._now + seconds, 9)
@@ -79,18 +121,21 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run *coroutine* on the virtual clock and give its result.
 
+    What is left when it ends is cancelled, and may take a virtual second to clean up.
+
     :raises Deadlock: it waits for something that nobody will do.
     """
+    if asyncio._get_running_loop() is not None:
+        coroutine.close()
+        raise RuntimeError("run_virtual() has a loop of its own, and cannot be called inside another")
     loop = VirtualLoop()
     try:
-        asyncio.set_event_loop(loop)
         task = loop.create_task(coroutine)
         try:
             return loop.run_until_complete(task)
         finally:
             _sweep(loop)
     finally:
-        asyncio.set_event_loop(None)
         loop.close()
 
 
@@ -99,12 +144,28 @@ def _sweep(loop: VirtualLoop) -> None:
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
-    if left:
-        loop.call_later(1e-6, loop.stop)
+    _turn_until_done(loop, left)
+    closing = loop.create_task(loop.shutdown_asyncgens())
+    _turn_until_done(loop, {closing})
+    for task in (*left, closing):
+        if task.done():
+            if not task.cancelled():
+                task.exception()  # looked at, so that asyncio does not report it as never retrieved
+            continue
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        abandoned.discard(task)
+        try:
+            task.get_coro().close()
+        except RuntimeError:  # deaf to that as well; Python would complain of it at every collection
+            _undead.append(task)
+
+
+def _turn_until_done(
+    loop: VirtualLoop, tasks: set[asyncio.Task[Any]], *, within: float = 1.0, turns: int = 10_000
+) -> None:
+    """Turn the loop by hand: neither a task that sleeps for ever nor one that never sleeps can hold it."""
+    until = loop.time() + within
+    while turns and loop.time() <= until and not all(task.done() for task in tasks):
+        loop.call_soon(loop.stop)
         loop.run_forever()
-    for task in left:
-        if not task.done():
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-        elif not task.cancelled():
-            task.exception()
-    loop.run_until_complete(loop.shutdown_asyncgens())
+        turns = turns - 1 if loop.jump_if_idle() else 0

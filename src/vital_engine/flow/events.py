@@ -16,7 +16,7 @@ from .live import Live
 from .outcome import Outcome
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .result import Run
 
 log = logging.getLogger("vital_engine.flow")
 

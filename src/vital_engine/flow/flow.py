@@ -13,7 +13,8 @@ from vital_engine.errors import FlowError
 from .events import Observer
 from .live import Live
 from .policy import DATAFLOW, SEQUENTIAL, Shape
-from .run import Execution, Run
+from .result import Run
+from .run import Execution
 from .step import Step
 
 

@@ -26,13 +26,32 @@ class _Tape:
         self.closed = False
         self.value: Any = None
         self.error: BaseException | None = None
-        self.waiters: list[asyncio.Future[None]] = []
+        self.waiters: dict[asyncio.Future[None], None] = {}  # a set that keeps its order
 
     def wake(self) -> None:
-        waiters, self.waiters = self.waiters, []
+        waiters, self.waiters = self.waiters, {}
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+class _Meter:
+    """Seconds during which at least one of those who share it waited."""
+
+    __slots__ = ("since", "total", "waiting")
+
+    def __init__(self) -> None:
+        self.total, self.since, self.waiting = 0.0, 0.0, 0
+
+    def begin(self, now: float) -> None:
+        if not self.waiting:
+            self.since = now
+        self.waiting += 1
+
+    def end(self, now: float) -> None:
+        self.waiting -= 1
+        if not self.waiting:
+            self.total += now - self.since
 
 
 class Live(Generic[T]):
@@ -42,12 +61,11 @@ class Live(Generic[T]):
     - an inlet, if another step makes it: the step starts as soon as the stream exists, and reads along.
     """
 
-    __slots__ = ("_tape", "waited")
+    __slots__ = ("_meter", "_tape")
 
-    def __init__(self, tape: _Tape | None = None) -> None:
+    def __init__(self, tape: _Tape | None = None, meter: _Meter | None = None) -> None:
         self._tape = tape or _Tape()
-        #: Seconds that readers of this handle spent waiting for the producer.
-        self.waited = 0.0
+        self._meter = meter or _Meter()
 
     @classmethod
     def closed(cls, value: T, items: Iterable[Any] = ()) -> Live[T]:
@@ -57,21 +75,26 @@ class Live(Generic[T]):
         live.close(value)
         return live
 
-    def reader(self) -> Live[T]:
-        """Another handle on the same stream, with a ``waited`` of its own."""
-        return Live(self._tape)
+    def reader(self, beside: Live[Any] | None = None) -> Live[T]:
+        """Another handle on the same stream, with a ``waited`` of its own, or one with *beside*."""
+        return Live(self._tape, None if beside is None else beside._meter)
 
     # -- the producer's side
-    def push(self, item: Any) -> None:
-        """Add an item. After the end it is ignored: a producer that was given up cannot speak any more."""
+    def push(self, item: Any, *, aside: bool = False) -> None:
+        """Add an item. After the end it is ignored: a producer that was given up cannot speak any more.
+
+        An *aside* is kept and read like any item, but is not what the stream is about: the times of the first and
+        the latest item do not count it, and a stream of asides alone has said nothing that could be salvaged.
+        """
         tape = self._tape
         if tape.closed:
             return
-        now = asyncio.get_running_loop().time()
-        if tape.times:
-            tape.times[1] = now
-        else:
-            tape.times = [now, now]
+        if not aside:
+            now = asyncio.get_running_loop().time()
+            if tape.times:
+                tape.times[1] = now
+            else:
+                tape.times = [now, now]
         tape.items.append(item)
         if tape.waiters:
             tape.wake()
@@ -111,40 +134,72 @@ class Live(Generic[T]):
     def last_at(self) -> float | None:
         return self._tape.times[1] if self._tape.times else None
 
-    # -- the reader's side
-    async def batches(self) -> AsyncIterator[list[Any]]:
-        """All that is new, as one list per wake-up, until the end. An error ends it like any end: see ``error``."""
-        tape, at = self._tape, 0
-        while True:
-            if at < len(tape.items):
-                fresh = tape.items[at:]
-                at += len(fresh)
-                yield fresh
-            elif tape.closed:
-                return
-            else:
-                await self._wait()
+    @property
+    def waited(self) -> float:
+        """Seconds that readers of this handle have waited for the producer; two at once count once."""
+        meter = self._meter
+        return meter.total + (asyncio.get_running_loop().time() - meter.since if meter.waiting else 0.0)
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        async for batch in self.batches():
-            for item in batch:
-                yield item
+    # -- the reader's side
+    def batches(self) -> AsyncIterator[list[Any]]:
+        """All that is new, as one list per wake-up, until the end. An error ends it like any end: see ``error``."""
+        return _Batches(self)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return _Items(self)
 
     async def whole(self) -> T | None:
         """Wait for the end, and give what it ended in."""
         while not self._tape.closed:
-            await self._wait()
+            await self.news()
         return self.value
 
-    async def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-        self._tape.waiters.append(waiter)
-        since = loop.time()
+    async def news(self) -> None:
+        """Wait for the next item or the end, whichever comes first."""
+        loop, tape, meter = asyncio.get_running_loop(), self._tape, self._meter
+        waiter: asyncio.Future[None] = loop.create_future()
+        tape.waiters[waiter] = None
+        meter.begin(loop.time())
         try:
             await waiter
-        finally:
-            self.waited += loop.time() - since
+        finally:  # a reader that was cancelled leaves nothing behind
+            tape.waiters.pop(waiter, None)
+            meter.end(loop.time())
+
+
+class _Batches(AsyncIterator[list[Any]]):
+    """Plain iterators, not generators: a reader that breaks off early leaves nothing for the loop to close."""
+
+    __slots__ = ("_at", "_live")
+
+    def __init__(self, live: Live[Any]) -> None:
+        self._live, self._at = live, 0
+
+    async def __anext__(self) -> list[Any]:
+        items = self._live.items
+        while self._at >= len(items):
+            if self._live.ended:
+                raise StopAsyncIteration
+            await self._live.news()
+        fresh = list(items[self._at :])
+        self._at += len(fresh)
+        return fresh
+
+
+class _Items(AsyncIterator[Any]):
+    __slots__ = ("_at", "_live")
+
+    def __init__(self, live: Live[Any]) -> None:
+        self._live, self._at = live, 0
+
+    async def __anext__(self) -> Any:
+        items = self._live.items
+        while self._at >= len(items):
+            if self._live.ended:
+                raise StopAsyncIteration
+            await self._live.news()
+        self._at += 1
+        return items[self._at - 1]
 
 
 Salvage = Callable[[Sequence[Any], BaseException], T]

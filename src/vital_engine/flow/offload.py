@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeVar
@@ -28,23 +28,31 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=32, thread_name_prefix="vital-step")
 
 
-@functools.lru_cache(maxsize=1024)
-def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function)
+def _is_async(method: Any) -> bool:
+    while isinstance(method, functools.partial):
+        method = method.func
+    return inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(getattr(type(method), "__call__", None))  # noqa: B004
 
 
-async def call(method: Callable[..., Awaitable[T] | T], *args: Any, **kwargs: Any) -> T:
+async def call(method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
     """Call a port: an ``async def`` in the loop, a plain ``def`` in a thread, since it may block.
 
     When the caller is cancelled it goes on at once; a thread cannot be stopped and runs to its end unheard.
     """
-    if _is_async(getattr(method, "__func__", method)) or _is_async(getattr(type(method), "__call__", None)):  # noqa: B004
-        return await method(*args, **kwargs)  # type: ignore[misc, no-any-return]
-    work = functools.partial(copy_context().run, functools.partial(method, *args, **kwargs))
+    if _is_async(method):
+        return await method(*args, **kwargs)
+    work = functools.partial(copy_context().run, _fenced, method, args, kwargs)
     result = await asyncio.get_running_loop().run_in_executor(_threads(), work)
     if inspect.isawaitable(result):  # a plain function that gives a coroutine: it has not begun to work yet
-        return await result
-    return result
+        return await result  # type: ignore[no-any-return]
+    return result  # type: ignore[no-any-return]
+
+
+def _fenced(method: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    try:
+        return method(*args, **kwargs)
+    except StopIteration as error:  # a future refuses to carry it (cpython#112182), and its reader would wait for ever
+        raise RuntimeError("a plain function raised StopIteration") from error
 
 
 def abandon(task: asyncio.Task[Any]) -> None:

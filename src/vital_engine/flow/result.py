@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from vital_engine.errors import StepFailed
+from vital_engine.errors import FlowError, StepFailed
 
 from .outcome import Degraded, Done, Failed, Outcome, Reason, Skipped
 
@@ -35,9 +35,12 @@ class Run:
         """What was made, or stood in.
 
         :raises StepFailed: it was never made; ``__cause__`` says why.
+        :raises FlowError: no step makes it, and it was not given.
         """
         if made in self.given:
             return cast("T", self.given[made])
+        if made not in self.outcomes:
+            raise FlowError(f"{self.name!r} has no step that makes {made.__name__}")
         match self.outcomes[made]:
             case Done(value=value) | Degraded(value=value) | Skipped(value=value, known=True):
                 return cast("T", value)
@@ -54,7 +57,13 @@ class Run:
     @property
     def degraded(self) -> dict[str, Reason]:
         """Step -> reason, of those that did not make their own product."""
-        return {name: o.reason for name, o in self.steps.items() if isinstance(o, Degraded | Failed)}
+        reasons: dict[str, Reason] = {}
+        for name, outcome in self.steps.items():
+            if isinstance(outcome, Degraded | Failed):
+                reasons[name] = outcome.reason
+            elif isinstance(outcome, Skipped) and not outcome.known:
+                reasons[name] = "skipped"
+        return reasons
 
     @property
     def overlap(self) -> float | None:

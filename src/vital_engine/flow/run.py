@@ -8,8 +8,11 @@ step (:meth:`Execution._drive`): a failure becomes a value, and costs only its o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vital_engine.errors import StepAbandoned, StepFailed, WrongType
@@ -25,8 +28,6 @@ from .step import NOTHING
 if TYPE_CHECKING:
     from .flow import Plan
 
-__all__ = ["Execution", "Run"]
-
 
 class Execution:
     """One run of a plan. Used once, inside one loop."""
@@ -41,7 +42,7 @@ class Execution:
         observers: Sequence[events.Observer],
     ) -> None:
         count = len(plan.steps)
-        self.name, self.plan, self.have, self.within, self.observers = name, plan, have, within, observers
+        self.name, self.plan, self.have, self.observers = name, plan, have, observers
         self.loop = asyncio.get_running_loop()
         self.context = contextvars.copy_context()
         self.began_at = self.loop.time()
@@ -54,26 +55,22 @@ class Execution:
         self.cut: list[Reason | None] = [None] * count  # why a running step was cancelled, if it was
         self.waits = list(plan.waits)
         self.left = count
-        self.over = False  # the run's deadline has passed, or its caller has gone
+        self.settled: deque[int] = deque()  # ended, and what they made is not yet handed on
+        self.handing_on = False
+        self.over: Reason | None = None  # the run's deadline has passed, or its caller has gone
         self.seats = Seats(plan.shape) if plan.shape.bounded else None
         self.finished: asyncio.Future[None] = self.loop.create_future()
         self.deadline: asyncio.TimerHandle | None = None
+        if within is not None and within <= 0:
+            self.over = "timeout"
+        elif within is not None:
+            self.deadline = self.loop.call_at(self.began_at + within, self._stop, "timeout", context=self.context)
 
     async def run(self) -> Run:
-        plan = self.plan
         if self.observers:
-            events.tell(self.observers, events.FlowStarted(self.name, self.began_at))
-        if self.within is not None:
-            self.deadline = self.loop.call_at(self.began_at + self.within, self._stop, "timeout", context=self.context)
-        known = [i for i, s in enumerate(plan.steps) if s.makes in self.have]
-        ready = [i for i, n in enumerate(self.waits) if n == 0]
-        for i in known:
-            made = plan.steps[i].makes
-            self.lives.setdefault(made, Live.closed(self.have[made]))
-            self._settle(i, Skipped("known", self.have[made], known=True))
-        for i in ready:
-            self._ready(i)
+            self._tell(events.FlowStarted(self.name, self.began_at))
         try:
+            self._begin()
             if self.left:
                 await self.finished
         except asyncio.CancelledError:
@@ -84,64 +81,65 @@ class Execution:
         finally:
             if self.deadline is not None:
                 self.deadline.cancel()
-        outcomes = {s.makes: outcome for s, outcome in zip(plan.steps, self.outcomes, strict=True) if outcome}
-        run = Run(self.name, plan, outcomes, dict(self.have), self._now())
-        if self.observers:
-            events.tell(self.observers, events.FlowEnded(self.name, run, self.loop.time()))
+            outcomes = {s.makes: o for s, o in zip(self.plan.steps, self.outcomes, strict=True) if o is not None}
+            run = Run(self.name, self.plan, outcomes, dict(self.have), self._now())
+            if self.observers:
+                self._tell(events.FlowEnded(self.name, run, self.loop.time()))
         return run
 
     # -- starting
+    def _begin(self) -> None:
+        known = [i for i, s in enumerate(self.plan.steps) if s.makes in self.have]
+        for i in known:
+            self.waits[i] = -1  # never met, so never started
+        ready = [i for i, n in enumerate(self.waits) if n == 0]
+        for i in known:
+            self._settle(i, Skipped("known", self.have[self.plan.steps[i].makes], known=True))
+        for i in ready:
+            self._ready(i)
+        self._seat()
+
     def _ready(self, i: int) -> None:
-        if self.outcomes[i] is not None or self.tasks[i] is not None:
-            return
-        if self.over:
-            self._end(i, TimeoutError("the run's time was over before the step could start"), "timeout")
+        if self.over is not None:
+            self._end(i, TimeoutError("the run was over before the step could start"), self.over)
         elif self.seats is not None:
             self.seats.ask(i, self.plan.steps[i].policy.tier)
-            self._seat()
         else:
             self._start(i)
 
     def _seat(self) -> None:
-        assert self.seats is not None
-        for i in tuple(self.seats.take()):
-            if self.outcomes[i] is None:
-                self._start(i)
-            else:  # it ended while it waited
-                self.seats.leave(self.plan.steps[i].policy.tier)
+        if self.seats is not None:
+            while taken := self.seats.take():
+                for i in taken:
+                    self._start(i)
 
     def _start(self, i: int) -> None:
-        s = self.plan.steps[i]
+        s, now = self.plan.steps[i], self.loop.time()
+        self.began[i] = round(now - self.began_at, 9)
         inputs: dict[str, object] = {parameter: self._value(need) for parameter, need in s.needs.items()}
         for parameter, need in s.inlets.items():
-            inputs[parameter] = live = self._stream(need).reader()
+            inputs[parameter] = live = self._stream(need).reader(*self.inlets[i][:1])
             self.inlets[i].append(live)
-        self.began[i] = self._now()
         if self.observers:
-            events.tell(self.observers, events.StepStarted(self.name, s.name, s.policy.tier, self.loop.time()))
+            self._tell(events.StepStarted(self.name, s.name, s.policy.tier, now))
         if s.outlet is not None:
-            self.lives[s.makes] = live = Live()
-            inputs[s.outlet] = live
+            self.lives[s.makes] = inputs[s.outlet] = live = Live()
             if self.observers:
-                now = self.loop.time()
-                events.tell(self.observers, events.StreamOpened(self.name, s.name, live.reader(), now))
-        self.tasks[i] = self.loop.create_task(self._drive(i, inputs), name=s.name, context=self.context.copy())
-        if s.policy.within is not None and all(live.ended for live in self.inlets[i]):
-            self._limit(i, s.policy.within)
-        for j in self.plan.streams[i] if s.outlet is not None else ():
+                self._tell(events.StreamOpened(self.name, s.name, live.reader(), now))
+        task = self.loop.create_task(self._drive(i, inputs), name=s.name, context=self.context.copy())
+        task.add_done_callback(partial(self._gone, i))
+        self.tasks[i] = task
+        self._limit(i)
+        for j in self.plan.streams[i]:
             self._met(j)
 
     def _value(self, need: type) -> object:
         i = self.plan.maker.get(need)
-        if i is None:
-            return self.have[need]
-        outcome = self.outcomes[i]
-        assert outcome is not None and not isinstance(outcome, Failed)
-        return outcome.value
+        return self.have[need] if i is None else getattr(self.outcomes[i], "value")  # noqa: B009
 
     def _stream(self, need: type) -> Live[Any]:
-        if need not in self.lives:  # given as a value: a stream that has ended
-            self.lives[need] = Live.closed(self.have[need])
+        if need not in self.lives:  # it stands as a value, and never was a stream
+            self.lives[need] = Live.closed(self._value(need))
         return self.lives[need]
 
     # -- running and ending
@@ -156,114 +154,110 @@ class Execution:
             return
         if not isinstance(value, s.makes):
             self._end(i, WrongType(f"{s.name!r} gave a {type(value).__name__}, not a {s.makes.__name__}"))
-        elif self._too_late(i):
-            self._end(i, TimeoutError(f"{s.name!r} ended past its limit"), self.cut[i] or "timeout")
+        elif self.cut[i] is not None:
+            self._end(i, asyncio.CancelledError())
+        elif self._overdue(i):
+            self._end(i, TimeoutError(f"{s.name!r} held up the loop beyond its limit"))
         else:
-            ended = self._now()
-            self._settle(i, Done(value, self._worked(i), self.began[i], ended))
+            self._settle(i, Done(value, self._worked(i), self.began[i], self._now()))
 
-    def _too_late(self, i: int) -> bool:
-        """Cut, but it ended with a value; or it blocked the loop, so that no timer could cut it."""
-        policy = self.plan.steps[i].policy
-        if self.cut[i] is not None:
-            return True
-        if policy.within is None or self.inlets[i]:
-            return False
-        return self._now() - self.began[i] > policy.within + policy.grace
+    def _gone(self, i: int, task: asyncio.Task[None]) -> None:
+        """A task that was cancelled before its first step, or ended as no step may, ends its step all the same."""
+        if self.outcomes[i] is None:
+            self._end(i, (None if task.cancelled() else task.exception()) or asyncio.CancelledError())
+
+    def _overdue(self, i: int) -> bool:
+        """It blocked the loop, so that no timer could cut it."""
+        latest = self.loop.time() - self.plan.steps[i].policy.grace
+        return any(timer is not None and timer.when() < latest for timer in (self.timers[i], self.deadline))
 
     def _end(self, i: int, error: BaseException, reason: Reason | None = None) -> None:
         """A step did not make its product in time: its stand-in, what can be salvaged, or nothing."""
         if self.outcomes[i] is not None:  # abandoned before
-            self._settle(i, Failed(error, "abandoned"))
+            if self.observers:
+                self._tell(events.LateResult(self.name, self.plan.steps[i].name, self.loop.time()))
             return
-        s, cut = self.plan.steps[i], self.cut[i]
-        if reason is None:
-            reason = cut or reason_of(error)
+        s, cut, ended = self.plan.steps[i], self.cut[i], self._now()
+        began, worked = (ended, 0.0) if self.tasks[i] is None else (self.began[i], self._worked(i))
+        reason = reason or cut or reason_of(error)
         if cut == "timeout" and isinstance(error, asyncio.CancelledError):
-            error = TimeoutError(f"{s.name!r} was given {self._now() - self.began[i]:.3g} s")
+            error = TimeoutError(f"{s.name!r} was cut off after {ended - began:.3g} s")
         elif cut == "skipped":
             error = StepFailed(f"{s.name!r} lost the stream that it was reading")
-        ended = self._now()
-        began, worked = (ended, 0.0) if self.tasks[i] is None else (self.began[i], self._worked(i))
-        stand_in = s.otherwise
         live = self.lives.get(s.makes)
-        if s.salvage is not None and live is not None and live.items:
-            stand_in = s.salvage(live.items, error)
-        if stand_in is NOTHING:
-            self._settle(i, Failed(error, reason, worked, began, ended))
-        else:
+        spoken = live.items if live is not None and live.first_at is not None else ()
+        stand_in = s.stand_in(spoken, error)
+        if stand_in is not NOTHING:
             self._settle(i, Degraded(stand_in, error, reason, worked, began, ended))
+        elif reason == "skipped":
+            self._settle(i, Skipped(str(error), None, False, worked, began, ended), error)
+        else:
+            self._settle(i, Failed(error, reason, worked, began, ended))
 
-    def _settle(self, i: int, outcome: Outcome[Any]) -> None:
-        """The one outcome of a step. What it made is handed on, and who waited only for that is started."""
-        s = self.plan.steps[i]
-        if self.outcomes[i] is not None:
-            if self.observers:
-                events.tell(self.observers, events.LateResult(self.name, s.name, self.loop.time()))
-            return
+    def _settle(self, i: int, outcome: Outcome[Any], error: BaseException | None = None) -> None:
+        """The one outcome of a step. Those that it lets go are worked off in a loop: a chain may be long."""
         self.outcomes[i] = outcome
+        s = self.plan.steps[i]
         if (timer := self.timers[i]) is not None:
             timer.cancel()
         if self.observers:
-            now = self.loop.time()
-            events.tell(self.observers, events.StepEnded(self.name, s.name, s.policy.tier, outcome, now))
-        started = self.tasks[i] is not None
-        if started and self.seats is not None:
-            self.seats.leave(s.policy.tier)
+            self._tell(events.StepEnded(self.name, s.name, s.policy.tier, outcome, self.loop.time()))
+        if self.seats is not None:
+            (self.seats.drop if self.tasks[i] is None else self.seats.leave)(i, s.policy.tier)
+        if (live := self.lives.get(s.makes)) is not None:
+            live.close(getattr(outcome, "value", None), getattr(outcome, "error", error))
+        self.settled.append(i)
+        if self.handing_on:
+            return
+        self.handing_on = True
+        while self.settled:
+            self._hand_on(self.settled.popleft())
+        self.handing_on = False
+        self._seat()
+
+    def _hand_on(self, i: int) -> None:
+        """What a step made goes to those that need it; who waited only for that is started."""
+        s, outcome = self.plan.steps[i], self.outcomes[i]
         made = isinstance(outcome, Done | Degraded) or (isinstance(outcome, Skipped) and outcome.known)
-        self._close(i, outcome, made)
-        waiting = self.plan.feeds[i]
-        if not (started and s.outlet):  # who reads along was let go when the stream began
-            waiting += self.plan.streams[i]
-        for j in waiting:
+        for j in self.plan.feeds[i]:
             if made:
                 self._met(j)
             else:
                 self._skip(j, s.name)
+        streamed = self.tasks[i] is not None
+        for j in self.plan.streams[i]:
+            if not made:
+                self._skip(j, s.name)
+            elif streamed:  # it has been reading along; from now on its time counts
+                self._limit(j)
+            else:
+                self._met(j)
         for j in self.plan.frees[i]:
             self._met(j)
-        if self.seats is not None:
-            self._seat()
         self.left -= 1
         if not self.left and not self.finished.done():
             self.finished.set_result(None)
 
-    def _close(self, i: int, outcome: Outcome[Any], made: bool) -> None:
-        """End the step's stream; from then on the time of those that read along counts."""
-        s = self.plan.steps[i]
-        live = self.lives.get(s.makes)
-        if live is None:
-            return
-        live.close(getattr(outcome, "value", None), getattr(outcome, "error", None))
-        for j in self.plan.streams[i]:
-            if self.tasks[j] is None or self.outcomes[j] is not None:
-                continue
-            within = self.plan.steps[j].policy.within
-            if not made:
-                self._cut(j, "skipped")
-            elif within is not None and all(inlet.ended for inlet in self.inlets[j]):
-                self._limit(j, within)
-
     def _met(self, j: int) -> None:
         self.waits[j] -= 1
-        if self.waits[j] == 0:
+        if self.waits[j] == 0 and self.outcomes[j] is None:
             self._ready(j)
 
     def _skip(self, j: int, because: str) -> None:
         """What it needs was never made: its stand-in, if it has one, else nothing."""
-        if self.outcomes[j] is not None or self.tasks[j] is not None:
-            return
-        s, now = self.plan.steps[j], self._now()
-        if s.otherwise is NOTHING:
-            self._settle(j, Skipped(f"{because} was not made", began=now, ended=now))
-        else:
-            why = StepFailed(f"{s.name!r} could not run: {because} was not made")
-            self._settle(j, Degraded(s.otherwise, why, "skipped", 0.0, now, now))
+        if self.tasks[j] is not None:
+            self._cut(j, "skipped")
+        elif self.outcomes[j] is None:
+            self._end(j, StepFailed(f"{because!r}, which it needs, made nothing"), "skipped")
 
     # -- limits
-    def _limit(self, i: int, seconds: float) -> None:
-        if self.timers[i] is None:
-            self.timers[i] = self.loop.call_later(seconds, self._cut, i, "timeout", context=self.context)
+    def _limit(self, i: int) -> None:
+        """Time that a step may take counts from its start, or from the end of what it reads along."""
+        within = self.plan.steps[i].policy.within
+        if within is None or self.tasks[i] is None or self.outcomes[i] is not None or self.timers[i] is not None:
+            return
+        if all(live.ended for live in self.inlets[i]):
+            self.timers[i] = self.loop.call_later(within, self._cut, i, "timeout", context=self.context)
 
     def _cut(self, i: int, reason: Reason) -> None:
         """Cancel a running step; if it is still there after its grace, leave it behind."""
@@ -278,30 +272,29 @@ class Execution:
         self.timers[i] = self.loop.call_later(grace, self._abandon, i, task, context=self.context)
 
     def _abandon(self, i: int, task: asyncio.Task[None]) -> None:
-        if self.outcomes[i] is None:
-            abandon(task)
-            self._end(i, StepAbandoned(f"{self.plan.steps[i].name!r} ignored its cancellation"), "abandoned")
+        abandon(task)
+        self._end(i, StepAbandoned(f"{self.plan.steps[i].name!r} ignored its cancellation"), "abandoned")
 
     def _stop(self, reason: Reason) -> None:
         """Nothing more is started; what runs is cancelled."""
-        self.over = True
-        for i, outcome in enumerate(self.outcomes):
-            if outcome is None and self.tasks[i] is None and self.waits[i] == 0:
-                self._end(i, TimeoutError("the run's time was over before the step could start"), reason)
-        for i in range(len(self.tasks)):
+        self.over = reason
+        for i, waits in enumerate(tuple(self.waits)):
+            if waits == 0 and self.tasks[i] is None and self.outcomes[i] is None:  # it has no seat yet
+                self._ready(i)
             self._cut(i, reason)
 
     async def _unwind(self) -> None:
         """Wait until all are gone or left behind. Bounded by their graces, also if cancelled again."""
         while self.left:
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(self.finished)
-            except asyncio.CancelledError:
-                continue
+
+    def _tell(self, event: events.Event) -> None:
+        events.tell(self.observers, event)
 
     def _now(self) -> float:
         return round(self.loop.time() - self.began_at, 9)
 
     def _worked(self, i: int) -> float:
-        waited = sum(live.waited for live in self.inlets[i]) if self.inlets[i] else 0.0
+        waited = self.inlets[i][0].waited if self.inlets[i] else 0.0
         return round(self.loop.time() - self.began_at - self.began[i] - waited, 9)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 
 from .policy import Shape
 
@@ -22,13 +21,19 @@ class Seats:
     def ask(self, i: int, lane: str) -> None:
         heapq.heappush(self._waiting, (i, lane))
 
-    def leave(self, lane: str) -> None:
+    def drop(self, i: int, lane: str) -> None:
+        """It ended before it got a seat."""
+        if (i, lane) in self._waiting:
+            self._waiting.remove((i, lane))
+            heapq.heapify(self._waiting)
+
+    def leave(self, _: int, lane: str) -> None:
         self._running -= 1
         self._lanes[lane] -= 1
 
-    def take(self) -> Iterator[int]:
+    def take(self) -> list[int]:
         """Seat and give those that may run now, in the order in which the steps stand."""
-        held = []
+        taken, held = [], []
         while self._waiting and self._running < self._shape.width:
             i, lane = heapq.heappop(self._waiting)
             if lane in self._shape.lanes and self._lanes.get(lane, 0) >= self._shape.lanes[lane]:
@@ -36,6 +41,7 @@ class Seats:
                 continue
             self._running += 1
             self._lanes[lane] = self._lanes.get(lane, 0) + 1
-            yield i
+            taken.append(i)
         for waiting in held:
             heapq.heappush(self._waiting, waiting)
+        return taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar, get_args, get_origin, get_type_hints
 
@@ -46,13 +46,35 @@ class Step(Generic[T]):
 
         A method and not a keyword, so that every type checker refuses a stand-in of another type.
         """
+        if not isinstance(stand_in, self.makes):
+            raise FlowError(
+                f"{self.name!r} makes {self.makes.__name__}: a {type(stand_in).__name__} cannot stand in for it"
+            )
         return replace(self, otherwise=stand_in)
 
     def or_salvage(self, salvage: Salvage[T]) -> Step[T]:
         """The same step; if it breaks after it has streamed something, ``salvage(items, error)`` stands in."""
         if self.outlet is None:
-            raise FlowError(f"{self.name!r} streams nothing that could be salvaged")
+            raise FlowError(
+                f"{self.name!r} streams nothing that could be salvaged; give it a parameter of Live[{self.makes.__name__}]"
+            )
         return replace(self, salvage=salvage)
+
+    def stand_in(self, spoken: Sequence[Any], error: BaseException) -> T | _Nothing:
+        """What stands in after *error*: what can be made of the items *spoken* so far, else the fixed stand-in.
+
+        Salvage is foreign code at a step's edge: if it fails, *error* says so in a note and the stand-in is used.
+        """
+        if self.salvage is not None and spoken:
+            try:
+                saved = self.salvage(spoken, error)
+            except Exception as lost:
+                error.add_note(f"what {self.name!r} had streamed could not be salvaged: {lost!r}")
+            else:
+                if isinstance(saved, self.makes):
+                    return saved
+                error.add_note(f"the salvage of {self.name!r} gave a {type(saved).__name__}")
+        return self.otherwise
 
     def under(self, policy: Policy) -> Step[T]:
         return replace(self, policy=policy)
@@ -65,34 +87,54 @@ def step(work: Callable[..., Awaitable[T]]) -> Step[T]:
     """Read *work*'s signature: its parameters are the needs, its return type is the product.
 
     Annotations must be classes that can be resolved where *work* is defined; ``Live[X]`` is a stream (see
-    :class:`Live`). Unions, ``Any`` and parameters without annotation are refused.
+    :class:`Live`). Unions, ``Any``, aliases and parameters without annotation are refused.
 
     :raises FlowError: the signature does not say what the step needs or makes.
     """
-    function: Any = work if inspect.isroutine(work) else type(work).__call__
     name = getattr(work, "__name__", type(work).__name__.lower())
-    try:
-        hints = get_type_hints(function)
-    except NameError as unresolved:
-        raise FlowError(f"{name!r}: {unresolved}; the types of a step must be defined at module level") from unresolved
+    hints = _hints(work, name)
     makes = hints.pop("return", None)
-    if not isinstance(makes, type):
-        raise FlowError(f"{name!r} must say which class it returns, not {makes!r}")
-    parameters = [p for p in inspect.signature(work).parameters if p not in hints]
-    if parameters:
-        raise FlowError(f"{name!r} must say of which class {parameters[0]!r} is")
+    if not _is_wire(makes):
+        raise FlowError(f"{name!r} must say in its signature which class it returns, not {makes!r}")
     needs: dict[str, type] = {}
     inlets: dict[str, type] = {}
     outlet: str | None = None
-    for parameter, hint in hints.items():
-        if get_origin(hint) is Live:
-            (of,) = get_args(hint)
-            if of is makes:
-                outlet = parameter
-            else:
-                inlets[parameter] = of
-        elif isinstance(hint, type):
-            needs[parameter] = hint
+    for parameter in inspect.signature(work).parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise FlowError(f"{name!r}: {parameter.name!r} must be a plain parameter, since it is given by its name")
+        if parameter.name not in hints:
+            raise FlowError(f"{name!r} must say of which class {parameter.name!r} is")
+        hint = hints[parameter.name]
+        streamed = get_origin(hint) is Live
+        of = get_args(hint)[0] if streamed else hint
+        if not _is_wire(of) or of is Live:
+            raise FlowError(f"{name!r}: {parameter.name!r} must be one class or Live[one class], not {hint!r}")
+        if not streamed:
+            needs[parameter.name] = of
+        elif of is not makes:
+            inlets[parameter.name] = of
+        elif outlet is None:
+            outlet = parameter.name
         else:
-            raise FlowError(f"{name!r}: {parameter!r} must be one class, not {hint!r}")
+            raise FlowError(f"{name!r}: {outlet!r} and {parameter.name!r} are both its outlet; keep one")
     return Step(work, name, needs, inlets, outlet, makes)
+
+
+def _hints(work: Any, name: str) -> dict[str, Any]:
+    try:
+        return get_type_hints(work if inspect.isroutine(work) else type(work).__call__)
+    except NameError as unresolved:
+        raise FlowError(f"{name!r}: {unresolved}; the types of a step must be defined at module level") from unresolved
+    except (AttributeError, SyntaxError, TypeError) as unreadable:
+        raise FlowError(f"{name!r}: its annotations cannot be read: {unreadable}") from unreadable
+
+
+def _is_wire(hint: object) -> bool:
+    """Whether values can be told to be of it: a class, and one that says something."""
+    if not isinstance(hint, type) or hint in (object, type(None), Any):
+        return False
+    try:
+        isinstance(None, hint)
+    except TypeError:  # a protocol without @runtime_checkable
+        return False
+    return True
