@@ -1,11 +1,26 @@
 """The one database.
 
-``embedded`` starts PostgreSQL from a wheel (``unix`` and ``address`` serve it), ``pool`` gives transactions bound to
-a tenant, ``migrate`` brings the schema up to date, ``isolation`` refuses a database that would mix tenants, and
-``failures`` turns the driver's errors into ours. May import nouns, ports and errors.
+``turns``, ``conversations`` and ``experts`` keep what their names say. Below them, ``pool`` gives transactions bound
+to a tenant, ``embedded`` starts PostgreSQL from a wheel (``unix`` and ``address`` serve it), ``migrate`` brings the
+schema up to date, ``isolation`` refuses a database that would mix tenants, ``failures`` turns the driver's errors
+into ours and ``plain`` keeps out what a database cannot hold. May import nouns, ports and errors.
 """
 
+from .conversations import ConversationLine, Conversations
+from .experts import Experts
 from .migrate import migrate
 from .pool import Connection, Store, open_store
+from .turns import StoredTurn, TurnLine, Turns
 
-__all__ = ["Connection", "Store", "migrate", "open_store"]
+__all__ = [
+    "Connection",
+    "ConversationLine",
+    "Conversations",
+    "Experts",
+    "Store",
+    "StoredTurn",
+    "TurnLine",
+    "Turns",
+    "migrate",
+    "open_store",
+]

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 
 import psycopg
 import psycopg_pool
+from psycopg.pq import TransactionStatus
 
-from vital_engine.errors import ConfigError, Refused
+from vital_engine.errors import ConfigError, Refused, StoreError
 
 from .address import APPLICATION, OWNER, SERVICE
 from .embedded import EmbeddedServer
@@ -50,6 +51,7 @@ class Store:
         self._owner_url = owner_url
         self._seconds = seconds
         self._server = server
+        self._lost = False
 
     @contextlib.asynccontextmanager
     async def transaction(self, tenant: str, *, within: float | None = None) -> AsyncIterator[Connection]:
@@ -66,7 +68,11 @@ class Store:
             try:
                 async with conn:
                     yield conn
+                    if conn.info.transaction_status is TransactionStatus.INERROR:
+                        # PostgreSQL would answer the commit with a rollback, and psycopg would not say so.
+                        raise StoreError("the transaction had failed: nothing of it was kept", service="store")
             finally:
+                self._lost = self._lost or conn.closed
                 # A cancel while it is handed back would lose it to the pool for ever.
                 await asyncio.shield(self._pool.putconn(conn))
 
@@ -75,10 +81,12 @@ class Store:
         dropped and the next one tried, which is safe as nothing has been done yet."""
         settings = {"tenant": tenant, "limit": f"{max(1, int(seconds * 1000))}ms"}
         for last in (*[False] * self._pool.max_size, True):
+            if self._lost:
+                await self._revive()
             try:
                 conn = await self._pool.getconn()
             except psycopg_pool.PoolTimeout:
-                await self._revive()
+                self._lost = True
                 raise
             entered = False
             try:
@@ -86,18 +94,23 @@ class Store:
                 entered = True
                 return conn
             except psycopg.OperationalError:
+                self._lost = conn.closed
                 if last or not conn.closed:
                     raise
             finally:
                 if not entered:
                     await asyncio.shield(self._pool.putconn(conn))
-            await self._revive()
         raise AssertionError("unreachable")
 
     async def _revive(self) -> None:
-        """Starts the embedded server again if it has died."""
+        """After a lost connection: starts the embedded server again if it has died. One of us does it for all."""
+        self._lost = False
         if self._server is not None:
-            await asyncio.to_thread(self._server.start)
+            try:
+                await asyncio.to_thread(self._server.start)
+            except StoreError:
+                self._lost = True
+                raise
 
     @contextlib.asynccontextmanager
     async def owner(self) -> AsyncIterator[Connection]:
@@ -162,6 +175,8 @@ async def open_store(
             max_size=pool_size,
             timeout=wait,
             max_waiting=64 * pool_size,
+            # Give up soon: the pool tries again for the next who asks, and not after minutes of growing pauses.
+            reconnect_timeout=1.0,
             open=False,
         )
         with typed_errors():

@@ -61,6 +61,8 @@ create table turns (
 create index turns_recent on turns (tenant, user_id, ordinal desc);
 create index turns_of_conversation on turns (tenant, user_id, conversation, ordinal desc)
     where conversation is not null;
+create index turns_to_recall on turns (tenant, user_id, conversation, ordinal desc)
+    where status = 'complete' and conversation is not null;
 create index turns_unfinished on turns (begun_at) where ended_at is null;
 select vital_isolate('turns', 'select, insert, update, delete');
 
@@ -127,7 +129,7 @@ create table facts (
     foreign key (tenant, source_run) references turns on delete cascade
 );
 create index facts_of_turn on facts (tenant, source_run);
-select vital_isolate('facts', 'select, insert, delete');
+select vital_isolate('facts', 'select, insert, update, delete');
 
 create table experts (
     tenant     text not null,

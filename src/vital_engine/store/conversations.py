@@ -1,0 +1,182 @@
+"""Conversations: what was said before, within a window, and what is known of the person who speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+
+from psycopg.rows import class_row
+
+from vital_engine.errors import NotFound
+from vital_engine.nouns import Memory, PastTurn, Question, Scope
+
+from .plain import storable
+from .pool import Connection, Store
+
+__all__ = ["ConversationLine", "Conversations", "estimated_tokens"]
+
+CUT = " […]"
+"""Ends an answer that was too long for the window on its own."""
+
+RECALL = """
+select question, text, run_id from turns
+where user_id = %(user)s and conversation = %(conversation)s
+  and status = 'complete' and run_id <> %(run_id)s
+order by ordinal desc limit %(turns)s
+"""
+
+LIST = """
+select id, title, summary, created_at, updated_at from conversations
+where user_id = %(user)s and (%(before)s::timestamptz is null or updated_at < %(before)s)
+order by updated_at desc limit %(limit)s
+"""
+
+SUMMARISE = """
+update conversations c set summary = %(summary)s, summary_through = t.ordinal from turns t
+where c.user_id = %(user)s and c.id = %(id)s
+  and t.user_id = c.user_id and t.conversation = c.id and t.run_id = %(through)s
+  and coalesce(c.summary_through, 0) <= t.ordinal
+"""
+
+LEARN = """
+insert into facts (tenant, user_id, text, source_run)
+select t.tenant, t.user_id, %(text)s, t.run_id from turns t where t.user_id = %(user)s and t.run_id = %(source)s
+on conflict (tenant, user_id, text) do update set text = excluded.text
+returning ordinal
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationLine:
+    """A conversation as a list shows it; its ``title`` is the start of its first question until it is renamed."""
+
+    id: str
+    title: str
+    summary: str
+    created_at: datetime
+    updated_at: datetime
+
+
+def estimated_tokens(text: str) -> int:
+    """About how many tokens *text* is: a quarter of its UTF-8 bytes, rounded up.
+
+    English has four to five characters to a token; scripts with three bytes a character have about one character to
+    a token, of which this counts three quarters. No tokenizer is asked: the model that will read it is not known here.
+    """
+    return -(-len(text.encode(errors="replace")) // 4)
+
+
+class Conversations:
+    """Fulfils the port MemoryStore.
+
+    :param turns: how many earlier turns are recalled at most.
+    :param tokens: how many tokens they may have together, by :func:`estimated_tokens`.
+    :param facts: how many facts about the person at most, the latest.
+    """
+
+    def __init__(self, store: Store, *, turns: int = 10, tokens: int = 2000, facts: int = 20) -> None:
+        self._store = store
+        self._turns = turns
+        self._tokens = tokens
+        self._facts = facts
+
+    async def recall(self, question: Question) -> Memory:
+        """The latest completed turns of the question's conversation, oldest first; its summary; facts of its user.
+
+        The window drops the oldest turns first, and whole; only a latest turn that alone is too long has its answer
+        cut, which shows. Reads as many rows as the window has, however long the conversation. A question without a
+        conversation has an empty memory.
+        """
+        if question.conversation is None:
+            return Memory()
+        given = {
+            "user": storable(question.user),
+            "conversation": storable(question.conversation),
+            "run_id": storable(question.run_id),
+            "turns": self._turns,
+            "facts": self._facts,
+        }
+        async with self._store.transaction(question.tenant) as conn, conn.pipeline():
+            past = await conn.execute(RECALL, given)
+            talk = await conn.execute(
+                "select summary from conversations where user_id = %(user)s and id = %(conversation)s", given
+            )
+            known = await conn.execute(
+                "select text from facts where user_id = %(user)s order by ordinal desc limit %(facts)s", given
+            )
+            turns = [PastTurn(*row) for row in await past.fetchall()]
+            summary = await talk.fetchone()
+            facts = [row[0] for row in await known.fetchall()]
+        return Memory(
+            turns=_window(turns, self._tokens), summary=summary[0] if summary else "", facts=tuple(reversed(facts))
+        )
+
+    async def list(
+        self, scope: Scope, *, limit: int = 50, before: datetime | None = None
+    ) -> tuple[ConversationLine, ...]:
+        """The conversations of *scope*'s user, the most recently used first; *before* an ``updated_at``: the next page."""
+        given = {"user": scope.user, "limit": limit, "before": before}
+        rows = class_row(ConversationLine)
+        async with self._store.transaction(scope.tenant) as conn, conn.cursor(row_factory=rows) as cursor:
+            return tuple(await (await cursor.execute(LIST, given)).fetchall())
+
+    async def rename(self, conversation: str, title: str, scope: Scope) -> None:
+        """Gives the conversation another title. NotFound if *scope*'s user has none of that id."""
+        async with self._store.transaction(scope.tenant) as conn:
+            query = "update conversations set title = %s where user_id = %s and id = %s"
+            await _changed(conn, query, [storable(title), scope.user, conversation], f"no conversation {conversation}")
+
+    async def delete(self, conversation: str, scope: Scope) -> None:
+        """Erases the conversation, its turns, and the facts learned in it; the ledger keeps what it cost."""
+        async with self._store.transaction(scope.tenant) as conn:
+            query = "delete from conversations where user_id = %s and id = %s"
+            await _changed(conn, query, [scope.user, conversation], f"no conversation {conversation}")
+
+    async def summarise(self, conversation: str, summary: str, scope: Scope, *, through: str) -> None:
+        """Keeps *summary*, which covers the turns up to the run *through*. An older one never replaces a newer one.
+
+        :raises NotFound: no such run in that conversation of *scope*'s user, or a summary goes further already.
+        """
+        given = {"summary": storable(summary), "user": scope.user, "id": conversation, "through": through}
+        async with self._store.transaction(scope.tenant) as conn:
+            await _changed(conn, SUMMARISE, given, f"no run {through} to summarise in conversation {conversation}")
+
+    async def learn(self, fact: str, scope: Scope, *, source: str) -> int:
+        """Keeps a fact about *scope*'s user, learned in the run *source*; its number. Known already: the old number."""
+        given = {"text": storable(fact), "user": scope.user, "source": source}
+        async with self._store.transaction(scope.tenant) as conn:
+            row = await (await conn.execute(LEARN, given)).fetchone()
+        if row is None:
+            raise NotFound(f"no run {source}")
+        number: int = row[0]
+        return number
+
+    async def forget(self, fact: int, scope: Scope) -> None:
+        """Erases the fact of that number. NotFound if *scope*'s user has none."""
+        async with self._store.transaction(scope.tenant) as conn:
+            query = "delete from facts where user_id = %s and ordinal = %s"
+            await _changed(conn, query, [scope.user, fact], f"no fact {fact}")
+
+
+async def _changed(
+    conn: Connection, query: LiteralString, given: Sequence[Any] | Mapping[str, Any], missing: str
+) -> None:
+    if (await conn.execute(query, given)).rowcount == 0:
+        raise NotFound(missing)
+
+
+def _window(newest_first: list[PastTurn], budget: int) -> tuple[PastTurn, ...]:
+    """The turns that fit *budget* tokens, oldest first."""
+    kept: list[PastTurn] = []
+    for turn in newest_first:
+        size = estimated_tokens(turn.question) + estimated_tokens(turn.answer)
+        if size > budget:
+            if not kept and (room := 4 * (budget - estimated_tokens(turn.question + CUT))) > 0:
+                answer = turn.answer.encode(errors="replace")[:room].decode(errors="ignore")
+                kept.append(PastTurn(turn.question, answer + CUT, turn.run_id))
+            break
+        kept.append(turn)
+        budget -= size
+    return tuple(reversed(kept))

@@ -1,0 +1,258 @@
+"""Turns: begun before anybody is told so, kept exactly once, shown to whom they belong."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.rows import class_row, tuple_row
+
+from vital_engine.errors import InvalidQuestion, NotFound, Refused, StoreError
+from vital_engine.nouns import Call, Citation, Citations, Cost, Kept, LedgerRow, Question, Scope, Usage
+
+from .plain import json_text, storable
+from .pool import Connection, Store
+
+__all__ = ["StoredTurn", "TurnLine", "Turns"]
+
+FINAL = frozenset({"complete", "partial", "failed", "cancelled"})
+"""How a turn that is kept can have ended."""
+
+BEGIN = """
+with conversation as (
+    insert into conversations (tenant, user_id, id, title)
+    select %(tenant)s, %(user)s, %(conversation)s::text, left(%(question)s, 80) where %(conversation)s::text is not null
+    on conflict do nothing)
+insert into turns (tenant, run_id, user_id, conversation, mode, question, status)
+values (%(tenant)s, %(run_id)s, %(user)s, %(conversation)s, %(mode)s, %(question)s, 'running')
+on conflict (tenant, run_id) do nothing
+returning ordinal
+"""
+
+# The first to keep a run wins its row; whoever comes later finds it ended and gets no row back.
+KEEP = """
+with conversation as (
+    insert into conversations (tenant, user_id, id, title)
+    select %(tenant)s, %(user)s, %(conversation)s::text, left(%(question)s, 80) where %(conversation)s::text is not null
+    on conflict (tenant, user_id, id) do update set updated_at = now())
+insert into turns as t (tenant, run_id, user_id, conversation, mode, expert, question, status, text, receipt,
+    citations_failed, cost_failed, fingerprint, begun_at, ended_at, seconds)
+values (%(tenant)s, %(run_id)s, %(user)s, %(conversation)s, %(mode)s, %(expert)s, %(question)s, %(status)s, %(text)s,
+    %(receipt)s, %(citations_failed)s, %(cost_failed)s, %(fingerprint)s,
+    clock_timestamp() - make_interval(secs => %(seconds)s), clock_timestamp(), %(seconds)s)
+on conflict (tenant, run_id) do update set mode = excluded.mode, expert = excluded.expert, status = excluded.status,
+    text = excluded.text, receipt = excluded.receipt, citations_failed = excluded.citations_failed,
+    cost_failed = excluded.cost_failed, fingerprint = excluded.fingerprint, ended_at = excluded.ended_at,
+    seconds = excluded.seconds
+where t.ended_at is null and t.user_id = excluded.user_id and t.question = excluded.question
+    and t.conversation is not distinct from excluded.conversation
+returning ordinal
+"""
+
+BOOK = """
+insert into ledger (tenant, call_id, run_id, user_id, position, purpose, model, provider, input, output, cached,
+    reasoning, estimated, usd, price, status)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+
+CITE = """
+insert into citations (tenant, run_id, position, marker, verdict, sentence, passage, document, title, page,
+    start_char, end_char, quote, source, score, notes)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+
+LINE = "run_id, ordinal, user_id as user, conversation, mode, expert, question, status, begun_at, ended_at, seconds"
+
+SHOW = f"select {LINE}, text, receipt, citations_failed, cost_failed from turns where run_id = %s and user_id = %s"  # noqa: S608
+
+LIST = f"""
+select {LINE} from turns
+where user_id = %(user)s and (%(conversation)s::text is null or conversation = %(conversation)s)
+  and ordinal < coalesce(%(before)s, 9223372036854775807)
+order by ordinal desc limit %(limit)s
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLine:
+    """A turn as a list shows it. ``ordinal`` grows with each turn that begins; times are aware, in UTC.
+
+    ``status``: running, paused, complete, partial, failed or cancelled. ``seconds`` is None until it has ended.
+    """
+
+    run_id: str
+    ordinal: int
+    user: str
+    conversation: str | None
+    mode: int
+    expert: str
+    question: str
+    status: str
+    begun_at: datetime
+    ended_at: datetime | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTurn:
+    """A turn with all that was kept of it. ``receipt`` is None until it has ended."""
+
+    line: TurnLine
+    text: str
+    receipt: Mapping[str, Any] | None
+    citations: Citations
+    cost: Cost
+
+
+class Turns:
+    """Fulfils the ports Register and Keeper, with one commit each."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def begin(self, question: Question, *, mode: int) -> None:
+        """Writes down that *question* is being answered. Again, for the same question, changes nothing.
+
+        :raises InvalidQuestion: without a run id.
+        :raises Refused: the run id belongs to another question.
+        """
+        given = _asked(question, mode)
+        async with self._store.transaction(question.tenant) as conn:
+            if await _one(conn, BEGIN, given) is not None:
+                return
+            found = await _one(
+                conn, "select user_id, conversation, mode, question from turns where run_id = %s", [given["run_id"]]
+            )
+        if found != tuple(given[name] for name in ("user", "conversation", "mode", "question")):
+            raise Refused(f"the run {question.run_id} is another question's")
+
+    async def keep(self, turn: Kept) -> None:
+        """Keeps *turn*, its citations and its ledger in one transaction, whether or not it was begun.
+
+        Exactly once: the same turn again changes nothing. Characters that PostgreSQL cannot hold become U+FFFD.
+
+        :raises StoreError: it was kept before with other content, it has not ended, or the database failed; where
+            that is ``retryable``, keeping it again is safe.
+        """
+        if turn.status not in FINAL:
+            raise StoreError(f"a turn that is {turn.status!r} has not ended and cannot be kept", service="store")
+        given = _asked(turn.question, turn.mode) | {
+            "run_id": _identity(turn.run_id),
+            "expert": storable(turn.expert),
+            "status": turn.status,
+            "text": storable(turn.text),
+            "receipt": json_text(turn.receipt),
+            "citations_failed": turn.citations.failed,
+            "cost_failed": turn.cost.failed,
+            "fingerprint": _fingerprint(turn),
+            "seconds": turn.seconds,
+        }
+        async with self._store.transaction(turn.question.tenant) as conn:
+            if await _one(conn, KEEP, given) is not None:
+                async with conn.cursor() as cursor:
+                    await cursor.executemany(BOOK, [_booked(turn, n, row) for n, row in enumerate(turn.cost.rows)])
+                    await cursor.executemany(CITE, [_cited(turn, n, c) for n, c in enumerate(turn.citations.items)])
+                return
+            found = await _one(conn, "select fingerprint from turns where run_id = %s", [given["run_id"]])
+        if found is None or found[0] != given["fingerprint"]:
+            raise StoreError(f"the run {turn.run_id} is kept already, with other content", service="store")
+
+    async def show(self, run_id: str, scope: Scope) -> StoredTurn:
+        """The turn *run_id* of *scope*'s user. NotFound if there is none, or if it is somebody else's."""
+        async with self._store.transaction(scope.tenant) as conn:
+            turn = await _one(conn, SHOW, [storable(run_id), scope.user])
+            if turn is None:
+                raise NotFound(f"no run {run_id}")
+            citations = await conn.execute(
+                "select marker, verdict, sentence, passage, document, title, page, start_char, end_char, quote, source,"
+                " score, notes from citations where run_id = %s order by position",
+                [turn[0]],
+            )
+            cited = tuple(_citation(row) for row in await citations.fetchall())
+            ledger = await conn.execute(
+                "select call_id, purpose, model, provider, input, output, cached, reasoning, estimated, status, usd,"
+                " price from ledger where run_id = %s order by position",
+                [turn[0]],
+            )
+            paid = tuple(_ledger_row(row) for row in await ledger.fetchall())
+        *line, text, receipt, citations_failed, cost_failed = turn
+        return StoredTurn(
+            TurnLine(*line), text, receipt, Citations(cited, failed=citations_failed), Cost(paid, failed=cost_failed)
+        )
+
+    async def list(
+        self, scope: Scope, *, limit: int = 50, before: int | None = None, conversation: str | None = None
+    ) -> tuple[TurnLine, ...]:
+        """The latest turns of *scope*'s user, newest first, at most *limit*.
+
+        :param before: only turns whose ordinal is below this: the last line's ordinal leads to the next page.
+        :param conversation: only its turns.
+        """
+        given = {"user": scope.user, "limit": limit, "before": before, "conversation": conversation}
+        async with (
+            self._store.transaction(scope.tenant) as conn,
+            conn.cursor(row_factory=class_row(TurnLine)) as cursor,
+        ):
+            return tuple(await (await cursor.execute(LIST, given)).fetchall())
+
+
+async def _one(conn: Connection, query: Any, given: Any) -> tuple[Any, ...] | None:
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        return await (await cursor.execute(query, given)).fetchone()
+
+
+def _identity(run_id: str) -> str:
+    if not run_id:
+        raise InvalidQuestion("a turn needs a run id")
+    return storable(run_id)
+
+
+def _asked(question: Question, mode: int) -> dict[str, Any]:
+    conversation = question.conversation
+    return {
+        "tenant": question.tenant,
+        "run_id": _identity(question.run_id),
+        "user": storable(question.user),
+        "conversation": None if conversation is None else storable(conversation),
+        "mode": mode,
+        "question": storable(question.text),
+    }
+
+
+def _fingerprint(turn: Kept) -> bytes:
+    """SHA-256 over all of *turn* in canonical JSON; money as text, so that 0.10 and 0.1 are two things."""
+    plain = dataclasses.asdict(dataclasses.replace(turn, receipt={}, cost=Cost(), question=turn.question))
+    plain["receipt"] = turn.receipt
+    plain["cost"] = [[*dataclasses.astuple(row.call), str(row.usd), row.price] for row in turn.cost.rows]
+    plain["question"] = _asked(turn.question, turn.mode)
+    return hashlib.sha256(json_text(plain).encode()).digest()
+
+
+def _booked(turn: Kept, position: int, row: LedgerRow) -> tuple[Any, ...]:
+    call, used = row.call, row.call.usage
+    tokens = (used.input, used.output, used.cached, used.reasoning, used.estimated) if used else (None,) * 5
+    who = (turn.question.tenant, call.id, storable(turn.run_id), storable(turn.question.user), position)
+    return (*who, call.purpose, call.model, call.provider, *tokens, row.usd, row.price, call.status)
+
+
+def _ledger_row(row: tuple[Any, ...]) -> LedgerRow:
+    call_id, purpose, model, provider, *tokens, status, usd, price = row
+    usage = None if tokens[0] is None else Usage(*tokens)
+    return LedgerRow(Call(call_id, purpose, model, provider, usage, status), usd, price)
+
+
+def _cited(turn: Kept, position: int, c: Citation) -> tuple[Any, ...]:
+    where = (turn.question.tenant, storable(turn.run_id), position, c.marker, c.verdict, c.sentence)
+    names = (storable(text) for text in (c.passage, c.document, c.title))
+    notes = [storable(note) for note in c.notes]
+    return (*where, *names, c.page, c.start, c.end, storable(c.quote), storable(c.source), c.score, notes)
+
+
+def _citation(row: tuple[Any, ...]) -> Citation:
+    *plain, notes = row
+    names = (field.name for field in dataclasses.fields(Citation))
+    return Citation(**dict(zip(names, (*plain, tuple(notes)), strict=True)))
