@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """A document with its whole text. ``pages``: the offset in the text at which each page begins, if it has pages."""
+    """A document with its whole text. ``pages``: number, start and end of each, where it has pages and they have text."""
 
     id: str
     text: str
@@ -19,7 +19,7 @@ class StoredDocument:
     domain: str = ""
     media_type: str = "text/plain"
     content_hash: str = ""
-    pages: tuple[int, ...] = ()
+    pages: tuple[tuple[int, int, int], ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     created_at: datetime | None = None
 

@@ -158,8 +158,9 @@ class Reader:
             self.tenant,
             document,
         )
-        for *head, pages, metadata, created_at in rows:
-            return StoredDocument(*head, tuple(pages), metadata, created_at)
+        for key, text, title, source, domain, media_type, content_hash, pages, metadata, created_at in rows:
+            place = (title, source, domain, media_type, content_hash)
+            return StoredDocument(key, text, *place, tuple(map(tuple, pages)), metadata, created_at)
         return None
 
     async def documents(

@@ -12,17 +12,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from vital_engine.errors import StoreError
 from vital_engine.nouns.stored import StoredDocument, StoredPassage
 
 from .knowledge_reading import Reader, literal
+from .plain import json_text, storable
 
 __all__ = ["Postings", "Writer"]
 
 MOST_ORDINALS = 2**32
-POSTINGS_AT_ONCE = 10_000
+POSTINGS_AT_ONCE = 4_000
 
 
 class Postings(Protocol):
@@ -86,7 +86,7 @@ class Writer(Reader):
                 [p.start for p in passages],
                 [p.end for p in passages],
                 [p.page for p in passages],
-                [p.text for p in passages],
+                [storable(p.text) for p in passages],
                 [p.tokens for p in passages],
             ),
         )
@@ -114,8 +114,14 @@ class Writer(Reader):
                 " metadata, passages) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 [
                     (
-                        *(self.tenant, d.id, d.title, d.source, domain, d.media_type, d.content_hash, d.text),
-                        *(list(d.pages), Jsonb(dict(d.metadata)), sizes.get(d.id, 0)),
+                        *(self.tenant, d.id, storable(d.title), storable(d.source), domain, d.media_type),
+                        *(
+                            d.content_hash,
+                            storable(d.text),
+                            [list(page) for page in d.pages],
+                            json_text(d.metadata),
+                            sizes.get(d.id, 0),
+                        ),
                     )
                     for d in documents
                 ],
@@ -133,17 +139,19 @@ class Writer(Reader):
         return first
 
     async def add_vectors(self, scopes: Sequence[tuple[int, str]], vectors: NDArray[np.float32], *, model: int) -> None:
-        """The vectors of passages, each given by its ordinal and domain."""
+        """The vectors of passages, each given by its ordinal and domain; one that is there already stays."""
         await self._connection.execute(
             "insert into vectors (tenant, model, ordinal, domain, embedding)"
-            " select %s, %s, ordinal, domain, embedding::halfvec"
-            " from unnest(%s::bigint[], %s::text[], %s::text[]) as new (ordinal, domain, embedding)",
+            " select p.tenant, %s, p.ordinal, new.domain, new.embedding::halfvec"
+            " from unnest(%s::bigint[], %s::text[], %s::text[]) as new (ordinal, domain, embedding)"
+            " join passages p on p.tenant = %s and p.ordinal = new.ordinal"  # not those deleted meanwhile
+            " on conflict do nothing",
             (
-                self.tenant,
                 model,
                 [ordinal for ordinal, _ in scopes],
                 [domain for _, domain in scopes],
                 [literal(vector) for vector in vectors.tolist()],
+                self.tenant,
             ),
         )
 
@@ -212,26 +220,31 @@ class Writer(Reader):
             )
             await self._connection.execute(query, (self.tenant, list(segments)))
 
-    async def every_posting(self, segment: int, *, at_once: int = 2_000) -> AsyncIterator[tuple[str, bytes]]:
-        """All terms of a segment with their postings, *at_once* rows in memory."""
-        async with self._connection.cursor("every_posting", binary=True) as cursor:
-            cursor.itersize = at_once
-            await cursor.execute(
-                "select term, postings from lexical_postings where tenant = %s and segment = %s order by term",
-                (self.tenant, segment),
+    async def every_posting(self, segment: int) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """All terms of a segment with their postings, some at a time."""
+        after = ""
+        while True:
+            rows = await self._rows(
+                "select term, postings from lexical_postings where tenant = %s and segment = %s and term > %s"
+                " order by term limit %s",
+                *(self.tenant, segment, after, POSTINGS_AT_ONCE),
             )
-            async for term, packed in cursor:
-                yield term, packed
+            if not rows:
+                return
+            yield [(term, packed) for term, packed in rows]
+            after = rows[-1][0]
 
-    async def without_vector(self, *, model: int, after: int, limit: int) -> list[tuple[int, str, str]]:
-        """Ordinal, domain and text of passages without a vector of *model*, by ordinal, from behind *after* on."""
+    async def without_vector(self, *, model: int, after: int, limit: int) -> list[tuple[int, str, str, str]]:
+        """Passages without a vector of *model*, from behind the ordinal *after* on: ordinal, domain, title, text."""
         rows = await self._rows(
-            "select ordinal, domain, text from passages p where tenant = %s and ordinal > %s and not exists"
+            "select p.ordinal, p.domain, d.title, p.text"
+            " from passages p join documents d on d.tenant = p.tenant and d.id = p.document"
+            " where p.tenant = %s and p.ordinal > %s and not exists"
             " (select from vectors v where v.tenant = p.tenant and v.model = %s and v.ordinal = p.ordinal)"
-            " order by ordinal limit %s",
+            " order by p.ordinal limit %s",
             *(self.tenant, after, model, limit),
         )
-        return [(row[0], row[1], row[2]) for row in rows]
+        return [(ordinal, domain, title, text) for ordinal, domain, title, text in rows]
 
 
 def batched(items: Iterable[tuple[str, bytes]], size: int) -> Iterator[list[tuple[str, bytes]]]:

@@ -19,7 +19,7 @@ create table documents (
     media_type text not null,
     content_hash text not null,
     text text not null,
-    pages integer[] not null,                   -- the offset at which each page begins, counted in characters
+    pages integer[] not null,                   -- number, start and end (in characters of text) of each page
     metadata jsonb not null,
     passages integer not null,
     created_at timestamptz not null default now(),

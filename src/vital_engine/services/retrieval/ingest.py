@@ -1,0 +1,211 @@
+"""Documents into the library, batch by batch: while one is written, the next is read, cut up and embedded.
+
+A batch is one transaction, so a document is found in its old form until it is found in its new one, what has been
+written can be searched, and an ingest that was killed is finished by running it again: what is there already
+is known by its hash and costs a look-up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vital_engine.nouns.stored import DocumentEntry, StoredDocument, StoredPassage
+from vital_engine.ports import Embedder
+
+from .analysis import ANALYSIS
+from .batch import Batch, Failure, prepare, read_some, searched
+from .chunking import Chunk, chunk
+from .lexical import Packed, pack
+from .reading import Document
+from .upkeep import UpkeepWriter, keep_up
+
+__all__ = ["Failure", "IngestReport", "Progress", "embed_missing", "ingest"]
+
+AT_ONCE = 256
+"""Passages that are embedded in one go when only vectors are missing."""
+
+
+class IngestWriter(UpkeepWriter, Protocol):
+    async def hashes(self, documents: Sequence[str]) -> dict[str, str]: ...
+    async def remove(self, documents: Sequence[str]) -> int: ...
+    async def changed(self) -> int: ...
+    async def documents(
+        self, *, domains: Sequence[str] = (), after: str = "", limit: int = 100
+    ) -> tuple[DocumentEntry, ...]: ...
+    async def without_vector(self, *, model: int, after: int, limit: int) -> list[tuple[int, str, str, str]]: ...
+    async def add_vectors(
+        self, scopes: Sequence[tuple[int, str]], vectors: NDArray[np.float32], *, model: int
+    ) -> None: ...
+    async def add(
+        self,
+        documents: Sequence[StoredDocument],
+        passages: Sequence[StoredPassage],
+        postings: Packed,
+        *,
+        domain: str,
+        vectors: NDArray[np.float32] | None = None,
+        model: int | None = None,
+    ) -> None: ...
+
+
+class IngestShelves(Protocol):
+    """The store's side of an ingest: ``vital_engine.store.Knowledge`` fulfils it."""
+
+    def reading(self, tenant: str) -> AbstractAsyncContextManager[IngestWriter]: ...
+    def writing(self, tenant: str, *, analysis: str) -> AbstractAsyncContextManager[IngestWriter]: ...
+    async def register(self, model: str, dimensions: int) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What became of the documents; ``passages`` are those written, ``seconds`` the wall time."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    passages: int = 0
+    failed: tuple[Failure, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def documents(self) -> int:
+        """All that were looked at."""
+        return self.added + self.updated + self.unchanged + len(self.failed)
+
+
+Progress = Callable[[IngestReport], None]
+"""Called after each batch, with what has been done so far."""
+
+
+async def ingest(
+    documents: Iterable[Document | Failure],
+    *,
+    shelves: IngestShelves,
+    tenant: str,
+    domain: str = "",
+    embedder: Embedder | None = None,
+    progress: Progress | None = None,
+    prune: bool = False,
+    cut: Callable[[Document], Sequence[Chunk]] = chunk,
+) -> IngestReport:
+    """Take *documents* into *tenant*'s library, under *domain*.
+
+    :param documents: read in a thread, some at a time; a Failure stands for one that could not be read.
+    :param embedder: None: they can be found by words only, until :func:`embed_missing` is run with one.
+    :param prune: take out the domain's documents that are not among *documents* (failed ones count as among them).
+    :param cut: how a document becomes passages.
+    :raises StoreError: the database failed; the batches before stay, and running it again goes on from there.
+    """
+    began = time.perf_counter()
+    model = await shelves.register(embedder.model, embedder.dimensions) if embedder is not None else None
+    source, seen, report = iter(documents), dict[str, str](), IngestReport()
+    ready: asyncio.Future[Batch] | None = None
+    ahead: asyncio.Future[Batch] | None = None
+    try:
+        while True:
+            read, failed = await asyncio.to_thread(read_some, source, domain, seen)
+            if read or failed:
+                async with shelves.reading(tenant) as reader:
+                    known = await reader.hashes([stored.id for _, stored in read])
+                fresh = [(document, stored) for document, stored in read if known.get(stored.id) != stored.content_hash]
+                # A future, not a task: this batch is prepared in threads while the one before is written.
+                ahead = asyncio.get_running_loop().run_in_executor(
+                    None, prepare, fresh, failed, len(read) - len(fresh), embedder, cut
+                )
+            if ready is not None:
+                report = await _write(await ready, report, shelves=shelves, tenant=tenant, domain=domain, model=model)
+                if progress is not None:
+                    progress(replace(report, seconds=time.perf_counter() - began))
+            if ahead is None:
+                break
+            ready, ahead = ahead, None
+    finally:
+        for future in (ready, ahead):
+            if future is not None:
+                future.cancel()
+    if prune:
+        report = replace(report, removed=await _prune(shelves, tenant, domain, seen))
+    return replace(report, seconds=time.perf_counter() - began)
+
+
+async def _write(
+    batch: Batch, report: IngestReport, *, shelves: IngestShelves, tenant: str, domain: str, model: int | None
+) -> IngestReport:
+    """Write a batch, and count it in."""
+    added = updated = passages = 0
+    unchanged = batch.unchanged
+    if batch.documents:
+        async with shelves.writing(tenant, analysis=ANALYSIS) as writer:
+            # Asked again under the lock: another ingest may have brought the same documents meanwhile.
+            known = await writer.hashes([document.id for document in batch.documents])
+            same = {document.id for document in batch.documents if known.get(document.id) == document.content_hash}
+            new = batch.only({document.id for document in batch.documents} - same) if same else batch
+            if new.documents:
+                replaced = [document.id for document in new.documents if document.id in known]
+                if replaced:
+                    await writer.remove(replaced)
+                packed = await asyncio.to_thread(pack, new.terms)
+                await writer.add(new.documents, new.passages, packed, domain=domain, vectors=new.vectors, model=model)
+                await writer.changed()
+                added, updated, passages = len(new.documents) - len(replaced), len(replaced), len(new.passages)
+            unchanged += len(same)
+        await keep_up(shelves, tenant)
+    return replace(
+        report,
+        added=report.added + added,
+        updated=report.updated + updated,
+        unchanged=report.unchanged + unchanged,
+        passages=report.passages + passages,
+        failed=report.failed + batch.failed,
+    )
+
+
+async def _prune(shelves: IngestShelves, tenant: str, domain: str, seen: Container[str]) -> int:
+    """Take out the domain's documents that were not seen."""
+    async with shelves.writing(tenant, analysis=ANALYSIS) as writer:
+        gone: list[str] = []
+        after = ""
+        while page := await writer.documents(domains=[domain], after=after, limit=1_000):
+            gone += [entry.id for entry in page if entry.id not in seen]
+            after = page[-1].id
+        removed = await writer.remove(gone) if gone else 0
+        if removed:
+            await writer.changed()
+    await keep_up(shelves, tenant)
+    return removed
+
+
+async def embed_missing(
+    *, shelves: IngestShelves, tenant: str, embedder: Embedder, progress: Callable[[int], None] | None = None
+) -> int:
+    """Embed the passages that have no vector of *embedder*'s model, as after a change of models; returns how many.
+
+    Passages can be found by meaning as they are done. Running it again goes on from there.
+
+    :raises RetrievalError: the embedder failed.
+    :raises StoreError: the database failed.
+    """
+    model = await shelves.register(embedder.model, embedder.dimensions)
+    done, after = 0, -1
+    while True:
+        async with shelves.reading(tenant) as reader:
+            rows = await reader.without_vector(model=model, after=after, limit=AT_ONCE)
+        if not rows:
+            return done
+        texts = [searched(title, text) for _, _, title, text in rows]
+        vectors = np.asarray(await asyncio.to_thread(embedder.embed, texts), np.float32)
+        async with shelves.writing(tenant, analysis=ANALYSIS) as writer:
+            await writer.add_vectors([(ordinal, of) for ordinal, of, _, _ in rows], vectors, model=model)
+            await writer.changed()
+        done, after = done + len(rows), rows[-1][0]
+        if progress is not None:
+            progress(done)
