@@ -1,0 +1,136 @@
+"""Which sentence of a passage carries a claim, and how well: the one reading that citations and support share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vital_engine.nouns import Passage, Sentence
+from vital_engine.ports import Embedder, Vectors
+from vital_engine.sentences import split
+from vital_engine.services.checks import Check, agree, hard_checks
+from vital_engine.services.checks.quotations import find
+from vital_engine.services.checks.words import align
+
+from .features import choice_features, support_features
+from .model import SupportModel, bundled
+
+__all__ = ["ALTERED", "THRESHOLD", "VERBATIM", "Match", "Matcher", "SentenceSource"]
+
+VERBATIM = 0.99
+"""Score, by rule, of a claim that stands in the passage word for word. Not 1: that a text says it does not make it so."""
+
+ALTERED = 0.05
+"""Most that a copy with a changed figure, negation or direction can score, by rule: the model has never seen such."""
+
+THRESHOLD = 0.5
+"""Score from which on support is more likely than not, under the mixture that the model was calibrated for."""
+
+_FEWEST = 3  # words that a verbatim claim has at least: less is found anywhere
+
+
+class SentenceSource(Protocol):
+    """Sentences of passages with unit vectors, as :class:`..retrieval.sentence_vectors.SentenceVectors` keeps them."""
+
+    def of_all(self, passages: Sequence[Passage]) -> Sequence[tuple[Sequence[Sentence], Vectors]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A claim and the stretch of a passage that best carries it: ``passage.text[start:end] == quote``."""
+
+    passage: Passage
+    start: int
+    end: int
+    quote: str
+    score: float
+    checks: tuple[Check, ...]
+    verbatim: bool = False
+
+    @property
+    def carries(self) -> bool:
+        """Whether the quote may be shown as carrying the claim: no check objects, and the score is high enough."""
+        return agree(self.checks) and self.score >= THRESHOLD
+
+
+class Matcher:
+    """Reads a claim against passages. Blocks (a few milliseconds): call it in a thread. Safe in many threads.
+
+    :param embedder: vectors of claims; None leaves the lexical model, which is worse (``model`` names which).
+    :param sentences: vectors of the passages' sentences, of the same embedder; both or none.
+    """
+
+    def __init__(self, embedder: Embedder | None = None, sentences: SentenceSource | None = None) -> None:
+        if (embedder is None) != (sentences is None):
+            raise TypeError("an embedder needs a source of sentence vectors, and the other way round")
+        self._model: SupportModel = bundled(embedder.model if embedder else "")
+        dense = bool(self._model.embedder)
+        self._embedder, self._sentences = (embedder, sentences) if dense else (None, None)
+        self._vector = lru_cache(maxsize=512)(self._embed)
+
+    @property
+    def model(self) -> str:
+        """Which coefficients score, such as "scifact-1/dense"."""
+        return self._model.name
+
+    def matches(self, claim: str, passages: Sequence[Passage]) -> list[Match]:
+        """The best match in each of *passages* that has a sentence, in their order. *claim* bears no markers.
+
+        :raises RetrievalError: the embedder failed.
+        """
+        read = self._read(passages)
+        vector = self._vector(claim) if self._sentences is not None and passages else None
+        found = []
+        for passage, (sentences, vectors) in zip(passages, read, strict=True):
+            if sentences:
+                cosines = None if vector is None or vectors is None else np.asarray(vectors, np.float64) @ vector
+                found.append(self._match(claim, passage, sentences, cosines))
+        return found
+
+    def best(self, claim: str, passages: Sequence[Passage]) -> Match | None:
+        """The best of :meth:`matches`, the first of equals; None if no passage has a sentence."""
+        return max(self.matches(claim, passages), key=lambda m: m.score, default=None)
+
+    def _read(self, passages: Sequence[Passage]) -> Sequence[tuple[Sequence[Sentence], Vectors | None]]:
+        if self._sentences is not None:
+            return self._sentences.of_all(passages)
+        return [(split(p.text), None) for p in passages]
+
+    def _embed(self, claim: str) -> NDArray[np.float64]:
+        assert self._embedder is not None
+        return np.asarray(self._embedder.embed([claim])[0], np.float64)
+
+    def _match(
+        self, claim: str, passage: Passage, sentences: Sequence[Sentence], cosines: NDArray[np.float64] | None
+    ) -> Match:
+        texts = [s.text for s in sentences]
+        logits = self._model.choice.logits(choice_features(claim, texts, cosines, opening=passage.start == 0))
+        copied = _verbatim(claim, passage, sentences)
+        first, last = copied or (int(np.argmax(logits)),) * 2
+        start, end = sentences[first].start, sentences[last].end
+        quote, context = passage.text[start:end], f"{passage.title} {passage.text}"
+        checks = hard_checks(claim, quote, context)
+        if copied and agree(checks):
+            return Match(passage, start, end, quote, VERBATIM, checks, verbatim=True)
+        row = support_features(claim, context, float(logits[first : last + 1].max()), checks, cosines, first)
+        score = self._model.support.probability(row)
+        if not agree(checks) and align(claim, quote).copied:
+            score = min(score, ALTERED)
+        return Match(passage, start, end, quote, min(score, VERBATIM), checks)
+
+
+def _verbatim(claim: str, passage: Passage, sentences: Sequence[Sentence]) -> tuple[int, int] | None:
+    """The first and last sentence in which *claim* stands word for word, or None."""
+    wanted = claim.strip().rstrip(".!?;: ")
+    if len(wanted.split()) < _FEWEST:
+        return None
+    place = find(wanted, passage.text)
+    if place is None:
+        return None
+    inside = [i for i, s in enumerate(sentences) if s.start < place[1] and place[0] < s.end]
+    return (inside[0], inside[-1]) if inside else None
