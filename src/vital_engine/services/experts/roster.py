@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from vital_engine.errors import ConfigError, NotFound, ServiceError
@@ -17,11 +17,11 @@ from .profiles import shipped_experts
 USER_PICKS: Final = frozenset({1, 3})
 """The modes in which the expert is the user's choice."""
 
-DENSE_WEIGHT: Final = 0.8
-LEAST_COSINE: Final = 0.30
-LEAST_BM25: Final = 3.0
-"""What the best profile must reach to be chosen; with an embedder the cosine decides, without one the BM25 score.
-Chosen, like the weight, on one half of the questions in tests/unit/experts/questions.yaml."""
+WORDS_WEIGHT: Final = 0.15
+LEAST: Final = 0.25
+LEAST_BY_WORDS: Final = 1.0
+"""A profile's standing is cosine + WORDS_WEIGHT * BM25, and must reach LEAST; without an embedder it is the BM25 score
+alone, and must reach LEAST_BY_WORDS. Chosen on one half of tests/unit/experts/questions.yaml; see bench/experts.py."""
 
 _KEPT: Final = 64
 _SENTENCE: Final = re.compile(r"(?<=[.:;])\s+(?=[A-Z])")
@@ -34,7 +34,7 @@ class Roster:
     """Fulfils the port Roster.
 
     :param experts: those of the deployment; the shipped ones if not given.
-    :param default: the id of the generalist, who answers when no profile fits.
+    :param default: the id of the generalist, who competes like the others, and answers when no profile fits.
     :param more: a tenant's own experts; one with a known id takes that one's place, for that tenant.
     """
 
@@ -74,30 +74,35 @@ class Roster:
         default = next(each for each in experts if each.id == self._default)
         if mode in USER_PICKS:
             return Brief(default, f"no expert was named: {default.name} answers{remark}", fallback=True)
-        candidates = tuple(e for e in experts if mode in e.modes and e.id != self._default)
-        matches, dense, blind = await self._rank(candidates, question.text)
-        scores = {m.id: {**m.scores, "fused": m.score} for m in matches}
-        best = matches[0] if matches else None
-        if best is None or not _fits(best, dense=dense):
-            why = f"no profile fits the question: {default.name} answers{_nearest(best)}{blind}{remark}"
+        candidates = tuple(e for e in experts if mode in e.modes)
+        standings, least, blind = await self._standings(candidates, question.text)
+        scores = {s.id: {**s.scores, "fused": s.score} for s in standings}
+        best = standings[0] if standings else None
+        if best is None or best.score < least:
+            nearest = f" (nearest {best.id}, {best.score:.2f} of {least:g})" if best is not None else ""
+            why = f"no profile fits the question: {default.name} answers{nearest}{blind}{remark}"
             return Brief(default, why, scores, fallback=True)
         chosen = next(each for each in candidates if each.id == best.id)
-        return Brief(chosen, f"{chosen.name} fits best{_figures(matches)}{blind}{remark}", scores)
+        return Brief(chosen, f"{chosen.name} fits best{_figures(standings)}{blind}{remark}", scores)
 
-    async def _rank(self, candidates: tuple[Expert, ...], text: str) -> tuple[tuple[Match, ...], bool, str]:
-        """The candidates, best first; whether meaning counted; and a remark if it should have."""
-        dense = self._embedder is not None
-        try:
-            return await self._shortlist(candidates, dense=dense).rank(text), dense, ""
-        except ServiceError as error:
-            by_words = await self._shortlist(candidates, dense=False).rank(text)
-            return by_words, False, f"; by words alone, the embedder failed ({error.code})"
+    async def _standings(self, candidates: tuple[Expert, ...], text: str) -> tuple[list[Match], float, str]:
+        """The candidates, best first; what the best must reach; and a remark if meaning should have counted."""
+        remark = ""
+        if self._embedder is not None:
+            try:
+                matches = await self._shortlist(candidates, dense=True).rank(text)
+            except ServiceError as error:
+                remark = f"; by words alone, as the embedder failed ({error.code})"
+            else:
+                return _sorted(matches, lambda s: s["dense"] + WORDS_WEIGHT * s["lexical"]), LEAST, ""
+        matches = await self._shortlist(candidates, dense=False).rank(text)
+        return _sorted(matches, lambda s: s["lexical"]), LEAST_BY_WORDS, remark
 
     def _shortlist(self, candidates: tuple[Expert, ...], *, dense: bool) -> Shortlist:
         key = (candidates, dense)
         if key not in self._shortlists:
             embedder = self._embedder if dense else None
-            self._shortlists[key] = Shortlist([_profile(e) for e in candidates], embedder, dense_weight=DENSE_WEIGHT)
+            self._shortlists[key] = Shortlist([_profile(e) for e in candidates], embedder)
         self._shortlists.move_to_end(key)
         while len(self._shortlists) > _KEPT:
             self._shortlists.popitem(last=False)
@@ -119,15 +124,13 @@ def _profile(expert: Expert) -> Profile:
     return Profile(expert.id, f"{expert.name}: {sentences[0]}", tuple(f"{expert.name}: {s}" for s in sentences[1:]))
 
 
-def _fits(best: Match, *, dense: bool) -> bool:
-    return best.scores["dense"] >= LEAST_COSINE if dense else best.scores["lexical"] >= LEAST_BM25
+def _sorted(matches: Sequence[Match], standing: Callable[[Mapping[str, float]], float]) -> list[Match]:
+    """By absolute score: the matching's own is relative to the best, and says nothing of whether that fits."""
+    scored = [Match(m.id, standing(m.scores), m.scores) for m in matches]
+    return sorted(scored, key=lambda m: -m.score)
 
 
-def _figures(matches: Sequence[Match]) -> str:
-    best = ", ".join(f"{name} {value:.2f}" for name, value in matches[0].scores.items())
-    then = f"; next {matches[1].id} {matches[1].score:.2f}" if len(matches) > 1 else ""
-    return f" (score {matches[0].score:.2f}: {best}{then})"
-
-
-def _nearest(best: Match | None) -> str:
-    return f" (nearest {best.id}, score {best.score:.2f})" if best is not None else ""
+def _figures(standings: Sequence[Match]) -> str:
+    best = ", ".join(f"{name} {value:.2f}" for name, value in standings[0].scores.items())
+    then = f"; next {standings[1].id} {standings[1].score:.2f}" if len(standings) > 1 else ""
+    return f" ({standings[0].score:.2f}: {best}{then})"

@@ -173,8 +173,11 @@ def _wording(name: str, info: FieldInfo) -> Wording | None:
 
 
 def _any(words: Mapping[str, Any] | tuple[str, ...]) -> str:
-    """A pattern for any of *words*, the longest first, spaces and hyphens alike."""
-    return "|".join(re.escape(w).replace(r"\ ", r"[\s-]+") for w in sorted(words, key=len, reverse=True))
+    """A pattern for any of *words*, the longest first; spaces and hyphens alike, and every way to write micro."""
+    return "|".join(
+        re.sub(r"^u(?=mol|g\b)", "[uµμ]", re.escape(w)).replace(r"\ ", r"[\s-]+")
+        for w in sorted(words, key=len, reverse=True)
+    )
 
 
 def _unit(text: str) -> str:

@@ -90,7 +90,7 @@ class Toolbox:
         """The calls that the question spells out, best first, of the expert's allowed tools.
 
         A call is proposed where every required argument stands in the question, valid, and the question names
-        the tool or is close to it in meaning. An unneeded call costs a person's attention: no guess is made.
+        the tool; if it names none, the nearest in meaning. An unneeded call costs a person's attention: no guess.
         """
         return await asyncio.to_thread(self._suggest_now, question, brief)
 
@@ -100,12 +100,15 @@ class Toolbox:
         if not read:
             return Menu()
         matches = {m.id: m for m in self._ranked().rank_now(question.text)}
-        proposals: dict[str, Proposal] = {}
-        for each, reading in read:
-            why = _why(each, matches[each.name], question.text)
-            if why:
-                made = self._propose(each, reading, question, matches[each.name].score, why)
-                proposals.setdefault(made.id, made)
+        spelled = [(t, reading, why) for t, reading in read if (why := _asked_for(t, question.text))]
+        if not spelled:
+            nearest, reading = max(read, key=lambda pair: matches[pair[0].name].score)
+            cosine = matches[nearest.name].scores.get("dense", 0.0)
+            if cosine >= LEAST_COSINE:
+                why = f"the question is close to this tool (cosine {cosine:.2f}) and gives every value"
+                spelled = [(nearest, reading, why)]
+        made = (self._propose(t, reading, question, matches[t.name].score, why) for t, reading, why in spelled)
+        proposals = {each.id: each for each in made}
         best = sorted(proposals.values(), key=lambda p: -p.score)
         return Menu(tuple(best[: self._most]))
 
@@ -169,17 +172,13 @@ class Toolbox:
         return self._shortlist
 
 
-def _why(each: AnyTool, match: Match, text: str) -> str:
-    """Why the question calls for the tool, or "" if it does not."""
+def _asked_for(each: AnyTool, text: str) -> str:
+    """In what words the question asks for the tool, or "" if it does not."""
     cues = sorted(each.cues or (words(each.name),), key=len, reverse=True)
     named_by = next((cue for cue in cues if mentions(text, cue)), None)
     if named_by is not None:
         return f"the question asks for “{named_by}” and gives every value"
-    if each.reads is not None:
-        return "the question spells this call out"
-    if match.scores.get("dense", 0.0) >= LEAST_COSINE:
-        return f"the question is close to this tool (cosine {match.scores['dense']:.2f}) and gives every value"
-    return ""
+    return "the question spells this call out" if each.reads is not None else ""
 
 
 def _finding(each: AnyTool, proposal: Proposal, result: Any, *, seconds: float) -> Finding:
