@@ -8,13 +8,18 @@
     track.py         recording by hand; refuses what cannot be recorded, and never breaks a turn
     watching.py      what observers share: flows that are open, closed exactly once
     watch.py         prometheus(mode): the observer that feeds the metrics
-    otel.py          tracing(mode): a span per turn, a child per step
+    otel.py          Tracing: a span per turn, a child per step
     genai_names.py   the OpenTelemetry GenAI attribute names, by version
-    logs.py          logs(mode): a structured record per start and end; configure()
+    logs.py          log_turn: a structured record per start and end; configure()
     watchdog.py      who blocks the event loop, and for how long
 
 May import: answer, flow, nouns, errors. No step imports this package: observers are handed in.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .metrics import registry, render
 from .track import (
@@ -26,10 +31,38 @@ from .track import (
     track_turn,
 )
 from .watch import TurnWatch, default_watchers, prometheus
+from .watching import Watch, Watcher
+
+if TYPE_CHECKING:
+    from .logs import LogWriter, TurnLog, configure, log_turn
+    from .otel import Tracing, TurnTrace
+    from .watchdog import Block, Watchdog
+
+#: Imported when first asked for: who only counts does not load what logs and traces.
+_LATER = {
+    "Block": "watchdog",
+    "LogWriter": "logs",
+    "Tracing": "otel",
+    "TurnLog": "logs",
+    "TurnTrace": "otel",
+    "Watchdog": "watchdog",
+    "configure": "logs",
+    "log_turn": "logs",
+}
 
 __all__ = [
+    "Block",
+    "LogWriter",
+    "Tracing",
+    "TurnLog",
+    "TurnTrace",
     "TurnWatch",
+    "Watch",
+    "Watchdog",
+    "Watcher",
+    "configure",
     "default_watchers",
+    "log_turn",
     "prometheus",
     "registry",
     "render",
@@ -40,3 +73,9 @@ __all__ = [
     "track_spending",
     "track_turn",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
