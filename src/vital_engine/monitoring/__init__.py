@@ -6,7 +6,7 @@
     metrics.py       the registry: the six parallel metrics and the vital_ ones; render() for /metrics
     derived.py       metrics worked out at the scrape, from numbers recorded once
     track.py         recording by hand; refuses what cannot be recorded, and never breaks a turn
-    watching.py      what observers share: flows that are open, closed exactly once
+    watching.py      what observers share: flows that are open, and who broke them off
     watch.py         prometheus(mode): the observer that feeds the metrics
     otel.py          Tracing: a span per turn, a child per step
     genai_names.py   the OpenTelemetry GenAI attribute names, by version

@@ -22,7 +22,7 @@ from structlog.typing import EventDict, Processor
 
 from vital_engine.answer import Answer
 from vital_engine.errors import ConfigError
-from vital_engine.flow import Degraded, Failed, LateResult, Run, Skipped, StepEnded, StepStarted
+from vital_engine.flow import Degraded, Failed, LateResult, Skipped, StepEnded, StepStarted
 from vital_engine.nouns import Question
 
 from . import metrics
@@ -82,8 +82,8 @@ class TurnLog(Watch):
     def late_result(self, event: LateResult) -> None:
         self._log.warning("late result thrown away", step=event.step)
 
-    def flow_ended(self, flow: OpenFlow, run: Run | None) -> None:
-        if run is None and self._began is not None and not self._over:
+    def flow_ended(self, flow: OpenFlow, cancelled: bool) -> None:
+        if cancelled and self._began is not None and not self._over:
             self._over = True
             self._log.warning("turn ended", outcome="cancelled", seconds=round(flow.last - self._began, 9))
 

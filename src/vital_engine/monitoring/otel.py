@@ -17,7 +17,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer, TracerProvider
 
-from vital_engine.flow import Degraded, Failed, Outcome, Run, Skipped, StepEnded, StepStarted
+from vital_engine.flow import Degraded, Failed, Outcome, Skipped, StepEnded, StepStarted
 from vital_engine.nouns import Brief, Draft, Evidence, Question
 
 from .genai_names import ERROR_TYPE, INVOKE_AGENT, LATEST, Names, names
@@ -105,14 +105,12 @@ class TurnTrace(Watch):
         if self._payloads and n.input_messages:
             span.set_attribute(n.input_messages, _message("user", self._question.text))
 
-    def flow_ended(self, flow: OpenFlow, run: Run | None) -> None:
-        for key in [key for key in self._steps if key[0] == flow.name]:  # only if the loop died under them
-            self._steps.pop(key).end(self._at(flow, flow.last))
+    def flow_ended(self, flow: OpenFlow, cancelled: bool) -> None:
         span = self._roots.pop(flow.name, None)
         if span is None:
             return
         failed = [e.outcome for e in flow.ended if isinstance(e.outcome, Failed)]
-        if run is None:
+        if cancelled:
             _mark(span, "cancelled")
         elif failed:
             _mark(span, code_of(failed[0].error))

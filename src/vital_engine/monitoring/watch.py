@@ -6,12 +6,12 @@ from typing import Final
 
 from vital_engine.answer import Answer
 from vital_engine.errors import ConfigError
-from vital_engine.flow import Degraded, Failed, LateResult, Run, Skipped, StepEnded, speedup
+from vital_engine.flow import Degraded, Failed, LateResult, Skipped, StepEnded, speedup
 
 from . import metrics
 from .labels import MODES, TIERS, outcome_label, step_label
 from .track import step_duration, step_failures, tier_series, track_spending, track_turn
-from .watching import TURN, OpenFlow, Watch, Watcher
+from .watching import TURN, OpenFlow, Watch, Watcher, reason_of
 
 #: The step that is the model.
 REPLY: Final = "reply"
@@ -64,14 +64,14 @@ class TurnWatch(Watch):
     def late_result(self, event: LateResult) -> None:
         metrics.late_results.labels(step_label(event.step)).inc()
 
-    def flow_ended(self, flow: OpenFlow, run: Run | None) -> None:
+    def flow_ended(self, flow: OpenFlow, cancelled: bool) -> None:
         if flow.name == TURN:
             metrics.turns_in_flight.dec()
         for tier in TIERS:
             mine = [e for e in flow.ended if e.tier == tier]
-            if mine and (run is not None or _over_before_the_cancel(flow, mine)):
+            if mine and (not cancelled or _over_before_the_cancel(flow, mine)):
                 self._tier_ended(tier, flow, mine)
-        if run is None and self._began is not None and not self._counted:
+        if cancelled and self._began is not None and not self._counted:
             self._counted = True
             track_turn(self._mode, status="cancelled", seconds=flow.last - self._began)
 
@@ -92,7 +92,7 @@ class TurnWatch(Watch):
     def _tier_ended(self, tier: str, flow: OpenFlow, mine: list[StepEnded]) -> None:
         series = tier_series(tier, self._mode)
         outcomes = [e.outcome for e in mine if not (isinstance(e.outcome, Skipped) and e.outcome.known)]
-        if any(isinstance(o, Degraded | Failed) and o.reason in _LIMITS for o in outcomes):
+        if any(reason_of(e) in _LIMITS for e in mine):
             series.timeouts.inc()
         ran = [e.outcome for e in mine if e.step in flow.started]
         if not ran:
@@ -109,10 +109,7 @@ class TurnWatch(Watch):
 
 def _over_before_the_cancel(flow: OpenFlow, mine: list[StepEnded]) -> bool:
     """Whether no step of the tier was cut or kept from starting: a tier that its caller broke off says nothing."""
-    return all(
-        isinstance(e.outcome, Skipped) or (e.step in flow.started and getattr(e.outcome, "reason", None) != "cancelled")
-        for e in mine
-    )
+    return all(isinstance(e.outcome, Skipped) or (e.step in flow.started and reason_of(e) != "cancelled") for e in mine)
 
 
 def _beside(reply: StepEnded, began: float, ended: float) -> float:

@@ -1,25 +1,22 @@
-"""What the observers of a turn share: which flows are open, and that each is closed exactly once.
-
-A flow tells its end only to a caller who is still there. If the caller was cancelled, all steps still end, and
-then the caller's task does: that closes the flow here. So nothing stays open, and a gauge comes back down.
-"""
+"""What the observers of a turn share: which flows are open, what has happened in each, and who broke it off."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from vital_engine.answer import Answer, TurnEnded
 from vital_engine.flow import (
+    Degraded,
+    Failed,
     FlowEnded,
     FlowStarted,
     LateResult,
     Live,
     Observer,
-    Run,
+    Reason,
     StepEnded,
     StepStarted,
     StreamOpened,
@@ -43,7 +40,6 @@ class OpenFlow:
     started: set[str] = field(default_factory=set)
     lives: dict[str, Live[object]] = field(default_factory=dict)
     ended: list[StepEnded] = field(default_factory=list)
-    forget: Callable[[], object] | None = None
 
 
 class Watch:
@@ -87,22 +83,12 @@ class Watch:
         if event.flow in self._open:
             raise RuntimeError(f"flow {event.flow!r} is already being watched: an observer belongs to one turn")
         flow = self._open[event.flow] = OpenFlow(event.flow, event.at, event.at)
-        if (caller := _caller()) is not None:
-            gone = functools.partial(self._caller_gone, flow)
-            caller.add_done_callback(gone)
-            flow.forget = functools.partial(caller.remove_done_callback, gone)
         self.flow_started(flow)
 
     def _end(self, event: FlowEnded) -> None:
         flow = self._flow(event)
         del self._open[flow.name]
-        if flow.forget is not None:
-            flow.forget()
-        self.flow_ended(flow, event.run)
-
-    def _caller_gone(self, flow: OpenFlow, _: asyncio.Task[object]) -> None:
-        del self._open[flow.name]
-        self.flow_ended(flow, None)
+        self.flow_ended(flow, _broken_off() and any(reason_of(e) == "cancelled" for e in flow.ended))
 
     # -- what subclasses say
     def flow_started(self, flow: OpenFlow) -> None: ...
@@ -114,15 +100,22 @@ class Watch:
 
     def late_result(self, event: LateResult) -> None: ...
 
-    def flow_ended(self, flow: OpenFlow, run: Run | None) -> None:
-        """*run* is None if the caller was cancelled."""
+    def flow_ended(self, flow: OpenFlow, cancelled: bool) -> None:
+        """*cancelled*: its caller was, so that steps were cut off through no fault of their own."""
 
     def turn_ended(self, answer: Answer) -> None:
         """All is known. A turn whose caller was cancelled need not come to this."""
 
 
-def _caller() -> asyncio.Task[object] | None:
+def reason_of(event: StepEnded) -> Reason | None:
+    """Why the step did not make its own product; None if it did, or did not have to."""
+    return event.outcome.reason if isinstance(event.outcome, Degraded | Failed) else None
+
+
+def _broken_off() -> bool:
+    """Whether the caller of the flow, in whose task its end is told, is being cancelled."""
     try:
-        return asyncio.current_task()
+        caller = asyncio.current_task()
     except RuntimeError:  # events that are told again outside a loop
-        return None
+        return False
+    return caller is not None and caller.cancelling() > 0
