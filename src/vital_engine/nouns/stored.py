@@ -26,7 +26,7 @@ class StoredDocument:
 
 @dataclass(frozen=True, slots=True)
 class StoredPassage:
-    """``document.text[start:end] == text``; ``number`` counts within the document from 0, ``tokens`` the embedder's."""
+    """``document.text[start:end] == text``; ``number`` counts within the document from 0, ``tokens`` is about how many."""
 
     document: str
     number: int

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 
 from psycopg import sql
 
-from vital_engine.errors import StoreError
-
 from .knowledge_reading import Reader
 from .knowledge_writing import Writer
 from .pool import Store
@@ -42,21 +40,23 @@ class Knowledge:
             yield writer
 
     async def register(self, model: str, dimensions: int) -> int:
-        """The number of an embedding model, which gets an index for its vectors when it is first named.
+        """Give an embedding model a number, and an index for its vectors; returns the number it has from then on.
 
-        :raises StoreError: the database fails, or the model is known with other dimensions.
+        Done as the tables' owner, once for each model: afterwards :meth:`Reader.model` knows it.
+
+        :raises StoreError: the database failed, or the owner cannot be reached from here.
         """
-        async with self._store.owner() as connection:
-            cursor = await connection.execute(
-                "insert into embedding_models (name, dimensions) values (%s, %s)"
-                " on conflict (name) do update set dimensions = excluded.dimensions"
-                " where embedding_models.dimensions = excluded.dimensions returning id",
-                (model, dimensions),
-            )
+        async with self._store.owner() as connection, connection.transaction():
+            # Two that come at once must not both make the index.
+            await connection.execute("lock table embedding_models in share row exclusive mode")
+            cursor = await connection.execute("select id from embedding_models where name = %s", (model,))
             row = await cursor.fetchone()
             if row is None:
-                raise StoreError(f"{model!r} is registered with other dimensions than {dimensions}", service="store")
-            number: int = row[0]
+                cursor = await connection.execute(
+                    "insert into embedding_models (name, dimensions) values (%s, %s) returning id", (model, dimensions)
+                )
+                row = await cursor.fetchone()
+            number = int(row[0]) if row else 0
             await connection.execute(
                 sql.SQL(
                     "create index if not exists {} on vectors using hnsw ((embedding::halfvec({})) halfvec_cosine_ops)"

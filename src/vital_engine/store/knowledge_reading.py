@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg import sql
 
+from vital_engine.errors import StoreError
 from vital_engine.nouns import Passage
 from vital_engine.nouns.stored import Catalogue, DocumentEntry, LexicalSegment, StoredDocument
 
@@ -138,10 +139,18 @@ class Reader:
             for ordinal, document, number, text, title, start, end, page, source, domain in rows
         }
 
-    async def model(self, name: str) -> int | None:
-        """The number of a registered embedding model."""
-        rows = await self._rows("select id from embedding_models where name = %s", name)
-        return rows[0][0] if rows else None
+    async def model(self, name: str, dimensions: int) -> int | None:
+        """The number of an embedding model; None if it was never registered.
+
+        :raises StoreError: it was, with other *dimensions*.
+        """
+        rows = await self._rows("select id, dimensions from embedding_models where name = %s", name)
+        if not rows:
+            return None
+        number, known = rows[0]
+        if known != dimensions:
+            raise StoreError(f"{name!r} has {dimensions} dimensions, and {known} in the library", service="store")
+        return int(number)
 
     async def hashes(self, documents: Sequence[str]) -> dict[str, str]:
         """The content hash of each of these documents that is here."""
@@ -178,6 +187,18 @@ class Reader:
             limit,
         )
         return tuple(DocumentEntry(*row) for row in rows)
+
+    async def without_vector(self, *, model: int, after: int, limit: int) -> list[tuple[int, str, str, str]]:
+        """Passages without a vector of *model*, from behind the ordinal *after* on: ordinal, domain, title, text."""
+        rows = await self._rows(
+            "select p.ordinal, p.domain, d.title, p.text"
+            " from passages p join documents d on d.tenant = p.tenant and d.id = p.document"
+            " where p.tenant = %s and p.ordinal > %s and not exists"
+            " (select from vectors v where v.tenant = p.tenant and v.model = %s and v.ordinal = p.ordinal)"
+            " order by p.ordinal limit %s",
+            *(self.tenant, after, model, limit),
+        )
+        return [(ordinal, domain, title, text) for ordinal, domain, title, text in rows]
 
     async def counts(self, *, model: int | None) -> dict[str, Any]:
         """How much there is: documents, passages, vectors of *model*, segments, and the index's version."""

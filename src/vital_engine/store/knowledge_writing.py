@@ -234,18 +234,6 @@ class Writer(Reader):
             yield [(term, packed) for term, packed in rows]
             after = rows[-1][0]
 
-    async def without_vector(self, *, model: int, after: int, limit: int) -> list[tuple[int, str, str, str]]:
-        """Passages without a vector of *model*, from behind the ordinal *after* on: ordinal, domain, title, text."""
-        rows = await self._rows(
-            "select p.ordinal, p.domain, d.title, p.text"
-            " from passages p join documents d on d.tenant = p.tenant and d.id = p.document"
-            " where p.tenant = %s and p.ordinal > %s and not exists"
-            " (select from vectors v where v.tenant = p.tenant and v.model = %s and v.ordinal = p.ordinal)"
-            " order by p.ordinal limit %s",
-            *(self.tenant, after, model, limit),
-        )
-        return [(ordinal, domain, title, text) for ordinal, domain, title, text in rows]
-
 
 def batched(items: Iterable[tuple[str, bytes]], size: int) -> Iterator[list[tuple[str, bytes]]]:
     """Lists of at most *size* items."""

@@ -70,8 +70,7 @@ def reference(corpus: Sequence[Terms], query: Terms) -> dict[int, float]:
 
 
 def as_dict(segments: Sequence[Segment], query: Terms, depth: int = 1000) -> dict[int, float]:
-    ranking = rank(query, segments, depth)
-    return dict(zip(ranking.ordinals.tolist(), ranking.scores.tolist(), strict=True))
+    return rank(query, segments, depth).as_dict()
 
 
 @settings(deadline=None, max_examples=150)

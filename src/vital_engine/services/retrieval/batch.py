@@ -15,7 +15,7 @@ from vital_engine.nouns.stored import StoredDocument, StoredPassage
 from vital_engine.ports import Embedder
 
 from .analysis import ANALYSIS, terms
-from .chunking import Chunk
+from .chunking import Chunk, estimated_tokens
 from .reading import Document
 
 __all__ = ["Batch", "Failure", "prepare", "read_some", "searched"]
@@ -127,7 +127,7 @@ def prepare(
             continue
         documents.append(stored)
         for number, c in enumerate(chunks):
-            passages.append(StoredPassage(stored.id, number, c.start, c.end, c.text, c.page, c.tokens))
+            passages.append(StoredPassage(stored.id, number, c.start, c.end, c.text, c.page, estimated_tokens(c.text)))
             texts.append(searched(stored.title, c.text))
     try:
         vectors = np.asarray(embedder.embed(texts), np.float32) if embedder is not None and texts else None

@@ -25,7 +25,7 @@ from .batch import Batch, Failure, prepare, read_some, searched
 from .chunking import Chunk, chunk
 from .lexical import Packed, pack
 from .reading import Document
-from .upkeep import UpkeepWriter, keep_up
+from .upkeep import UpkeepReader, UpkeepWriter, keep_up
 
 __all__ = ["Failure", "IngestReport", "Progress", "embed_missing", "ingest"]
 
@@ -33,14 +33,18 @@ AT_ONCE = 256
 """Passages that are embedded in one go when only vectors are missing."""
 
 
-class IngestWriter(UpkeepWriter, Protocol):
+class IngestReader(UpkeepReader, Protocol):
+    async def model(self, name: str, dimensions: int) -> int | None: ...
     async def hashes(self, documents: Sequence[str]) -> dict[str, str]: ...
+    async def without_vector(self, *, model: int, after: int, limit: int) -> list[tuple[int, str, str, str]]: ...
+
+
+class IngestWriter(IngestReader, UpkeepWriter, Protocol):
     async def remove(self, documents: Sequence[str]) -> int: ...
     async def changed(self) -> int: ...
     async def documents(
         self, *, domains: Sequence[str] = (), after: str = "", limit: int = 100
     ) -> tuple[DocumentEntry, ...]: ...
-    async def without_vector(self, *, model: int, after: int, limit: int) -> list[tuple[int, str, str, str]]: ...
     async def add_vectors(
         self, scopes: Sequence[tuple[int, str]], vectors: NDArray[np.float32], *, model: int
     ) -> None: ...
@@ -59,7 +63,7 @@ class IngestWriter(UpkeepWriter, Protocol):
 class IngestShelves(Protocol):
     """The store's side of an ingest: ``vital_engine.store.Knowledge`` fulfils it."""
 
-    def reading(self, tenant: str) -> AbstractAsyncContextManager[IngestWriter]: ...
+    def reading(self, tenant: str) -> AbstractAsyncContextManager[IngestReader]: ...
     def writing(self, tenant: str, *, analysis: str) -> AbstractAsyncContextManager[IngestWriter]: ...
     async def register(self, model: str, dimensions: int) -> int: ...
 
@@ -106,7 +110,7 @@ async def ingest(
     :raises StoreError: the database failed; the batches before stay, and running it again goes on from there.
     """
     began = time.perf_counter()
-    model = await shelves.register(embedder.model, embedder.dimensions) if embedder is not None else None
+    model = await _registered(embedder, shelves, tenant) if embedder is not None else None
     source, seen, report = iter(documents), dict[str, str](), IngestReport()
     ready: asyncio.Future[Batch] | None = None
     ahead: asyncio.Future[Batch] | None = None
@@ -194,7 +198,7 @@ async def embed_missing(
     :raises RetrievalError: the embedder failed.
     :raises StoreError: the database failed.
     """
-    model = await shelves.register(embedder.model, embedder.dimensions)
+    model = await _registered(embedder, shelves, tenant)
     done, after = 0, -1
     while True:
         async with shelves.reading(tenant) as reader:
@@ -209,3 +213,9 @@ async def embed_missing(
         done, after = done + len(rows), rows[-1][0]
         if progress is not None:
             progress(done)
+
+
+async def _registered(embedder: Embedder, shelves: IngestShelves, tenant: str) -> int:
+    async with shelves.reading(tenant) as reader:
+        known = await reader.model(embedder.model, embedder.dimensions)
+    return known if known is not None else await shelves.register(embedder.model, embedder.dimensions)

@@ -72,6 +72,10 @@ class Ranking:
     ordinals: NDArray[np.int64]
     scores: NDArray[np.float32]
 
+    def as_dict(self) -> dict[int, float]:
+        """Scores by ordinal, best first."""
+        return dict(zip(self.ordinals.tolist(), self.scores.tolist(), strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Packed:

@@ -24,6 +24,9 @@ from .lexical_index import CACHE_BYTES, LexicalIndex, LexicalReader
 
 __all__ = ["Library", "Ranking"]
 
+ATTEMPTS = 5
+"""Searches that are made anew, each, because a document was changed between ranking and reading it."""
+
 LONGEST_QUERY = 20_000
 """Characters of a query that are read; far more than any embedder does."""
 
@@ -31,7 +34,7 @@ LONGEST_QUERY = 20_000
 class LibraryReader(LexicalReader, Protocol):
     """What the library reads of the store, in one transaction of one tenant."""
 
-    async def model(self, name: str) -> int | None: ...
+    async def model(self, name: str, dimensions: int) -> int | None: ...
     async def nearest(
         self, vector: Sequence[float], *, model: int, domains: Sequence[str] = (), limit: int, exact: bool
     ) -> list[tuple[int, float]]: ...
@@ -116,15 +119,16 @@ class Library:
         )
         try:
             async with self._shelves.reading(scope.tenant) as reader:
-                catalogue, by_words = await self._lexical.search(
-                    reader, terms(query), domains=scope.domains, depth=self._ranking.depth
-                )
-                by_meaning, note = await self._nearest(reader, vector, catalogue, scope)
-                words = dict(zip(by_words.ordinals.tolist(), by_words.scores.tolist(), strict=True))
-                rankings = {"bm25": words, "dense": dict(by_meaning)}
-                found = await self._passages(reader, rankings, k)
+                for _ in range(ATTEMPTS):
+                    catalogue, words = await self._lexical.search(
+                        reader, terms(query), domains=scope.domains, depth=self._ranking.depth
+                    )
+                    near, note = await self._nearest(reader, vector, catalogue, scope)
+                    found, whole = await self._passages(reader, {"bm25": words.as_dict(), "dense": dict(near)}, k)
+                    if whole:
+                        break
         finally:
-            if vector is not None and not vector.cancel():
+            if vector is not None and not vector.cancel() and not vector.cancelled():
                 vector.exception()  # looked at: what it says after another error is of no more use
         model = "" if note or self._embedder is None else self._embedder.model
         return Evidence(found, index_version=f"{catalogue.version}/{model}", notes=(note,) if note else ())
@@ -138,7 +142,7 @@ class Library:
         if vector is None or not catalogue.segments:
             return [], ""
         if self._model is None:
-            self._model = await reader.model(self._embedder.model)
+            self._model = await reader.model(self._embedder.model, self._embedder.dimensions)
         if self._model is None:
             return [], f"words only: no document was embedded by {self._embedder.model}"
         try:
@@ -157,20 +161,24 @@ class Library:
 
     async def _passages(
         self, reader: LibraryReader, rankings: Mapping[str, Mapping[int, float]], k: int
-    ) -> tuple[Passage, ...]:
+    ) -> tuple[tuple[Passage, ...], bool]:
+        """The best passages, and whether all of them were still there."""
         weights = {"bm25": self._ranking.lexical, "dense": self._ranking.dense}
-        fused = fuse({name: list(ranking) for name, ranking in rankings.items()}, weights=weights)
+        fused = fuse({name: list(ranking) for name, ranking in rankings.items()}, weights=weights)[:k]
         scores: dict[int, dict[str, float]] = {}
         for name, ranking in rankings.items():
             for rank, (ordinal, score) in enumerate(ranking.items(), 1):
                 scores.setdefault(ordinal, {}).update({name: score, f"{name}_rank": float(rank)})
-        found: list[Passage] = []
-        while fused and len(found) < k:
-            # Usually once; again only if passages were deleted since the ranking was made.
-            batch, fused = fused[: k - len(found)], fused[k - len(found) :]
-            kept = await reader.passages([ordinal for ordinal, _ in batch])
-            found += [replace(kept[o], score=score, scores=scores[o]) for o, score in batch if o in kept]
-        return tuple(found)
+        kept = await reader.passages([ordinal for ordinal, _ in fused]) if fused else {}
+        found = tuple(
+            replace(kept[ordinal], score=score, scores=scores[ordinal]) for ordinal, score in fused if ordinal in kept
+        )
+        return found, len(found) == len(fused)
+
+    @property
+    def cached_bytes(self) -> int:
+        """Memory that the decoded lexical index takes at present."""
+        return self._lexical.cached_bytes
 
     async def document(self, document: str, *, scope: Scope) -> StoredDocument:
         """A document with its text. NotFound if the scope's tenant and domains hold none of that id."""
@@ -196,11 +204,10 @@ class Library:
     async def status(self, *, scope: Scope) -> dict[str, Any]:
         """Documents, passages, vectors of the present model, segments, version; and "model", None without one."""
         async with self._shelves.reading(scope.tenant) as reader:
-            model = await reader.model(self._embedder.model) if self._embedder is not None else None
-            return {
-                **await reader.counts(model=model),
-                "model": self._embedder.model if self._embedder is not None else None,
-            }
+            embedder, model = self._embedder, None
+            if embedder is not None:
+                model = await reader.model(embedder.model, embedder.dimensions)
+            return {**await reader.counts(model=model), "model": embedder.model if embedder is not None else None}
 
 
 async def _document(reader: LibraryReader, document: str, scope: Scope) -> StoredDocument:

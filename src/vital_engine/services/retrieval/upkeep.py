@@ -20,7 +20,7 @@ from vital_engine.nouns.stored import Catalogue, LexicalSegment
 from .analysis import ANALYSIS
 from .lexical import LENGTH, POSTING, alive
 
-__all__ = ["MOST_SEGMENTS", "keep_up", "to_merge"]
+__all__ = ["MOST_SEGMENTS", "UpkeepReader", "UpkeepWriter", "keep_up", "to_merge"]
 
 MOST_SEGMENTS = 12
 """Of a domain, before some are merged: each costs a query a row per term."""
@@ -34,8 +34,11 @@ DEAD_FEW = 1_000
 """The dead are taken out when they are more than these: a share of all passages, and a number."""
 
 
-class UpkeepWriter(Protocol):
+class UpkeepReader(Protocol):
     async def catalogue(self, domains: Sequence[str] = ()) -> Catalogue: ...
+
+
+class UpkeepWriter(UpkeepReader, Protocol):
     async def lexical(
         self, segments: Sequence[int], *, lengths: Sequence[int], postings: Mapping[int, Sequence[str]]
     ) -> tuple[dict[int, bytes], dict[tuple[int, str], bytes]] | None: ...
@@ -49,7 +52,7 @@ class UpkeepWriter(Protocol):
 
 
 class UpkeepShelves(Protocol):
-    def reading(self, tenant: str) -> AbstractAsyncContextManager[UpkeepWriter]: ...
+    def reading(self, tenant: str) -> AbstractAsyncContextManager[UpkeepReader]: ...
     def writing(self, tenant: str, *, analysis: str) -> AbstractAsyncContextManager[UpkeepWriter]: ...
 
 

@@ -38,7 +38,7 @@ create table passages (
     page integer,
     domain text not null,
     text text not null,
-    tokens integer not null,
+    tokens integer not null,                    -- about how many: no model's tokenizer is asked
     primary key (tenant, ordinal),
     unique (tenant, document, number),
     foreign key (tenant, document) references documents (tenant, id) on delete cascade
