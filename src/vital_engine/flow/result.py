@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from vital_engine.errors import FlowError, StepFailed
@@ -23,13 +23,17 @@ def speedup(step_seconds: list[float], wall_seconds: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """``outcomes``: by the type that the step makes. ``given``: what was known before. ``seconds``: on the clock."""
+    """``outcomes``: by the type that the step makes. ``given``: what was known before. ``seconds``: on the clock.
+
+    ``seated``: where not all may run at once, which step (by index) got the seat of which.
+    """
 
     name: str
     plan: Plan
     outcomes: Mapping[type, Outcome[Any]]
     given: Mapping[type, object]
     seconds: float
+    seated: Mapping[int, int] = field(default_factory=dict)
 
     def __getitem__(self, made: type[T]) -> T:
         """What was made, or stood in.
@@ -71,26 +75,20 @@ class Run:
 
     @property
     def critical_path(self) -> tuple[str, ...]:
-        """The chain of steps that the end waited for, first to last."""
+        """The chain of steps that the end waited for, first to last: for a value, a stream, a barrier or a seat."""
         plan = self.plan
         ends = [self.outcomes[s.makes] for s in plan.steps]
-        before: list[set[int]] = [set() for _ in ends]
+        before: list[set[int]] = [{self.seated[j]} if j in self.seated else set() for j in range(len(ends))]
         for after in (plan.feeds, plan.streams, plan.frees):
             for i, followers in enumerate(after):
                 for j in followers:
                     before[j].add(i)
-        ran = [i for i, o in enumerate(ends) if not isinstance(o, Skipped)]
-        if not ran:
-            return ()
-        at = max(ran, key=lambda i: (ends[i].ended, i))
-        path = [at]
-        while True:
-            began, inlets = ends[at].began, plan.streams
-            candidates = [i for i in before[at] if i in ran]
-            if plan.shape.bounded:  # it may have waited for a seat rather than for a value
-                candidates += [i for i in ran if i not in path and ends[i].ended <= began and i not in candidates]
-            candidates = [i for i in candidates if i not in path and (ends[i].ended <= began or at in inlets[i])]
-            if not candidates:
-                return tuple(plan.steps[i].name for i in reversed(path))
+        ran = {i for i, o in enumerate(ends) if not isinstance(o, Skipped)}
+        path: list[int] = []
+        candidates = ran
+        while candidates:
             at = max(candidates, key=lambda i: (ends[i].ended, i))
             path.append(at)
+            began, streams = ends[at].began, plan.streams
+            candidates = {i for i in before[at] & ran if ends[i].ended <= began or at in streams[i]}
+        return tuple(plan.steps[i].name for i in reversed(path))

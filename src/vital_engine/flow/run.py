@@ -82,7 +82,8 @@ class Execution:
             if self.deadline is not None:
                 self.deadline.cancel()
             outcomes = {s.makes: o for s, o in zip(self.plan.steps, self.outcomes, strict=True) if o is not None}
-            run = Run(self.name, self.plan, outcomes, dict(self.have), self._now())
+            seated = {} if self.seats is None else self.seats.after
+            run = Run(self.name, self.plan, outcomes, dict(self.have), self._now(), seated)
             if self.observers:
                 self._tell(events.FlowEnded(self.name, run, self.loop.time()))
         return run
@@ -107,9 +108,9 @@ class Execution:
         else:
             self._start(i)
 
-    def _seat(self) -> None:
+    def _seat(self, freed_by: int | None = None) -> None:
         if self.seats is not None:
-            while taken := self.seats.take():
+            while taken := self.seats.take(freed_by):
                 for i in taken:
                     self._start(i)
 
@@ -184,9 +185,7 @@ class Execution:
             error = TimeoutError(f"{s.name!r} was cut off after {ended - began:.3g} s")
         elif cut == "skipped":
             error = StepFailed(f"{s.name!r} lost the stream that it was reading")
-        live = self.lives.get(s.makes)
-        spoken = live.items if live is not None and live.first_at is not None else ()
-        stand_in = s.stand_in(spoken, error)
+        stand_in = s.stand_in(self.lives.get(s.makes), error)
         if stand_in is not NOTHING:
             self._settle(i, Degraded(stand_in, error, reason, worked, began, ended))
         elif reason == "skipped":
@@ -213,7 +212,7 @@ class Execution:
         while self.settled:
             self._hand_on(self.settled.popleft())
         self.handing_on = False
-        self._seat()
+        self._seat(i)
 
     def _hand_on(self, i: int) -> None:
         """What a step made goes to those that need it; who waited only for that is started."""

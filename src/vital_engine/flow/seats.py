@@ -10,13 +10,15 @@ from .policy import Shape
 class Seats:
     """Indices of steps that wait for a seat, lowest first, and how many seats are taken."""
 
-    __slots__ = ("_lanes", "_running", "_shape", "_waiting")
+    __slots__ = ("_lanes", "_running", "_shape", "_waiting", "after")
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._waiting: list[tuple[int, str]] = []
         self._running = 0
         self._lanes: dict[str, int] = {}
+        #: Who got the seat of whom.
+        self.after: dict[int, int] = {}
 
     def ask(self, i: int, lane: str) -> None:
         heapq.heappush(self._waiting, (i, lane))
@@ -31,7 +33,7 @@ class Seats:
         self._running -= 1
         self._lanes[lane] -= 1
 
-    def take(self) -> list[int]:
+    def take(self, freed_by: int | None = None) -> list[int]:
         """Seat and give those that may run now, in the order in which the steps stand."""
         taken, held = [], []
         while self._waiting and self._running < self._shape.width:
@@ -42,6 +44,8 @@ class Seats:
             self._running += 1
             self._lanes[lane] = self._lanes.get(lane, 0) + 1
             taken.append(i)
+            if freed_by is not None:
+                self.after[i] = freed_by
         for waiting in held:
             heapq.heappush(self._waiting, waiting)
         return taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar, get_args, get_origin, get_type_hints
 
@@ -60,14 +60,14 @@ class Step(Generic[T]):
             )
         return replace(self, salvage=salvage)
 
-    def stand_in(self, spoken: Sequence[Any], error: BaseException) -> T | _Nothing:
-        """What stands in after *error*: what can be made of the items *spoken* so far, else the fixed stand-in.
+    def stand_in(self, live: Live[T] | None, error: BaseException) -> T | _Nothing:
+        """What stands in after *error*: what can be salvaged of what it has streamed, else the fixed stand-in.
 
         Salvage is foreign code at a step's edge: if it fails, *error* says so in a note and the stand-in is used.
         """
-        if self.salvage is not None and spoken:
+        if self.salvage is not None and live is not None and live.first_at is not None:
             try:
-                saved = self.salvage(spoken, error)
+                saved = self.salvage(live.items, error)
             except Exception as lost:
                 error.add_note(f"what {self.name!r} had streamed could not be salvaged: {lost!r}")
             else:
