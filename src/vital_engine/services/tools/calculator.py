@@ -16,6 +16,7 @@ from .tool import Output, Reading, tool
 _WORDED = (
     (re.compile(r"\bdivided\s+by\b", re.IGNORECASE), "/"),
     (re.compile(r"\b(?:multiplied\s+by|times)\b", re.IGNORECASE), "*"),
+    (re.compile(r"(\d\s*)x(?=\s*\d)", re.IGNORECASE), r"\1*"),
     (re.compile(r"\bplus\b", re.IGNORECASE), "+"),
     (re.compile(r"\bminus\b", re.IGNORECASE), "-"),
     (re.compile(r"\b(?:raised\s+)?to\s+the\s+power\s+of\b", re.IGNORECASE), "^"),

@@ -137,7 +137,7 @@ def _patterns() -> tuple[re.Pattern[str], ...]:
     behind = rf"(?:\s*(?:of|for)\s+(?:an?\s+)?(?P<behind>{names})(?!\w))?"
     nothing = r"(?P<behind>(?!))?"
     return (
-        re.compile(rf"{quantity}\s*,?\s*(?:(?:is|are|be|expressed|converted|given|written)\s+)?(?:how\s+(?:many|much)|what\s+in|to|into|in|as|=)\s+{to}{behind}", re.IGNORECASE),
+        re.compile(rf"{quantity}\s*,?\s*(?:(?:is|are|be|expressed|converted|given|written)\s+)?(?:how\s+(?:many|much)|what(?:\s+is\s+(?:that|this|it))?\s+in|to|into|in|as|=)\s+{to}{behind}", re.IGNORECASE),
         re.compile(rf"how\s+(?:many|much)\s+{to}\s+(?:is|are|in|does|equals?|make)\s+(?:an?\s+|the\s+)?{quantity}{nothing}", re.IGNORECASE),
     )  # fmt: skip
 

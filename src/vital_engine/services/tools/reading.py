@@ -67,13 +67,13 @@ class Number:
         if self.alone:
             pattern = rf"(?<![\w.,/–-]){_NUMBER}[\s-]*(?P<unit>{_any(self.alone)})(?![\w/])"
             for found in re.finditer(pattern, text, re.IGNORECASE):
-                yield _float(found["number"]) * self.alone[_unit(found["unit"])], ""
+                yield _scaled(_float(found["number"]), self.alone[_unit(found["unit"])]), ""
 
     def _values(self, pattern: str, text: str) -> Iterator[tuple[float, str]]:
         for found in re.finditer(pattern, text, re.IGNORECASE):
             value = _float(found["number"])
             if found["unit"] is not None:
-                yield value * self.units[_unit(found["unit"])], ""
+                yield _scaled(value, self.units[_unit(found["unit"])]), ""
             elif _OTHER_UNIT.match(text, found.end("number")):
                 continue
             elif not self.units:
@@ -87,7 +87,7 @@ class Number:
                             if len(set(self.units.values())) > 1
                             else ""
                         )
-                        yield value * self.units[unit], note
+                        yield _scaled(value, self.units[unit]), note
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +182,11 @@ def _any(words: Mapping[str, Any] | tuple[str, ...]) -> str:
 
 def _unit(text: str) -> str:
     return " ".join(re.split(r"[\s-]+", text.lower().replace("μ", "u").replace("µ", "u").strip()))
+
+
+def _scaled(value: float, factor: float) -> float:
+    """Rounded to 12 digits: a person who approves 3.0 should not read 2.9999999999999996."""
+    return float(f"{value * factor:.12g}")
 
 
 def _float(text: str) -> float:

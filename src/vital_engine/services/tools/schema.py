@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NewType, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, PydanticSchemaGenerationError, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
 from vital_engine.errors import ConfigError, InvalidArguments
@@ -101,7 +101,7 @@ def form_of(function: Callable[..., Any]) -> Form:
     try:
         model: type[BaseModel] = create_model(name, __config__=_STRICT, **fields)
         model.model_json_schema()
-    except (PydanticSchemaGenerationError, NameError, TypeError, ValueError) as error:
+    except (PydanticUserError, NameError, TypeError, ValueError) as error:
         raise ConfigError(f"tool {name}: its arguments have no JSON schema: {error}") from None
     return Form(model=model, filled=filled)
 

@@ -10,11 +10,13 @@ from typing import Annotated
 from pydantic import Field
 
 from vital_engine.errors import InvalidArguments
+from vital_engine.services.tools.reading import mentions
 from vital_engine.services.tools.tool import Output, Reading, tool
 
 Count = Annotated[int, Field(ge=0, le=10_000_000)]
 Size = Annotated[int, Field(ge=1, le=10_000_000)]
 
+_CUES = ("NNT", "NNH", "number needed to treat", "number needed to harm", "numbers needed to treat")
 _TREATED = re.compile(
     r"\b(?:treat(?:ed|ment)|drug|active|intervention|experimental|vaccinat(?:ed|ion)|vaccine|verum)\b", re.IGNORECASE
 )
@@ -25,9 +27,9 @@ _PROPORTION = re.compile(
 
 
 def read_arms(text: str) -> tuple[Reading, ...]:
-    """Two proportions, each with the one word before or behind it that says which arm it is; else nothing."""
+    """Two proportions, each with a word beside it that says which arm it is, if the number needed is asked for."""
     found = list(_PROPORTION.finditer(text))
-    if len(found) != 2:
+    if len(found) != 2 or not any(mentions(text, cue) for cue in _CUES):
         return ()
     # What lies between the two is shared out at its first comma, "and" or "versus".
     middle = text[found[0].end() : found[1].start()]
@@ -71,7 +73,7 @@ def difference(events: int, size: int, other: int, other_size: int, *, level: fl
 
 
 @tool(
-    cues=("NNT", "NNH", "number needed to treat", "number needed to harm", "numbers needed to treat"),
+    cues=_CUES,
     examples=("NNT if 15 of 100 treated and 25 of 100 controls had an event", "Number needed to treat: drug 12/200, placebo 30/200"),
     reads=read_arms,
     timeout=2.0,

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vital_engine.services.retrieval.hashed import HashedEmbedder
+from vital_engine.services.tools import Profile, Shortlist
+from vital_engine.services.tools.matching import words
+
+PROFILES = [
+    Profile("air", "air quality: forecast of pollution for a city"),
+    Profile("sum", "calculator: evaluates an arithmetic expression", ("What is two plus two?",)),
+    Profile("law", "law: statutes and court cases"),
+]
+
+
+class Counting(HashedEmbedder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedded: list[int] = []
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.embedded.append(len(texts))
+        return super().embed(texts)
+
+
+@pytest.mark.parametrize("embedder", [None, HashedEmbedder()], ids=["words", "words and meaning"])
+async def test_the_profile_that_the_question_is_about_comes_first(embedder: HashedEmbedder | None) -> None:
+    shortlist = Shortlist(PROFILES, embedder)
+    matches = await shortlist.rank("Will the pollution in my city be high?")
+    assert [matches[0].id, len(matches)] == ["air", 3]
+    assert (await shortlist.rank("two plus two"))[0].id == "sum"  # by its example
+    assert set(matches[0].scores) == ({"lexical"} if embedder is None else {"lexical", "dense"})
+    assert all(0 <= m.score <= 1 for m in matches)
+
+
+async def test_nothing_in_common_and_nothing_to_choose_from() -> None:
+    assert {m.score for m in await Shortlist(PROFILES).rank("zebra")} == {0.0}
+    assert {m.score for m in await Shortlist(PROFILES).rank("")} == {0.0}
+    assert [m.id for m in await Shortlist(PROFILES).rank("")] == ["air", "sum", "law"]
+    assert await Shortlist([]).rank("zebra") == ()
+
+
+async def test_profiles_are_embedded_once_also_when_asked_at_once() -> None:
+    embedder = Counting()
+    shortlist = Shortlist(PROFILES, embedder)
+    assert embedder.embedded == []  # lazily
+    await asyncio.gather(*(shortlist.rank("pollution") for _ in range(5)))
+    assert sorted(embedder.embedded) == [1, 1, 1, 1, 1, 4]
+
+
+def test_names_are_read_as_words() -> None:
+    assert words("airQuality_forecast-v2/x") == "air Quality forecast v2 x"
