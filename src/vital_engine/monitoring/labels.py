@@ -32,12 +32,12 @@ STEPS: Final = frozenset(
     }
 )
 STATUSES: Final = ("complete", "paused", "partial", "failed", "cancelled")
-OUTCOMES: Final = ("done", "degraded", "failed", "unknown")
+OUTCOMES: Final = ("done", "degraded", "failed", "skipped", "unknown")
 TOKEN_CLASSES: Final = ("input", "cached", "output", "reasoning", "estimated_input", "estimated_output")
-PROVIDER_KINDS: Final = ("extractive", "embedded", "api", "unknown")
+PROVIDER_KINDS: Final = ("extractive", "embedded", "scripted", "api", "unknown")
 
-#: Providers that run inside the engine; any other named provider is an ``api``.
-_INSIDE: Final = {"extractive": "extractive", "llama.cpp": "embedded", "embedded": "embedded"}
+#: Providers that run inside the engine, as their pieces name them; any other named provider is an ``api``.
+_INSIDE: Final = {"vital": "extractive", "llama.cpp": "embedded", "scripted": "scripted"}
 
 
 def one_of(value: object, allowed: Collection[str]) -> str:
@@ -57,7 +57,7 @@ def step_label(name: str) -> str:
 
 
 def provider_kind(provider: str) -> str:
-    """Where the model ran: ``extractive`` and ``embedded`` inside the engine, ``api`` elsewhere."""
+    """Where the model ran: ``api`` is outside the engine, ``scripted`` is no model at all."""
     return _INSIDE.get(provider, "api") if provider else "unknown"
 
 

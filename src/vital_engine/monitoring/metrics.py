@@ -113,7 +113,7 @@ tier_wait = Histogram(
 )
 skipped_steps = Counter(
     "vital_steps_skipped_total",
-    "Steps that did not run: their product was known, or what they need was never made.",
+    "Steps whose product was known before, or that lost what they need and had no stand-in.",
     ("step", "because"),
     registry=registry,
 )

@@ -52,8 +52,7 @@ class TurnWatch(Watch):
     def step_ended(self, flow: OpenFlow, event: StepEnded) -> None:
         outcome, step = event.outcome, step_label(event.step)
         if event.step in flow.started:
-            # Who reads two streams at once waits twice in the same second: its own work may come out below 0.
-            step_duration(step, self._mode, outcome_label(outcome)).observe(max(outcome.seconds, 0.0))
+            step_duration(step, self._mode, outcome_label(outcome)).observe(outcome.seconds)
         if isinstance(outcome, Degraded | Failed):
             step_failures(step, outcome.reason, self._mode).inc()
             if isinstance(outcome, Degraded):
@@ -99,11 +98,12 @@ class TurnWatch(Watch):
             return
         began, ended = min(o.began for o in ran), max(o.ended for o in outcomes)
         beside = sum(_beside(e, began, ended) for e in flow.ended if e.step == REPLY and e.step in flow.started)
+        seconds = round(ended - began, 9)
         series.record(
-            ended - began,
-            speedup([max(o.seconds, 0.0) for o in ran], ended - began),
+            seconds,
+            speedup([o.seconds for o in ran], seconds),
             all(outcome_label(o) == "done" for o in outcomes),
-            max(round(ended - began - beside, 9), 0.0),
+            max(round(seconds - beside, 9), 0.0),
         )
 
 
