@@ -15,6 +15,7 @@ citation that leads nowhere. A range that leaves the evidence is cut at its last
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["Marker", "markers", "without_markers"]
@@ -60,13 +61,13 @@ def markers(text: str, count: int) -> tuple[Marker, ...]:
     return tuple(Marker(_numbers(spans, count), start, end) for spans, start, end in found)
 
 
-def without_markers(text: str, count: int = 0) -> str:
-    """*text* as a claim: no markers, single spaces, no gap before its punctuation."""
+def without_markers(text: str, found: Sequence[Marker] | None = None) -> str:
+    """*text* as a claim: without *found* (default: all its markers), single spaces, no gap before punctuation."""
     kept, at = [], 0
-    for marker in markers(text, count):
+    for marker in markers(text, 0) if found is None else found:
         kept.append(text[at : marker.start])
         at = marker.end
-    plain = " ".join(" ".join([*kept, text[at:]]).split()) if kept else " ".join(text.split())
+    plain = " ".join(" ".join([*kept, text[at:]]).split())
     return re.sub(r"\s+([.,;:!?])", r"\1", plain) if kept else plain
 
 

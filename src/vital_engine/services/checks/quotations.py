@@ -19,25 +19,33 @@ _QUOTED = re.compile(r"“([^“”]+)”|„([^„“”]+)[“”]|«([^«»]+
 _MARKS = {**dict.fromkeys("“”„«»‟″", '"'), **dict.fromkeys("‘’‚‛′", "'"), **dict.fromkeys("‐‑‒–—―−", "-")}
 
 
-def quotations(sentence: str) -> tuple[tuple[str, int], ...]:
-    """What *sentence* quotes, each with the offset where it ends. An ellipsis parts a quotation into its pieces."""
+def quotations(sentence: str) -> tuple[str, ...]:
+    """What *sentence* quotes literally, in order. An ellipsis parts a quotation into its pieces."""
     found = []
     for match in _QUOTED.finditer(sentence):
         inner = next(g for g in match.groups() if g is not None)
         for piece in re.split(r"\s*(?:\[?…\]?|\[?\.\.\.\]?)\s*", inner):
             words = piece.strip().rstrip(".,;:!?")
             if len(words.split()) >= SHORTEST:
-                found.append((words, match.end()))
+                found.append(words)
     return tuple(found)
 
 
 def find(wanted: str, text: str) -> tuple[int, int] | None:
-    """Where *wanted* first stands in *text*: ``(start, end)`` in *text* as it is, or None. Whole words only."""
+    """Where *wanted* first stands in *text*: ``(start, end)`` in *text* as it is, or None. Whole words only.
+
+    The case of the first letter may differ: a quotation is often taken into another sentence.
+    """
     plain, places = _plain(text)
-    key, _ = _plain(wanted)
-    key = key.strip()
+    key = _plain(wanted)[0].strip()
     if not key:
         return None
+    places_of = (_place(key, plain), _place(key[0].swapcase() + key[1:], plain))
+    found = min((p for p in places_of if p is not None), default=None)
+    return (places[found[0]], places[found[1] - 1] + 1) if found else None
+
+
+def _place(key: str, plain: str) -> tuple[int, int] | None:
     at = plain.find(key)
     while at >= 0:
         end = at + len(key)
@@ -45,7 +53,7 @@ def find(wanted: str, text: str) -> tuple[int, int] | None:
             end < len(plain) and key[-1].isalnum() and plain[end].isalnum()
         )
         if not inside:
-            return places[at], places[end - 1] + 1
+            return at, end
         at = plain.find(key, at + 1)
     return None
 

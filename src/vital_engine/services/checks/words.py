@@ -105,7 +105,7 @@ _DIRECTIONS = {
 }
 _DIRECTION = {word: meaning for meaning, listed in _DIRECTIONS.items() for word in listed}
 _SUBORDINATE = _set("although though while whereas because if when since despite unless after before")
-_WORD_OR_SIGN = re.compile(r"[^\W_]+(?:['’]t\b)?|[;:(),]")
+_WORD_OR_SIGN = re.compile(r"\d+(?:[.,·]\d+)+|[^\W_]+(?:['’]t\b)?|[;:(),]")
 
 
 class _Local(threading.local):
@@ -168,8 +168,11 @@ class Alignment:
 
 @lru_cache(maxsize=1024)
 def align(claim: str, quote: str) -> Alignment:
-    """Claim and quote side by side. What the quote says before the first and behind the last common word is no change."""
-    ours, theirs = words(claim), words(quote)
+    """Claim and quote side by side, without their figures: those have a check of their own.
+
+    What the quote says before the first and behind the last common word is no change.
+    """
+    ours, theirs = (tuple(w for w in words(text) if not w.text[0].isdigit()) for text in (claim, quote))
     if not ours or not theirs:
         return Alignment(0.0)
     matcher = SequenceMatcher(None, [w.text.lower() for w in ours], [w.text.lower() for w in theirs], autojunk=False)

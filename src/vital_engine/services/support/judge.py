@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from vital_engine.nouns import Evidence, Passage, Sentence, SentenceSupport
-from vital_engine.services.checks.markers import markers, without_markers
+from vital_engine.services.checks.parts import Part, parts
 
 from .claims import claims_something
-from .matching import Matcher
+from .matching import Match, Matcher
 
 __all__ = ["LogisticJudge"]
 
@@ -16,8 +16,8 @@ __all__ = ["LogisticJudge"]
 class LogisticJudge:
     """Fulfils :class:`~vital_engine.ports.Judge` with a logistic regression and hard checks.
 
-    A sentence is read against the passages that it cites, or against all if it cites none that exist. The score is
-    the chance of support, calibrated on scientific claims (``bench/support.py`` prints how well); ``checks`` holds
+    Each part of a sentence is read against the passages that it cites, or against all if it cites none that exist; the
+    least supported part decides. The score is the chance of support, calibrated on scientific claims (``bench/support.py`` prints how well); ``checks`` holds
     what the hard checks say of the best quote, and "verbatim" if the sentence is a copy.
 
     The score is None where there is nothing to judge (the sentence claims nothing) or nobody could look
@@ -31,15 +31,27 @@ class LogisticJudge:
         """:raises RetrievalError: the embedder failed."""
         if evidence.failed or not claims_something(sentence.text):
             return SentenceSupport(sentence.index, None)
-        claim = without_markers(sentence.text, len(evidence.passages))
-        match = await asyncio.to_thread(self._matcher.best, claim, _cited(sentence.text, evidence))
-        if match is None:
+        if not evidence.passages:
             return SentenceSupport(sentence.index, 0.0)
-        checks = {c.name: c.agrees for c in match.checks} | ({"verbatim": True} if match.verbatim else {})
-        return SentenceSupport(sentence.index, match.score, match.passage.id, match.quote, checks)
+        return await asyncio.to_thread(self._judge, sentence, evidence)
+
+    def _judge(self, sentence: Sentence, evidence: Evidence) -> SentenceSupport:
+        worst: Match | None = None
+        checks = dict[str, bool]()
+        for part in parts(sentence.text, [p.text for p in evidence.passages]):
+            match = self._matcher.best(part.claim, _cited(part, evidence))
+            if match is None:
+                return SentenceSupport(sentence.index, 0.0)
+            for check in match.checks:
+                checks[check.name] = checks.get(check.name, True) and check.agrees
+            checks["verbatim"] = checks.get("verbatim", True) and match.verbatim
+            worst = match if worst is None or match.score < worst.score else worst
+        assert worst is not None
+        if not checks["verbatim"]:  # most sentences are no copies: that is no objection
+            del checks["verbatim"]
+        return SentenceSupport(sentence.index, worst.score, worst.passage.id, worst.quote, checks)
 
 
-def _cited(text: str, evidence: Evidence) -> tuple[Passage, ...]:
-    count = len(evidence.passages)
-    numbers = dict.fromkeys(n for m in markers(text, count) for n in m.numbers if 1 <= n <= count)
-    return tuple(evidence.passages[n - 1] for n in numbers) or evidence.passages
+def _cited(part: Part, evidence: Evidence) -> tuple[Passage, ...]:
+    numbers = part.marker.numbers if part.marker else ()
+    return tuple(evidence.passages[n - 1] for n in numbers if 1 <= n <= len(evidence.passages)) or evidence.passages
