@@ -69,7 +69,9 @@ class MiniLM:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except _ORT_ERRORS as error:
-            raise RetrievalError(f"{path} could not be loaded: {error}", service="retrieval") from error
+            raise RetrievalError(
+                f"{path} could not be loaded (if deleted, it is made anew): {error}", service="retrieval"
+            ) from error
         self._tokenizer = Tokenizer.from_file(str(weights.tokenizer))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(weights.max_tokens)

@@ -115,7 +115,7 @@ def _kind(head: bytes, name: str, stated: str | None) -> str:
     if kind not in MEDIA_TYPES.values():
         kind = ending
     if head.startswith(b"PK\x03\x04"):
-        kind = _DOCX if kind in ("", _DOCX) else "application/zip"
+        kind = _DOCX if kind == _DOCX or not PurePath(name).suffix else "application/zip"
     if kind == "application/zip" or (not kind and stated and not stated.startswith("text/")):
         raise UnreadableDocument(f"{name}: cannot read {stated or 'archives'}", service="reading")
     if not kind:

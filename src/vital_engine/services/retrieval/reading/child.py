@@ -152,7 +152,7 @@ def _table(table: Any) -> str:
             if cell._tc is not before:  # a merged cell is listed once for each column that it spans
                 cells.append(" ".join(_paragraph(p._p) for p in cell.paragraphs))
             before = cell._tc
-        rows.append("\t".join(cells))
+        rows.append(" | ".join(cells))
     return "\n".join(rows)
 
 

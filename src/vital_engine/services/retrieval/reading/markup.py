@@ -93,15 +93,22 @@ def _opening(node: LexborNode) -> str:
         return "\n\n"
     if node.tag == "li":
         return "\n- "
-    return "\n" if node.tag in _LINES else ""
+    if node.tag in ("td", "th"):
+        return " | " if _follows_a_cell(node) else ""
+    return "\n" if node.tag in _LINES and node.tag != "tr" else ""
+
+
+def _follows_a_cell(node: LexborNode) -> bool:
+    before = node.prev
+    while before is not None and before.tag not in ("td", "th"):
+        before = before.prev
+    return before is not None
 
 
 def _closing(node: LexborNode) -> str:
     if node.tag in _PARAGRAPHS:
         return "\n\n"
-    if node.tag in ("td", "th"):
-        return "\t"
-    return "\n" if node.tag in _LINES and node.tag != "br" else ""
+    return "\n" if node.tag in _LINES and node.tag not in ("br", "li") else ""
 
 
 def raise_digits(text: str) -> str | None:
@@ -140,7 +147,7 @@ def _front_matter(source: str) -> tuple[dict[str, Any], str]:
 
 
 def _blocks(tokens: Sequence[Token]) -> Iterator[str]:
-    for token in tokens:
+    for before, token in zip(["", *(token.type for token in tokens)], tokens, strict=False):
         if token.type == "inline":
             yield from _inline(token.children or ())
         elif token.type in ("fence", "code_block"):
@@ -149,10 +156,10 @@ def _blocks(tokens: Sequence[Token]) -> Iterator[str]:
             yield f"\n\n{from_html(token.content)[1]}\n\n"
         elif token.type == "list_item_open":
             yield f"\n{token.info}. " if token.info else "\n- "
-        elif token.type in ("tr_open", "tr_close"):
+        elif token.type == "tr_close":
             yield "\n"
-        elif token.type in ("td_close", "th_close"):
-            yield "\t"
+        elif token.type in ("td_open", "th_open"):
+            yield "" if before == "tr_open" else " | "
         elif token.type in ("paragraph_open", "paragraph_close") and token.hidden:
             continue
         elif token.block and token.nesting != 0 and token.type not in _WITHIN and token.level == 0:
@@ -161,7 +168,7 @@ def _blocks(tokens: Sequence[Token]) -> Iterator[str]:
             yield "\n"
 
 
-_WITHIN = frozenset(["list_item_close", "td_open", "th_open", "tbody_open", "tbody_close", "thead_open", "thead_close"])
+_WITHIN = frozenset(["list_item_close", "tr_open", "tbody_open", "tbody_close", "thead_open", "thead_close"])
 
 
 def _inline(tokens: Sequence[Token]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -62,7 +63,13 @@ def parse(data: bytes, kind: str, limits: Limits) -> Parsed:
         try:
             # S603: the command is ours; nothing of the document is in it
             done = subprocess.run(  # noqa: S603
-                command, stdin=given, stdout=said, stderr=complained, env={}, timeout=limits.seconds, check=False
+                command,
+                stdin=given,
+                stdout=said,
+                stderr=complained,
+                env=_environment(),
+                timeout=limits.seconds,
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise UnreadableDocument(f"reading it took more than {limits.seconds} s", service="reading") from error
@@ -80,3 +87,10 @@ def parse(data: bytes, kind: str, limits: Limits) -> Parsed:
         raise UnreadableDocument(str(found["error"]), service="reading")
     problems = tuple(Problem(where, what) for where, what in found["problems"])
     return Parsed(found["title"], tuple(found["parts"]), found["metadata"], problems)
+
+
+def _environment() -> dict[str, str]:
+    """What Python itself may need to start, and no secret of ours."""
+    return {
+        name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ
+    }

@@ -1,0 +1,119 @@
+"""Sentence vectors: right, kept, bounded, and computed once however many ask."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vital_engine.errors import RetrievalError
+from vital_engine.nouns import Passage
+from vital_engine.sentences import split
+from vital_engine.services.retrieval.hashed import HashedEmbedder
+from vital_engine.services.retrieval.sentence_vectors import SentenceVectors
+
+
+class Counting(HashedEmbedder):
+    """Counts its calls, waits for a gate, and fails when told to."""
+
+    def __init__(self) -> None:
+        super().__init__(64)
+        self.texts: list[str] = []
+        self.calls = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.failing = False
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.calls += 1
+        self.texts += texts
+        self.gate.wait(10)
+        if self.failing:
+            raise RetrievalError("broken")
+        return super().embed(texts)
+
+
+TEXT = "Fever fell. The rash stayed [1]."
+
+
+def test_the_sentences_of_a_passage_and_their_vectors() -> None:
+    vectors = SentenceVectors(HashedEmbedder(64), 4)
+    sentences, rows = vectors.of(Passage("p", TEXT))
+    assert sentences == tuple(split(TEXT)) and vectors.model == "hashed-stems-64"
+    assert np.array_equal(rows, HashedEmbedder(64).embed([s.text for s in sentences]))
+    assert vectors.of(Passage("empty", ""))[1].shape == (0, 64)
+
+
+def test_a_passage_is_embedded_once_and_again_when_its_text_changes() -> None:
+    embedder = Counting()
+    vectors = SentenceVectors(embedder, 4)
+    found = vectors.of_all([Passage("p", TEXT), Passage("q", "One."), Passage("p", TEXT)])
+    assert embedder.calls == 1 and len(embedder.texts) == 3 and found[0] is found[2]
+    vectors.of(Passage("p", TEXT, score=0.5))
+    assert embedder.calls == 1
+    vectors.of(Passage("p", "Another text."))
+    assert embedder.calls == 2
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    embedder = Counting()
+    vectors = SentenceVectors(embedder, 2)
+    for name in ("a", "b", "a", "c"):
+        vectors.of(Passage(name, TEXT))
+    assert len(vectors) == 2 and embedder.calls == 3
+    vectors.of(Passage("a", TEXT))
+    assert embedder.calls == 3
+    vectors.of(Passage("b", TEXT))
+    assert embedder.calls == 4
+
+
+def test_primed_vectors_are_used_and_wrong_ones_refused() -> None:
+    embedder = Counting()
+    vectors = SentenceVectors(embedder, 2)
+    rows = np.eye(2, 64, dtype=np.float32)
+    vectors.prime("p", TEXT, rows)
+    assert np.array_equal(vectors.of(Passage("p", TEXT))[1], rows) and embedder.calls == 0
+    for wrong in (np.eye(3, 64), np.eye(2, 63)):
+        with pytest.raises(ValueError, match="vectors for 2 sentences"):
+            vectors.prime("p", TEXT, wrong.astype(np.float32))
+    with pytest.raises(ValueError, match="capacity"):
+        SentenceVectors(embedder, 0)
+
+
+def test_two_threads_that_miss_at_once_compute_once() -> None:
+    embedder = Counting()
+    embedder.gate.clear()
+    vectors = SentenceVectors(embedder, 2)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(vectors.of, Passage("p", TEXT)) for _ in range(4)]
+        embedder.gate.set()
+        found = [a.result(10) for a in asked]
+    assert embedder.calls == 1 and all(f is found[0] for f in found)
+
+
+def test_a_wait_for_another_thread_has_a_limit() -> None:
+    embedder = Counting()
+    embedder.gate.clear()
+    vectors = SentenceVectors(embedder, 2, within=0.01)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(vectors.of, Passage("p", TEXT))
+        while not embedder.calls:
+            pass
+        with pytest.raises(RetrievalError, match=r"within 0\.01 s"):
+            vectors.of(Passage("p", TEXT))
+        embedder.gate.set()
+        assert len(first.result(10)[0]) == 2
+
+
+def test_a_failure_is_not_kept() -> None:
+    embedder = Counting()
+    embedder.failing = True
+    vectors = SentenceVectors(embedder, 2)
+    with pytest.raises(RetrievalError, match="broken"):
+        vectors.of(Passage("p", TEXT))
+    embedder.failing = False
+    assert len(vectors.of(Passage("p", TEXT))[0]) == 2
