@@ -43,9 +43,9 @@ class Settings:
     )
     model_url: str | None = field(default=None, metadata={"help": "base URL of an OpenAI-compatible server"})
     model_key: str | None = field(default=None, metadata={"help": "its API key"})
-    fallback: str | None = field(
-        default="extractive",
-        metadata={"help": "who answers when the model fails before its first word; 'none' for nobody"},
+    fallback: str = field(
+        default="none",
+        metadata={"help": "who answers when the model fails before its first word: 'extractive', or 'none' for nobody"},
     )
     embedder: str | None = field(
         default=None,
@@ -63,6 +63,14 @@ class Settings:
         metadata={"help": "your own prices: model -> {input, output, ...} in USD per token, as text"},
     )
     turn: Mapping[str, Any] = field(default_factory=dict, metadata={"help": "settings of a turn, see there"})
+    file: Path | None = field(default=None, metadata={"help": "the file that these came from"})
+
+    def changed(self) -> float:
+        """When the file of settings was changed last, in seconds since the epoch; 0.0 where there is none."""
+        try:
+            return self.file.stat().st_mtime if self.file is not None else 0.0
+        except OSError:
+            return 0.0
 
     def shown(self) -> dict[str, Any]:
         """As plain values, with secrets hidden."""
@@ -78,7 +86,7 @@ class Settings:
         return replace(self, **_known(said, turn_keys=())) if said else self
 
 
-KEYS: Final = tuple(f.name for f in fields(Settings))
+KEYS: Final = tuple(f.name for f in fields(Settings) if f.name != "file")
 
 
 def load(
@@ -107,7 +115,7 @@ def load(
         (turn if name in turn_keys else found)[name] = text
     for name in [name for name in found if name in turn_keys]:
         turn[name] = found.pop(name)
-    return Settings(**_known({**found, "turn": turn}, turn_keys=turn_keys))
+    return Settings(**_known({**found, "turn": turn}, turn_keys=turn_keys), file=path)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from .mode import Mode
 from .mode2_automatic import Mode2AutomaticWorkflow
 from .settings import PROFILES, Profile, TurnSettings
 from .stream import Broken, Cited, Event, Finished, Spent, Started, Step, Token
-from .workflow import ParallelBaseWorkflow, Turn, Watcher
+from .workflow import ParallelBaseWorkflow, Turn
 
 __all__ = [
     "PROFILES",
@@ -37,5 +37,4 @@ __all__ = [
     "Token",
     "Turn",
     "TurnSettings",
-    "Watcher",
 ]

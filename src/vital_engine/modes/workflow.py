@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -28,6 +28,7 @@ from vital_engine.flow import (
 from vital_engine.flow import (
     Event as FlowEvent,
 )
+from vital_engine.monitoring import Watcher, default_watchers
 from vital_engine.notices import for_user
 from vital_engine.nouns import Call, Consent, Cost, Draft, Findings, Kept, Question
 from vital_engine.ports import Services
@@ -56,9 +57,6 @@ SAVE_SECONDS = 10.0
 """To keep an answer, and to write down that a turn has begun."""
 TOOLS_SECONDS = 60.0
 """For all tool calls of a turn; each has a limit of its own."""
-
-Watcher = Callable[[Question, int], Observer]
-"""Makes an observer for one turn, given its question and mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,7 @@ class ParallelBaseWorkflow(ParallelNodes):
     ) -> None:
         self.services = services
         self.settings = TurnSettings(**known({**(config or {}), **settings}))
-        self.watchers: tuple[Watcher, ...] = tuple(() if watchers is None else watchers)
+        self.watchers: tuple[Watcher, ...] = tuple(default_watchers() if watchers is None else watchers)
         self.flow = functools.lru_cache(maxsize=64)(self._build)
         self._save = Flow("save", step(saving(services.keeper)).under(Policy(SAVE_SECONDS)), given=(Kept,))
 
@@ -193,7 +191,9 @@ class ParallelBaseWorkflow(ParallelNodes):
     async def _keep(self, answer: Answer, observers: tuple[Observer, ...]) -> Answer:
         """Keep the turn. If that fails the answer is delivered all the same, and says so."""
         run = await self._save.run(kept(answer), observers=observers)
+        since = answer.timing.total  # the save began when all else was known
         saved = run.steps["save"]
+        saved = replace(saved, began=saved.began + since, ended=saved.ended + since)
         answer = replace(answer, outcomes={**answer.outcomes, "save": saved})
         if isinstance(saved, Failed):
             degraded = {**answer.degraded, "save": saved.reason}

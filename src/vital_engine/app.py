@@ -1,0 +1,177 @@
+"""The composition root: settings -> services -> modes. The only place that introduces actors to roles.
+
+::
+
+    async with open_app(load()) as app:
+        answer = await app.workflow(2).execute(Question("...", tenant="t1", user="u1"))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ConfigError, ServiceError, SetupError
+from .flow import drain
+from .modes import Mode2AutomaticWorkflow, ParallelBaseWorkflow, TurnSettings
+from .modes.settings import KEYS, known
+from .monitoring import Watcher, default_watchers, log_turn
+from .nouns import Expert, Scope
+from .ports import LLM, Embedder, Services
+from .services.citations import QuoteChecker
+from .services.cost import Prices
+from .services.experts import Roster
+from .services.llm.factory import open_llm
+from .services.quality import quality
+from .services.retrieval.embedder import MiniLM
+from .services.retrieval.library import Library
+from .services.retrieval.minilm import find_weights
+from .services.retrieval.sentence_vectors import SentenceVectors
+from .services.support import LogisticJudge, Matcher
+from .services.tools import Toolbox, standard_tools
+from .settings import Settings, load, typed
+from .store import Conversations, Experts, Store, Turns, open_store
+from .store.knowledge import Knowledge
+
+MODES: Mapping[int, type[ParallelBaseWorkflow]] = {2: Mode2AutomaticWorkflow}
+DRAIN_SECONDS = 10.0
+"""For turns that still run when the engine is closed."""
+
+
+@dataclass(slots=True)
+class App:
+    """An engine with its services, as long as :func:`open_app` is open.
+
+    ``notes``: what had to be done without at the start (for example: no embedder, so search by words only).
+    """
+
+    settings: Settings
+    store: Store
+    knowledge: Knowledge
+    library: Library
+    embedder: Embedder | None
+    toolbox: Toolbox
+    roster: Roster
+    llm: LLM
+    turns: Turns
+    conversations: Conversations
+    experts: Experts
+    services: Services
+    notes: tuple[str, ...] = ()
+    _workflows: dict[int, ParallelBaseWorkflow] = field(default_factory=dict)
+    _file_changed: float = 0.0
+
+    def workflow(self, mode: int) -> ParallelBaseWorkflow:
+        """The workflow of *mode*, under the settings of this moment: a changed ``vital.toml`` counts from here on.
+
+        :raises ConfigError: there is no such mode.
+        """
+        self._reread()
+        try:
+            return self._workflows[mode]
+        except KeyError:
+            raise ConfigError(f"there is no mode {mode!r}; there are {', '.join(map(str, self._workflows))}") from None
+
+    def scope(self, tenant: str | None = None, user: str | None = None, domains: tuple[str, ...] = ()) -> Scope:
+        return Scope(tenant or self.settings.tenant, user or self.settings.user, domains)
+
+    def _reread(self) -> None:
+        """Take over the settings of a turn from the file, if it has changed. A file that is wrong changes nothing."""
+        changed = self.settings.changed()
+        if changed == self._file_changed:
+            return
+        self._file_changed = changed
+        settings = turn_settings(load(file=self.settings.file, turn_keys=KEYS))
+        for workflow in self._workflows.values():
+            workflow.settings = settings
+
+
+def turn_settings(settings: Settings) -> TurnSettings:
+    """The settings of a turn that a deployment asks for. :raises ConfigError: unknown, or of a wrong type."""
+    return TurnSettings(**known({key: typed(key, value) for key, value in settings.turn.items()}))
+
+
+@contextlib.asynccontextmanager
+async def open_app(
+    settings: Settings | None = None, *, watchers: Iterable[Watcher] | None = None
+) -> AsyncIterator[App]:
+    """Everything that an engine needs, opened in the right order and closed in the reverse one.
+
+    :param watchers: who watches each turn; None: the metrics and logs of this process.
+    :raises ConfigError: a setting is impossible.
+    :raises StoreError: the database cannot be started, reached or migrated.
+    """
+    settings = load(turn_keys=KEYS) if settings is None else settings
+    turn = turn_settings(settings)
+    watching = (*default_watchers(), log_turn) if watchers is None else tuple(watchers)
+    async with contextlib.AsyncExitStack() as stack:
+        # In a thread, while the database starts; a future, not a task.
+        loading = asyncio.get_running_loop().run_in_executor(None, _embedder, settings)
+        store = await stack.enter_async_context(
+            open_store(url=settings.database_url, data_dir=settings.home / "database", pool_size=settings.pool_size)
+        )
+        embedder, notes = await loading
+        vectors = SentenceVectors(embedder) if embedder is not None else None
+        knowledge, turns, experts = Knowledge(store), Turns(store), Experts(store)
+        library = Library(knowledge, embedder)
+        toolbox = Toolbox(standard_tools(retriever=library), embedder=embedder)
+        conversations = Conversations(store)
+
+        async def own_experts(tenant: str) -> tuple[Expert, ...]:
+            return await experts.list(Scope(tenant, settings.user))
+
+        roster = Roster(embedder=embedder, more=own_experts)
+        llm = open_llm(
+            settings.model,
+            base_url=settings.model_url,
+            api_key=settings.model_key,
+            embedder=embedder,
+            vectors=vectors,
+            floor=settings.fallback == "extractive",
+        )
+        if (close := getattr(llm, "aclose", None)) is not None:
+            stack.push_async_callback(close)
+        matcher = Matcher(embedder, vectors)
+        services = Services(
+            roster=roster,
+            retriever=library,
+            suggester=toolbox,
+            memory=conversations,
+            caller=toolbox,
+            llm=llm,
+            checker=QuoteChecker(matcher),
+            judge=LogisticJudge(matcher),
+            accountant=Prices(overrides=settings.prices),
+            grader=quality,
+            register=turns,
+            keeper=turns,
+        )
+        app = App(
+            settings, store, knowledge, library, embedder, toolbox, roster, llm, turns, conversations, experts,
+            services, notes,
+        )  # fmt: skip
+        app._workflows = {n: make(services, config=_plain(turn), watchers=watching) for n, make in MODES.items()}
+        app._file_changed = settings.changed()
+        try:
+            yield app
+        finally:
+            await drain(within=DRAIN_SECONDS)
+
+
+def _embedder(settings: Settings) -> tuple[Embedder | None, tuple[str, ...]]:
+    """The embedder, or None and why. Without one the engine works, by words alone, and says so."""
+    if settings.embedder == "none":
+        return None, ("no embedder (embedder = none): documents are searched by words only",)
+    try:
+        return MiniLM(find_weights(settings.embedder), cache=settings.home / "models"), ()
+    except (SetupError, ServiceError) as error:
+        if settings.embedder:  # it was asked for by name: not to have it is an error
+            raise
+        return None, (f"no embedder ({error}): documents are searched by words only",)
+
+
+def _plain(turn: TurnSettings) -> dict[str, Any]:
+    return {key: getattr(turn, key) for key in KEYS}

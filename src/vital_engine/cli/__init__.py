@@ -1,0 +1,219 @@
+"""``vital``: the engine at the command line. Each command is a module; :func:`main` is the door."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vital_engine import __version__
+from vital_engine.errors import VitalError
+from vital_engine.modes.settings import KEYS
+from vital_engine.settings import Settings, load
+
+from .exits import FAILED, code_of_error
+
+cli = typer.Typer(
+    name="vital",
+    help="Ask an expert, get a cited answer, in the time of its model call.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+experts_cli = typer.Typer(help="Who answers.", no_args_is_help=True)
+runs_cli = typer.Typer(help="Turns that were run.", no_args_is_help=True)
+config_cli = typer.Typer(help="The settings, and whether they are possible.", no_args_is_help=True)
+cli.add_typer(experts_cli, name="experts")
+cli.add_typer(runs_cli, name="runs")
+cli.add_typer(config_cli, name="config")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Model = Annotated[
+    str | None, typer.Option(help="Who answers: a model on --model-url, a .gguf file, smollm2, extractive.")
+]
+ModelUrl = Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible server.")]
+Tenant = Annotated[str | None, typer.Option(help="Whose documents.")]
+Mode = Annotated[int, typer.Option(help="2: automatic research.")]
+Profile = Annotated[str | None, typer.Option(help="dataflow, tiers or sequential.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting of the turn, as name=value. Repeatable.")]
+
+
+@cli.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    expert: Annotated[str | None, typer.Option(help="Who answers; default: whoever fits.")] = None,
+    mode: Mode = 2,
+    profile: Profile = None,
+    setting: Set = None,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Show when each step ran.")] = False,
+    sources: Annotated[bool, typer.Option("--sources", help="Show all that was retrieved.")] = False,
+    model: Model = None,
+    model_url: ModelUrl = None,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a question; the answer streams, then its citations, warnings, cost and times."""
+    from .ask import ask as work
+
+    changes = _changes(setting)
+    if profile is not None:
+        changes["profile"] = profile
+    settings = _settings(model=model, model_url=model_url, tenant=tenant)
+    _run(
+        work(
+            question,
+            settings,
+            mode=mode,
+            expert=expert,
+            changes=changes,
+            as_json=as_json,
+            timeline=timeline,
+            sources=sources,
+        )
+    )
+
+
+@cli.command()
+def ingest(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files, or folders of files.")] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="The 120 abstracts that ship with the engine.")] = False,
+    domain: Annotated[str, typer.Option(help="The knowledge domain that they belong to.")] = "",
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Take out the domain's documents that are not among them.")
+    ] = False,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take in documents: text, Markdown, HTML, PDF, DOCX, JSON corpora. Again does only what is new."""
+    from .ingest import SAMPLE, ingest_files
+
+    chosen = [*(paths or []), *([Path(str(SAMPLE))] if sample else [])]
+    if not chosen:
+        raise typer.BadParameter("name a file or a folder, or say --sample")
+    _run(ingest_files(chosen, _settings(tenant=tenant), domain=domain, prune=prune, as_json=as_json))
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Where to listen.")] = None,
+    port: Annotated[int | None, typer.Option(help="On which port; 0: any that is free.")] = None,
+    model: Model = None,
+    model_url: ModelUrl = None,
+) -> None:
+    """Serve the engine over HTTP."""
+    from vital_engine.api.serve import serve as work
+
+    raise typer.Exit(work(_settings(host=host, port=port, model=model, model_url=model_url)))
+
+
+@cli.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look at each part by using it, and say what is missing."""
+    from .doctor import examine, show
+
+    async def work() -> int:
+        return show(await examine(_settings()), as_json=as_json)
+
+    _run(work())
+
+
+@cli.command()
+def bench(
+    workload: Annotated[
+        str, typer.Option(help="W1: the seed profile, in virtual time, and the engine's own cost.")
+    ] = "W1",
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure: in virtual time against the arithmetic bound, and the engine's own CPU per turn."""
+    from .bench import run_workload
+
+    raise typer.Exit(run_workload(workload, profile=profile, as_json=as_json))
+
+
+@cli.command()
+def version(as_json: AsJson = False) -> None:
+    """The version."""
+    print(json.dumps({"version": __version__}) if as_json else __version__)
+
+
+@experts_cli.command("list")
+def experts_list(tenant: Tenant = None, as_json: AsJson = False) -> None:
+    """Who may answer."""
+    from .lists import show_experts
+
+    _run(show_experts(_settings(tenant=tenant), as_json=as_json))
+
+
+@runs_cli.command("list")
+def runs_list(
+    limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """The newest turns."""
+    from .lists import show_runs
+
+    _run(show_runs(_settings(tenant=tenant), limit=limit, as_json=as_json))
+
+
+@runs_cli.command("show")
+def runs_show(run_id: str, tenant: Tenant = None) -> None:
+    """A turn's receipt, as JSON."""
+    from .lists import show_run
+
+    _run(show_run(run_id, _settings(tenant=tenant)))
+
+
+@config_cli.command("show")
+def config_show(as_json: AsJson = False) -> None:
+    """Every setting, its value, and what it is for. Secrets are hidden."""
+    from .config import show
+
+    raise typer.Exit(show(_settings(), as_json=as_json))
+
+
+@config_cli.command("check")
+def config_check() -> None:
+    """Whether the settings are known and possible."""
+    from .config import check
+
+    raise typer.Exit(check(_settings()))
+
+
+def _settings(**changes: Any) -> Settings:
+    return load(turn_keys=KEYS).but(changes)
+
+
+def _changes(settings: list[str] | None) -> dict[str, Any]:
+    from vital_engine.settings import typed
+
+    changes = {}
+    for text in settings or []:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise typer.BadParameter(f"--set wants name=value, not {text!r}")
+        changes[name.strip()] = typed(name.strip(), value.strip())
+    return changes
+
+
+def _run(work: Coroutine[Any, Any, int]) -> None:
+    raise typer.Exit(asyncio.run(work))
+
+
+def main() -> None:
+    """The entry point. An error of ours is one line on standard error and an exit code; see ``exits``."""
+    try:
+        cli()
+    except VitalError as error:
+        print(f"vital: {error}", file=sys.stderr)
+        sys.exit(code_of_error(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(FAILED)

@@ -1,0 +1,125 @@
+"""An answer as a terminal shows it: pure functions from an answer to text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from vital_engine.answer import Answer
+from vital_engine.nouns import Citation, Evidence
+
+WIDTH = 100
+BAR = 48
+
+MARKS = {"verified": "ok", "weak": "weak", "mismatch": "WRONG", "dangling": "DANGLING"}
+
+
+def report(answer: Answer) -> str:
+    """What stands below the answer's text: citations, tool results, warnings, who spoke, and one line of timing."""
+    blocks = ["\n".join(block) for block in (citations(answer), tools(answer), warnings(answer)) if block]
+    return "\n\n".join([*blocks, "\n".join([speaker(answer), timing(answer)])])
+
+
+def citations(answer: Answer) -> list[str]:
+    """One line for each place that is cited, in the order of the markers."""
+    if answer.citations.failed:
+        return []
+    lines: dict[tuple[int, str], str] = {}
+    for citation in sorted(answer.citations.items, key=lambda c: (c.marker, c.start)):
+        lines.setdefault((citation.marker, citation.quote), _citation(citation))
+    if not lines:
+        return ["Citations: none"] if answer.text else []
+    return ["Citations", *lines.values()]
+
+
+def _citation(c: Citation) -> str:
+    if c.verdict == "dangling":
+        return f"  [{c.marker}] {MARKS[c.verdict]}: there is no such passage"
+    page = f" p. {c.page}" if c.page else ""
+    score = f" {c.score:.2f}" if c.score is not None else ""
+    notes = f"  ({'; '.join(c.notes)})" if c.notes else ""
+    where = f"{c.title or c.document}{page}, characters {c.start}-{c.end}"
+    if c.title and c.document != c.title:
+        where += f" of {c.document}"
+    return f"  [{c.marker}] {MARKS[c.verdict]}{score}  {where}{notes}\n      {shorten(c.quote)!r}"
+
+
+def tools(answer: Answer) -> list[str]:
+    rows = [
+        f"  {f.proposal.tool}: {shorten(f.text) if f.status == 'done' else f'no result ({f.status})'}"
+        for f in answer.findings.results
+    ]
+    refused = [f"  {d.proposal.tool}: not called, {d.reason}" for d in answer.consent.decisions if not d.approved]
+    return ["Tools", *rows, *refused] if rows or refused else []
+
+
+def warnings(answer: Answer) -> list[str]:
+    lines = [f"  ! {w}" for w in answer.warnings]
+    if answer.status in {"failed", "partial"}:
+        lines.insert(0, f"  ! {public(answer)} ({answer.code})")
+    return ["Warnings", *lines] if lines else []
+
+
+def public(answer: Answer) -> str:
+    return getattr(answer.error, "public", "The answer was stopped.")
+
+
+def speaker(answer: Answer) -> str:
+    """Who answered, with what model, and how good the answer is held to be."""
+    who = answer.expert or "nobody"
+    if answer.brief is not None and answer.brief.fallback:
+        who += " (fallback)"
+    model = answer.draft.model or "no model"
+    if answer.draft.provider and answer.draft.provider != answer.draft.model:
+        model += f" by {answer.draft.provider}"
+    score = answer.quality.score
+    quality = "unknown" if score is None else f"{score:.2f}"
+    if answer.quality.cap:
+        quality += f" (capped: {answer.quality.cap})"
+    return f"{answer.status} · expert {who} · {model} · quality {quality} · {cost(answer)} · run {answer.run_id}"
+
+
+def cost(answer: Answer) -> str:
+    if (usd := answer.cost.usd) is not None:
+        return f"cost {money(usd)}"
+    return f"cost unknown, at least {money(answer.cost.at_least)}"
+
+
+def money(usd: Decimal) -> str:
+    return f"${usd:.6f}".rstrip("0").rstrip(".") if usd else "$0"
+
+
+def timing(answer: Answer) -> str:
+    """One line: until the model was asked, its first and last token, and all that is known of the answer."""
+    t = answer.timing
+    parts = [("wait", t.wait), ("first token", t.first_token), ("last token", t.last_token), ("all", t.total)]
+    shown = " · ".join(f"{name} {'-' if s is None else f'{s:.3f} s'}" for name, s in parts)
+    gain = "" if answer.speedup is None else f" · {answer.speedup:.2f} s of work per second"
+    return f"{shown}{gain}"
+
+
+def timeline(answer: Answer) -> str:
+    """A bar for each step over the time of the turn; ``#`` is on the critical path, ``=`` is not."""
+    rows = answer.timeline()
+    if not rows:
+        return ""
+    span = max(*(row["ended"] for row in rows), 1e-9)
+    lines = [f"{'':10} 0{'':{BAR - 9}}{span:.3f} s"]
+    for row in rows:
+        start = min(int(BAR * row["began"] / span), BAR - 1)
+        width = max(1, round(BAR * (row["ended"] - row["began"]) / span))
+        bar = " " * start + ("#" if row["critical"] else "=") * min(width, BAR - start)
+        note = f"  {row['outcome']}: {row['reason']}" if row["reason"] else ""
+        lines.append(f"{row['step']:10} {bar:{BAR}} {row['ended'] - row['began']:8.3f} s{note}")
+    return "\n".join([*lines, f"critical path: {' > '.join(answer.critical_path)}"])
+
+
+def passages(evidence: Evidence) -> Iterator[str]:
+    """What was retrieved, a line each."""
+    for i, p in enumerate(evidence.passages, start=1):
+        yield f"  [{i}] {p.score:.4f}  {p.title or p.document}: {shorten(p.text)}"
+
+
+def shorten(text: str, width: int = WIDTH) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= width else flat[: width - 1].rsplit(" ", 1)[0] + "…"
