@@ -22,14 +22,16 @@ RETRYABLE_CLASSES = frozenset(
     }
 )
 
+QUOTING_CLASS = "22"  # data exception: its message quotes the value, which is somebody's
+
 
 @contextlib.contextmanager
 def typed_errors() -> Iterator[None]:
     """Raises StoreError for any error of the database, ``retryable`` where the same transaction may pass later.
 
     A lost connection is retryable although a commit that was under way may have happened: what this package writes
-    can be written again. The message holds the SQLSTATE and the server's primary message, never its DETAIL, which
-    quotes rows. Repeating the transaction, within bounds, is the caller's choice.
+    can be written again. The message holds the SQLSTATE and the server's primary message, where that quotes no value, and
+    never its DETAIL, which quotes rows. Repeating the transaction, within bounds, is the caller's choice.
     """
     try:
         yield
@@ -39,5 +41,6 @@ def typed_errors() -> Iterator[None]:
         state = error.sqlstate
         lost = state is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
         said = error.diag.message_primary or (str(error) if lost else "")
+        said = "" if (state or "").startswith(QUOTING_CLASS) else said
         message = f"{type(error).__name__} ({state or 'no answer'}): {said}".rstrip(": ")
         raise StoreError(message, service="store", retryable=lost or (state or "")[:2] in RETRYABLE_CLASSES) from error

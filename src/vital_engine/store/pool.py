@@ -28,7 +28,7 @@ Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 # All of it ends with the transaction: nothing is ever set on the session, which the next borrower would inherit.
 ENTER = f"""
 select set_config('role', '{APPLICATION}', true), set_config('vital.tenant', %(tenant)s, true),
-       set_config('statement_timeout', %(limit)s, true), set_config('lock_timeout', %(limit)s, true),
+       set_config('statement_timeout', %(limit)s, true),
        set_config('idle_in_transaction_session_timeout', %(limit)s, true)
 """
 
@@ -36,7 +36,7 @@ select set_config('role', '{APPLICATION}', true), set_config('vital.tenant', %(t
 class Store:
     """The database, as the rest of the engine uses it. Made by :func:`open_store`.
 
-    :param seconds: what one statement, the wait for one lock, or a pause inside a transaction may take.
+    :param seconds: what one statement, with its waits for locks, or one pause between two may take.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Store:
     async def transaction(self, tenant: str, *, within: float | None = None) -> AsyncIterator[Connection]:
         """One transaction in which only *tenant*'s rows exist; committed at the end, rolled back by any error.
 
-        :param within: seconds for each statement, in place of the store's own limit.
+        :param within: seconds for each statement, and for each pause between two, in place of the store's own limit.
         :raises Refused: *tenant* is empty.
         :raises StoreError: the database failed; ``retryable`` says whether the whole block may be run again.
         """
@@ -73,7 +73,7 @@ class Store:
                         raise StoreError("the transaction had failed: nothing of it was kept", service="store")
             finally:
                 self._lost = self._lost or conn.closed
-                # A cancel while it is handed back would lose it to the pool for ever.
+                # Should a cancel strike while it is handed back, it would be lost to the pool for ever.
                 await asyncio.shield(self._pool.putconn(conn))
 
     async def _enter(self, tenant: str, seconds: float) -> Connection:

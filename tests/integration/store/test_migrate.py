@@ -77,6 +77,14 @@ async def test_a_file_that_fails_leaves_nothing_behind_and_those_before_it_stay(
     assert await migrate(empty, of("create table one (x int)", "create table two (x int)")) == ("0002_x.sql",)
 
 
+async def test_a_file_is_applied_and_recorded_or_neither(empty: str) -> None:
+    with pytest.raises(StoreError, match=r"0001_x.sql failed"):
+        await migrate(empty, of("create table one (x int); drop table vital_migrations"))
+    assert column(empty, b"select relname from pg_class where relname in ('one', 'vital_migrations')") == [
+        "vital_migrations"
+    ]
+
+
 async def test_a_file_that_comes_late_is_applied(empty: str) -> None:
     one, two, three = of("create table one (x int)", "create table two (x int)", "create table three (x int)")
     await migrate(empty, [one, three])
