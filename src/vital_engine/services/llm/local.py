@@ -22,6 +22,7 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class Local:
     :param slots: calls that generate at once; more of them wait their turn, ``patience.first`` at most.
     :param evidence_tokens: how much evidence is shown; the rest is cut, and said to be.
     :param threads: of computation; the cores that this process may use by default.
-    :raises ConfigError: there is no such file, or it is no GGUF.
+    :raises ConfigError: ``xllamacpp`` is not installed, or there is no such file, or it is no GGUF.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class Local:
         threads: int | None = None,
         patience: Patience | None = None,
     ) -> None:
+        if find_spec("xllamacpp") is None:
+            raise ConfigError("a local model needs xllamacpp: pip install 'vital-engine[local]'")
         if slots < 1 or context < 256:
             raise ConfigError(f"a local model needs a slot and a context of 256 tokens, not {slots} and {context}")
         self._path = SMOLLM2.path() if model is None else gguf_at(Path(model))
@@ -119,7 +122,7 @@ class Local:
             raise _broken("it fell silent" if said else "no first token in time", begun=bool(said)) from None
         finally:
             call.stopped.set()
-        if isinstance(call.cause, ConfigError | ModelError):
+        if isinstance(call.cause, ModelError):
             raise call.cause
         if not finish:
             raise _broken(call.error or "it was closed", begun=bool(said)) from call.cause
@@ -202,7 +205,6 @@ class _Engine:
     def load(self) -> Any:
         """The server. Blocks for as long as loading takes, the first time.
 
-        :raises ConfigError: ``xllamacpp`` is not installed.
         :raises ModelUnavailable: llama.cpp cannot load the file, or the model has been closed.
         """
         with self._lock:
@@ -213,10 +215,8 @@ class _Engine:
             return self._server
 
     def _start(self) -> Any:
-        try:
-            import xllamacpp
-        except ImportError as error:
-            raise ConfigError("a local model needs xllamacpp: pip install 'vital-engine[local]'") from error
+        import xllamacpp
+
         params = xllamacpp.CommonParams()
         params.model.path = str(self._path)
         params.n_ctx, params.n_parallel, params.kv_unified = self._context, self._slots, True
@@ -245,7 +245,7 @@ class _Engine:
             server = self.load()
             if not call.stopped.is_set():
                 server.handle_chat_completions(request, heard)
-        except (ConfigError, ModelError, RuntimeError, ValueError, MemoryError) as error:
+        except (ModelError, RuntimeError, ValueError, MemoryError) as error:
             call.error, call.cause = str(error), error
         finally:
             call.put(None)

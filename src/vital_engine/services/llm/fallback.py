@@ -1,0 +1,70 @@
+"""One model after another, until one speaks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from vital_engine.errors import ConfigError, ServiceError
+from vital_engine.nouns import Piece, Prompt
+from vital_engine.ports import LLM
+
+__all__ = ["Fallback"]
+
+log = logging.getLogger(__name__)
+
+
+class Fallback:
+    """Asks *models* in their order. The next one is asked only if the one before failed and had said nothing: a
+    reader never sees one answer continued by another model. Fulfils :class:`vital_engine.ports.LLM`.
+
+    The last piece says who spoke, as each model says it of itself. ``Extractive`` as the last one makes a floor
+    that cannot be out of order.
+    """
+
+    def __init__(self, *models: LLM) -> None:
+        if not models:
+            raise ConfigError("a fallback needs a model")
+        self.models = models
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+        """The answer of the first model that gives one.
+
+        :raises ServiceError: of the model that broke off, or of the last one.
+        """
+        for index, model in enumerate(self.models):
+            begun = False
+            try:
+                async with aclosing(_asked(model, prompt)) as pieces:
+                    async for piece in pieces:
+                        begun = begun or bool(piece.text)
+                        yield piece
+            except ServiceError as error:
+                if begun or index == len(self.models) - 1:
+                    raise
+                log.warning("model failed, asking the next", extra={"code": error.code, "model": type(model).__name__})
+                # the name that the prompt wishes for is one of the first model's server
+                prompt = replace(prompt, model=None)
+            else:
+                return
+
+    async def aclose(self) -> None:
+        """Close those models that can be closed."""
+        for model in self.models:
+            close = getattr(model, "aclose", None)
+            if close is not None:
+                await close()
+
+
+async def _asked(model: LLM, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+    """The model's stream as a generator, which can be closed, whatever kind of iterator it is."""
+    stream = model.stream(prompt)
+    try:
+        async for piece in stream:
+            yield piece
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
