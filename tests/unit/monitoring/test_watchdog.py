@@ -54,7 +54,7 @@ async def test_a_block_is_measured_and_its_frame_named(kept: Kept) -> None:
         await asyncio.sleep(0.1)
     count, total = blocked()
     assert count == before[0] + 1
-    assert 0.3 <= total - before[1] <= 1.5
+    assert 0.3 <= total - before[1] <= 5.0
     assert dog.seen is not None
     assert dog.seen.where.startswith("test_watchdog.py:") and dog.seen.where.endswith(" grinds")
     assert dog.seen.task == "retrieve"
