@@ -61,8 +61,11 @@ def test_html_is_read_as_it_would_be_seen(documents: Path) -> None:
     ]
 
 
-def test_html_may_nest_without_end() -> None:
-    assert one(b"<html><body>" + b"<div>" * 20_000 + b"deep", "deep.html").text == "deep"
+def test_html_may_nest_deeply_but_not_without_end() -> None:
+    assert one(b"<html><body>" + b"<div>" * 2500 + b"deep" + b"<p>x" * 4000, "deep.html").text.startswith("deep\n\nx")
+    for tag in (b"<div>", b"<SUP >", b"<b>"):
+        with pytest.raises(UnreadableDocument, match="nests deeper"):
+            one(tag * 1_000_000, "deep.html")
 
 
 def test_markdown_gives_its_title_front_matter_and_text(documents: Path) -> None:

@@ -11,6 +11,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from vital_engine.errors import UnreadableDocument
+
 __all__ = ["declared_encoding", "from_html", "from_markdown"]
 
 _UNSEEN = frozenset(
@@ -27,6 +29,11 @@ _HIDDEN_STYLE = re.compile(
 )
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_.:-]{2,40})", re.IGNORECASE)
 _RAISED = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9-]*)")
+_CLOSE_THEMSELVES = frozenset(
+    ["p", "li", "dt", "dd", "td", "th", "tr", "tbody", "thead", "tfoot", "option", "optgroup", "colgroup", "rt", "rp"]
+) | {"br", "hr", "img", "input", "meta", "link", "col", "wbr", "area", "base", "embed", "source", "track", "param"}
+_DEEPEST = 3000
 _SPACES = re.compile(r"\s+")
 
 
@@ -37,12 +44,28 @@ def declared_encoding(data: bytes) -> str:
 
 
 def from_html(page: str) -> tuple[str, str]:
-    """Title and text of *page*. What a browser would not show, and navigation, is left out."""
+    """Title and text of *page*. What a browser would not show, and navigation, is left out.
+
+    :raises UnreadableDocument: it nests deeper than any page that a person made.
+    """
+    if _nests_deeper(page, _DEEPEST):
+        raise UnreadableDocument(f"the page nests deeper than {_DEEPEST} elements", service="reading")
     tree = LexborHTMLParser(page)
     title = tree.css_first("title") or tree.css_first("h1")
     body = tree.body
     text = "".join(_seen(body)) if body is not None else ""
     return (title.text(deep=True).strip() if title is not None else ""), text
+
+
+def _nests_deeper(page: str, deepest: int) -> bool:
+    """Whether more than *deepest* elements are open at once. The parser's time grows with the square of that."""
+    depth = 0
+    for match in _TAG.finditer(page):
+        if match.group(2).lower() not in _CLOSE_THEMSELVES:
+            depth = max(0, depth - 1) if match.group(1) else depth + 1
+            if depth > deepest:
+                return True
+    return False
 
 
 def _seen(root: LexborNode) -> Iterator[str]:
