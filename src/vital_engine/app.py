@@ -18,7 +18,7 @@ from .errors import ConfigError, ServiceError, SetupError
 from .flow import drain
 from .modes import Mode2AutomaticWorkflow, ParallelBaseWorkflow, TurnSettings
 from .modes.settings import KEYS, known
-from .monitoring import Watcher, default_watchers, log_turn
+from .monitoring import Tracing, Watcher, default_watchers, log_turn
 from .nouns import Expert, Scope
 from .ports import LLM, Embedder, Services
 from .services.citations import QuoteChecker
@@ -100,13 +100,13 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Everything that an engine needs, opened in the right order and closed in the reverse one.
 
-    :param watchers: who watches each turn; None: the metrics and logs of this process.
+    :param watchers: who watches each turn; None: the metrics, logs and traces of this process.
     :raises ConfigError: a setting is impossible.
     :raises StoreError: the database cannot be started, reached or migrated.
     """
     settings = load(turn_keys=KEYS) if settings is None else settings
     turn = turn_settings(settings)
-    watching = (*default_watchers(), log_turn) if watchers is None else tuple(watchers)
+    watching = (*default_watchers(), log_turn, Tracing()) if watchers is None else tuple(watchers)
     async with contextlib.AsyncExitStack() as stack:
         # In a thread, while the database starts; a future, not a task.
         loading = asyncio.get_running_loop().run_in_executor(None, _embedder, settings)

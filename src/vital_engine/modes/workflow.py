@@ -174,7 +174,7 @@ class ParallelBaseWorkflow(ParallelNodes):
         try:
             run = await self.flow(settings).run(question, *known_already, within=within, observers=observers)
         except asyncio.CancelledError:
-            last_words = self._keep_cancelled(question, settings, clock)
+            last_words = self._keep_cancelled(question, settings, clock, observers)
             supervise(bounded(last_words, within=SAVE_SECONDS), name=f"keep {question.run_id}")
             raise
         answer = assemble(
@@ -201,7 +201,9 @@ class ParallelBaseWorkflow(ParallelNodes):
         tell(observers, TurnEnded(answer))
         return answer
 
-    async def _keep_cancelled(self, question: Question, settings: TurnSettings, clock: _Clock) -> None:
+    async def _keep_cancelled(
+        self, question: Question, settings: TurnSettings, clock: _Clock, observers: tuple[Observer, ...]
+    ) -> None:
         """What a cancelled turn had said, and what that cost, as far as it is known."""
         draft, gone = clock.said(), asyncio.CancelledError()
         paid = Call(question.run_id, "reply", draft.model, draft.provider, draft.usage, "cancelled")
@@ -214,7 +216,7 @@ class ParallelBaseWorkflow(ParallelNodes):
             grader=self.services.grader,
             timing=clock.timing(clock.now()),
         )
-        await self._save.run(kept(cut))
+        await self._keep(cut, observers)
 
 
 class _Clock:
