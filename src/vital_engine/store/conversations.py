@@ -126,26 +126,29 @@ class Conversations:
         """Gives the conversation another title. NotFound if *scope*'s user has none of that id."""
         async with self._store.transaction(scope.tenant) as conn:
             query = "update conversations set title = %s where user_id = %s and id = %s"
-            await _changed(conn, query, [storable(title), scope.user, conversation], f"no conversation {conversation}")
+            await _changed(
+                conn, query, [storable(title), scope.user, storable(conversation)], f"no conversation {conversation}"
+            )
 
     async def delete(self, conversation: str, scope: Scope) -> None:
         """Erases the conversation, its turns, and the facts learned in it; the ledger keeps what it cost."""
         async with self._store.transaction(scope.tenant) as conn:
             query = "delete from conversations where user_id = %s and id = %s"
-            await _changed(conn, query, [scope.user, conversation], f"no conversation {conversation}")
+            await _changed(conn, query, [scope.user, storable(conversation)], f"no conversation {conversation}")
 
     async def summarise(self, conversation: str, summary: str, scope: Scope, *, through: str) -> None:
         """Keeps *summary*, which covers the turns up to the run *through*. An older one never replaces a newer one.
 
         :raises NotFound: no such run in that conversation of *scope*'s user, or a summary goes further already.
         """
-        given = {"summary": storable(summary), "user": scope.user, "id": conversation, "through": through}
+        ids = {"user": scope.user, "id": storable(conversation), "through": storable(through)}
+        given = {"summary": storable(summary), **ids}
         async with self._store.transaction(scope.tenant) as conn:
             await _changed(conn, SUMMARISE, given, f"no run {through} to summarise in conversation {conversation}")
 
     async def learn(self, fact: str, scope: Scope, *, source: str) -> int:
         """Keeps a fact about *scope*'s user, learned in the run *source*; its number. Known already: the old number."""
-        given = {"text": storable(fact), "user": scope.user, "source": source}
+        given = {"text": storable(fact), "user": scope.user, "source": storable(source)}
         async with self._store.transaction(scope.tenant) as conn:
             row = await (await conn.execute(LEARN, given)).fetchone()
         if row is None:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from vital_engine.errors import NotFound, Refused, StoreError
 from vital_engine.nouns import Expert, Scope
 
-from .plain import json_text
+from .plain import json_text, storable
 from .pool import Store
 
 __all__ = ["Experts"]
@@ -39,7 +39,7 @@ class Experts:
     async def get(self, expert: str, scope: Scope) -> Expert:
         """The expert of that id. NotFound if the tenant has none."""
         async with self._store.transaction(scope.tenant) as conn:
-            row = await (await conn.execute("select profile from experts where id = %s", [expert])).fetchone()
+            row = await (await conn.execute("select profile from experts where id = %s", [storable(expert)])).fetchone()
         if row is None:
             raise NotFound(f"no expert {expert}")
         return _expert(row[0])
@@ -48,7 +48,7 @@ class Experts:
         """Adds *expert*, or with *replace* puts it in the place of one of the same id. Refused if the id is taken."""
         given = {
             "tenant": scope.tenant,
-            "id": expert.id,
+            "id": storable(expert.id),
             "profile": json_text(dataclasses.asdict(expert)),
             "replace": replace,
         }
@@ -59,7 +59,7 @@ class Experts:
     async def remove(self, expert: str, scope: Scope) -> None:
         """Removes the expert of that id. NotFound if the tenant has none."""
         async with self._store.transaction(scope.tenant) as conn:
-            if (await conn.execute("delete from experts where id = %s", [expert])).rowcount == 0:
+            if (await conn.execute("delete from experts where id = %s", [storable(expert)])).rowcount == 0:
                 raise NotFound(f"no expert {expert}")
 
 

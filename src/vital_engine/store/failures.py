@@ -37,6 +37,8 @@ def typed_errors() -> Iterator[None]:
         yield
     except psycopg_pool.PoolClosed as error:
         raise StoreError("the store is closed", service="store") from error
+    except UnicodeEncodeError as error:
+        raise StoreError("a text holds characters that cannot be stored", service="store") from error
     except psycopg.Error as error:
         state = error.sqlstate
         lost = state is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)

@@ -26,6 +26,7 @@ import psycopg
 
 from vital_engine.errors import SetupError, StoreError
 
+from .address import OWNER
 from .failures import typed_errors
 
 __all__ = ["Migration", "migrate", "shipped"]
@@ -34,6 +35,13 @@ log = logging.getLogger(__name__)
 
 LOCK = int.from_bytes(b"vitalmig", "big")
 """The advisory lock's number: any 64 bits that nobody else in the database uses."""
+
+RECORD = """
+create table if not exists vital_migrations (number int primary key, name text not null, checksum text not null,
+    applied_at timestamptz not null default now());
+grant select on vital_migrations to public
+"""
+# Everybody may read it: a service that may not migrate must see whether it needs to.
 
 FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
@@ -76,11 +84,7 @@ async def migrate(url: str, migrations: Sequence[Migration] | None = None, *, wi
             limit = f"{int(within * 1000)}ms"
             await conn.execute("select set_config(n, %s, false) from unnest(%s::text[]) n", [limit, ["lock_timeout"]])
             await conn.execute("select pg_advisory_lock(%s)", [LOCK])
-            # Kept by whoever was first; all others find nothing missing any more.
-            await conn.execute(
-                "create table if not exists vital_migrations (number int primary key, name text not null,"
-                " checksum text not null, applied_at timestamptz not null default now())"
-            )
+            # Whoever was first has applied all by now; the others find nothing missing any more.
             missing = _missing(wanted, await _applied(conn))
             for migration in missing:
                 await _apply(conn, migration)
@@ -109,11 +113,15 @@ def _missing(wanted: Sequence[Migration], applied: dict[int, tuple[str, str]]) -
 async def _apply(conn: psycopg.AsyncConnection, migration: Migration) -> None:
     try:
         async with conn.transaction():
+            await conn.execute(RECORD)
             await conn.execute(migration.sql)
             await conn.execute(
                 "insert into vital_migrations (number, name, checksum) values (%s, %s, %s)",
                 [migration.number, migration.name, migration.checksum],
             )
+    except psycopg.errors.InsufficientPrivilege as error:
+        reason = f"{migration.name} is missing in the database, and this login may not apply it ({OWNER} may)"
+        raise StoreError(f"{reason}: {error.diag.message_primary}", service="store") from error
     except psycopg.Error as error:
         said = error.diag.message_primary or str(error)
         raise StoreError(f"{migration.name} failed ({error.sqlstate}): {said}", service="store") from error

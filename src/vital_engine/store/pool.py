@@ -19,6 +19,7 @@ from .embedded import EmbeddedServer
 from .failures import typed_errors
 from .isolation import check_isolation
 from .migrate import migrate
+from .plain import storable
 
 __all__ = ["Connection", "Store", "open_store"]
 
@@ -61,10 +62,15 @@ class Store:
         :raises Refused: *tenant* is empty.
         :raises StoreError: the database failed; ``retryable`` says whether the whole block may be run again.
         """
-        if not tenant or "\0" in tenant:
+        if not tenant or storable(tenant) != tenant:
             raise Refused("a transaction needs a tenant")
+        async with self._transaction(tenant, self._seconds if within is None else within) as conn:
+            yield conn
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, tenant: str, seconds: float) -> AsyncIterator[Connection]:
         with typed_errors():
-            conn = await self._enter(tenant, self._seconds if within is None else within)
+            conn = await self._enter(tenant, seconds)
             try:
                 async with conn:
                     yield conn
@@ -123,11 +129,10 @@ class Store:
             async with connected as conn:
                 yield conn
 
-    async def ping(self) -> None:
-        """Returns if the database answers; StoreError if not."""
-        with typed_errors():
-            async with self._pool.connection() as conn:
-                await conn.execute("select 1")
+    async def ping(self, *, within: float = 5.0) -> None:
+        """Returns if the database does a transaction within *within* seconds, StoreError if not."""
+        async with self._transaction("", within):  # nobody's: it sees no rows
+            pass
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
--- The three roles of the engine. Run once per server by a superuser (the embedded server does it by itself):
+-- The three roles of the engine, for PostgreSQL 16 or later. Run once per server by a superuser (the embedded server does it by itself):
 --
 --     psql -d postgres -f roles.sql
 --     psql -d postgres -c "create database vital owner vital_owner"
@@ -6,6 +6,8 @@
 --     psql -d postgres -c "alter role vital_owner password '...'" -c "alter role vital_service password '...'"
 --
 -- The service then logs in as vital_service, and migrations as vital_owner. Running it again changes nothing.
+-- Where one login must do for both, it is vital_owner after "grant vital_app to vital_owner": a statement that got
+-- out of its role would still be bound by forced row-level security, but could change the tables.
 do $$
 declare
     name text;

@@ -192,7 +192,8 @@ class Turns:
         :param before: only turns whose ordinal is below this: the last line's ordinal leads to the next page.
         :param conversation: only its turns.
         """
-        given = {"user": scope.user, "limit": limit, "before": before, "conversation": conversation}
+        talk = None if conversation is None else storable(conversation)
+        given = {"user": scope.user, "limit": limit, "before": before, "conversation": talk}
         async with (
             self._store.transaction(scope.tenant) as conn,
             conn.cursor(row_factory=class_row(TurnLine)) as cursor,

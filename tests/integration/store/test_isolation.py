@@ -99,7 +99,7 @@ async def test_without_a_tenant_there_is_nothing(store: Store, unset: str) -> No
                 await conn.execute(b"insert into experts (tenant, id, profile) values ('', 'x', '{}')")
 
 
-@pytest.mark.parametrize("tenant", ["", "a\0b"])
+@pytest.mark.parametrize("tenant", ["", "a\0b", "\ud800"])
 async def test_no_transaction_without_a_tenant(store: Store, tenant: str) -> None:
     with pytest.raises(Refused):
         async with store.transaction(tenant):
@@ -184,7 +184,7 @@ def test_what_the_application_may_reach_has_a_tenant(admin: psycopg.Connection) 
         " and not exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant')",
         [APPLICATION],
     ).fetchall()
-    assert {name for (name,) in shared} <= {"embedding_models"}
+    assert {name for (name,) in shared} <= {"embedding_models", "vital_migrations"}
 
 
 @pytest.mark.parametrize(
@@ -237,6 +237,27 @@ async def test_an_application_role_that_could_become_the_owner_is_refused(
                 pass
     finally:
         admin.execute(b"revoke vital_owner from vital_app")
+
+
+async def test_one_login_for_all_is_bound_by_its_tenant_too(
+    database_server: EmbeddedServer, database: str, admin: psycopg.Connection
+) -> None:
+    owner = database_server.url(role=OWNER, database=database)
+    with pytest.raises(SetupError, match="grant vital_app to vital_owner"):
+        async with open_store(url=owner):
+            pass
+    admin.execute(b"grant vital_app to vital_owner")
+    try:
+        async with open_store(url=owner) as store:
+            for tenant in ("theirs", "ours"):
+                async with store.transaction(tenant) as conn:
+                    await conn.execute(SET_UP.format(t=tenant).encode())
+            async with store.transaction("ours") as conn:
+                for role in ("set role vital_app", "reset role"):
+                    await conn.execute(role.encode())
+                    assert await (await conn.execute(b"select tenant from experts")).fetchall() == [("ours",)]
+    finally:
+        admin.execute(b"revoke vital_app from vital_owner")
 
 
 async def test_the_owner_reads_nothing_either(store: Store) -> None:

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from vital_engine.errors import SetupError, StoreError
-from vital_engine.store import migrate
-from vital_engine.store.address import ADMIN, OWNER
+from vital_engine.store import migrate, open_store
+from vital_engine.store.address import ADMIN, OWNER, SERVICE
 from vital_engine.store.embedded import EmbeddedServer
 from vital_engine.store.migrate import Migration, shipped
 
@@ -80,9 +80,7 @@ async def test_a_file_that_fails_leaves_nothing_behind_and_those_before_it_stay(
 async def test_a_file_is_applied_and_recorded_or_neither(empty: str) -> None:
     with pytest.raises(StoreError, match=r"0001_x.sql failed"):
         await migrate(empty, of("create table one (x int); drop table vital_migrations"))
-    assert column(empty, b"select relname from pg_class where relname in ('one', 'vital_migrations')") == [
-        "vital_migrations"
-    ]
+    assert column(empty, b"select relname from pg_class where relname in ('one', 'vital_migrations')") == []
 
 
 async def test_a_file_that_comes_late_is_applied(empty: str) -> None:
@@ -109,6 +107,16 @@ async def test_waiting_for_another_has_a_limit(empty: str) -> None:
 async def test_a_database_that_is_not_there_is_a_typed_error(database_server: EmbeddedServer) -> None:
     with pytest.raises(StoreError):
         await migrate(database_server.url(role=OWNER, database="nowhere"))
+
+
+async def test_a_service_that_may_not_migrate_needs_not_to(database_server: EmbeddedServer, empty: str) -> None:
+    service = database_server.url(role=SERVICE, database="blank")
+    with pytest.raises(StoreError, match=r"0001_turns.sql is missing .*vital_owner may"):
+        await migrate(service)
+    await migrate(empty)
+    assert await migrate(service) == ()
+    async with open_store(url=service) as store:
+        await store.ping()
 
 
 def test_two_files_with_one_number_are_refused(tmp_path: Path) -> None:

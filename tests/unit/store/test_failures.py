@@ -36,6 +36,11 @@ def test_each_becomes_a_store_error(error: psycopg.Error, retryable: bool) -> No
     assert caught.value.__cause__ is error
 
 
+def test_a_text_that_cannot_be_sent_is_a_store_error() -> None:
+    with pytest.raises(StoreError, match="cannot be stored"), typed_errors():
+        "\ud800".encode()
+
+
 def test_other_errors_pass() -> None:
     with pytest.raises(NotFound), typed_errors():
         raise NotFound("x")
