@@ -56,7 +56,7 @@ class Local:
     :param context: tokens of prompt and answer that fit, shared by all slots.
     :param slots: calls that generate at once; more of them wait their turn, ``patience.first`` at most.
     :param evidence_tokens: how much evidence is shown; the rest is cut, and said to be.
-    :param threads: of computation; the cores that this process may use by default.
+    :param threads: of computation; by default one less than the cores that this process may use.
     :raises ConfigError: ``xllamacpp`` is not installed, or there is no such file, or it is no GGUF.
     """
 
@@ -78,7 +78,7 @@ class Local:
         self.name = SMOLLM2.name if model is None else self._path.stem
         self.patience = patience or Patience(first=120.0)
         self.evidence_tokens = evidence_tokens
-        self._engine = _Engine(self._path, context, slots, threads or _cores())
+        self._engine = _Engine(self._path, context, slots, threads or _spare_cores())
         # at exit too: a native thread that outlives the interpreter crashes it
         self.close: Callable[[], None] = weakref.finalize(self, self._engine.close)
 
@@ -162,8 +162,11 @@ def _broken(message: str, *, begun: bool) -> ModelError:
     return ModelUnavailable(message, service="model", retryable=False)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _spare_cores() -> int:
+    """All cores but one. llama.cpp's threads wait for each other by spinning: on a machine of two cores that was
+    busy otherwise, two threads wrote less than one token a second, and one thread eleven."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores - 1)
 
 
 @dataclass(slots=True)
@@ -221,7 +224,7 @@ class _Engine:
         params.model.path = str(self._path)
         params.n_ctx, params.n_parallel, params.kv_unified = self._context, self._slots, True
         params.n_batch = params.n_ubatch = BATCH
-        params.cpuparams.n_threads = self._threads
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
         params.cache_ram_mib = _PROMPT_CACHE
         params.verbosity = -1
         params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [secrets.token_urlsafe(32)]
