@@ -1,7 +1,7 @@
 """Keeping the lexical index in few pieces: which segments to merge, and when to take the dead out.
 
-Neither changes what a search finds. Merging is tiered, as in Lucene: a passage is rewritten once each time that
-the index grows eightfold, and a segment that has reached :data:`LARGEST` never again.
+Neither changes what a search finds. Merging is tiered, as in Lucene: a passage is rewritten about as often as the
+index has grown eightfold, and a segment that has reached :data:`LARGEST` never again.
 """
 
 from __future__ import annotations
@@ -20,12 +20,19 @@ from vital_engine.nouns.stored import Catalogue, LexicalSegment
 from .analysis import ANALYSIS
 from .lexical import LENGTH, POSTING, alive
 
-__all__ = ["MOST_SEGMENTS", "UpkeepReader", "UpkeepWriter", "keep_up", "to_merge"]
+__all__ = ["FEWEST", "UpkeepReader", "UpkeepWriter", "keep_up", "to_merge"]
 
-MOST_SEGMENTS = 12
-"""Of a domain, before some are merged: each costs a query a row per term."""
+FEWEST = 8
+"""Segments that are merged at once, at least."""
 
-AT_ONCE = 8
+SMALL = 256
+"""Passages up to which segments count as equally small."""
+
+DOMINANT = 3
+"""A run of segments is merged if its largest is no more than this part of it: a large one is not rewritten to
+take in a few small ones. In simulation each passage is rewritten 3.5 to 4.7 times on the way to 1.8 million, and
+there are never more than 29 segments."""
+
 LARGEST = 2**18
 """Passages of a segment that is merged no more: a merge takes some seconds then."""
 
@@ -57,15 +64,19 @@ class UpkeepShelves(Protocol):
 
 
 def to_merge(segments: Sequence[LexicalSegment]) -> list[int]:
-    """Which segments (of one domain, in the order of ordinals) to merge next; none if they are few or large.
-
-    The neighbours that are smallest together. As all begin equally small, this makes tiers by itself.
-    """
-    if len(segments) <= MOST_SEGMENTS:
-        return []
-    windows = [segments[at : at + AT_ONCE] for at in range(len(segments) - AT_ONCE + 1)]
-    size, at = min((sum(s.passages for s in window), at) for at, window in enumerate(windows))
-    return [segment.id for segment in windows[at]] if size <= LARGEST else []
+    """Which segments (of one domain, in the order of ordinals) to merge next: the smallest run of neighbours, at
+    least :data:`FEWEST`, of which none dominates. None if there is no such run."""
+    sizes = [max(segment.passages, SMALL) for segment in segments]
+    best: tuple[int, int, int] | None = None
+    for first in range(len(sizes) - FEWEST + 1):
+        for behind in range(first + FEWEST, len(sizes) + 1):
+            total = sum(sizes[first:behind])
+            if total > LARGEST:
+                break
+            if max(sizes[first:behind]) * DOMINANT <= total:
+                best = min(best or (total, first, behind), (total, first, behind))
+                break
+    return [segment.id for segment in segments[best[1] : best[2]]] if best else []
 
 
 async def keep_up(shelves: UpkeepShelves, tenant: str) -> None:
