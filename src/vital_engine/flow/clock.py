@@ -81,10 +81,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """A timer at a whole nanosecond, so that a sum of delays is as exact as the delays."""
+        """A timer at a whole nanosecond, so that a sum of delays is as exact as the delays.
+
+        Any delay takes at least one: who sleeps for what is left until some moment gets there.
+        """
         self._check_closed()  # type: ignore[attr-defined]
         self._timers_set += 1
-        timer = _Timer(round(when, 9), callback, args, self, context)
+        at = round(when, 9)
+        if at <= self._now < when:
+            at = round(self._now + 1e-9, 9)
+        timer = _Timer(at, callback, args, self, context)
         timer.order = self._timers_set
         heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
         timer._scheduled = True  # type: ignore[attr-defined]
