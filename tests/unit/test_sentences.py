@@ -42,6 +42,12 @@ def test_the_next_sentence_is_cut_off_on_the_same_line(sentence: str) -> None:
     assert [s.text for s in split(f"{sentence} The next was high.")] == [sentence, "The next was high."]
 
 
+@pytest.mark.parametrize("sentence", WHOLE)
+def test_character_by_character_gives_the_same(sentence: str) -> None:
+    text, stream = f"{sentence} The next was high. {sentence}", SentenceStream()
+    assert [s for c in text for s in stream.feed(c)] + stream.close() == split(text)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

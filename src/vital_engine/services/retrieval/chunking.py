@@ -19,7 +19,9 @@ from .reading import Document
 __all__ = ["TARGET_TOKENS", "Chunk", "chunk", "estimated_tokens"]
 
 TARGET_TOKENS = 220
-"""By measurement, see :func:`chunk`."""
+"""What MiniLM reads whole. Dense search alone, with titles: SciFact nDCG@10 .666 in 2.0 chunks an abstract, against
+.650 at 480 tokens, where 9 of 10 abstracts stay whole but their ends are not read, and .641 for abstracts uncut.
+PubMedQA: .986, against .988 at 480."""
 
 
 @dataclass(frozen=True, slots=True)

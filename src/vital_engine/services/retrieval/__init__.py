@@ -1,0 +1,6 @@
+"""Finding the passages that answer a question: reading documents, cutting them up, and searching them.
+
+``reading`` files to documents; ``chunking`` documents to chunks; ``embedder`` and ``minilm`` texts to vectors, and
+``hashed`` the same without weights, for tests; ``sentence_vectors`` the sentences of a passage with theirs.
+May import nouns, ports, errors and sentences. Importing this package loads none of its parts.
+"""
