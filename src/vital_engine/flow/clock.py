@@ -160,10 +160,13 @@ def _sweep(loop: VirtualLoop) -> None:
             continue
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         abandoned.discard(task)
+        asyncio._set_running_loop(loop)  # what it does on its way out may ask for it
         try:
             task.get_coro().close()
-        except RuntimeError:  # deaf to that as well; Python would complain of it at every collection
+        except RuntimeError:  # deaf to that as well: kept, since Python would complain when it is collected
             _undead.append(task)
+        finally:
+            asyncio._set_running_loop(None)
 
 
 def _turn_until_done(

@@ -1,0 +1,166 @@
+"""One producer, many readers: each at its own pace, none in another's way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from vital_engine.flow import Live
+
+from .things import A, virtual
+
+
+async def listen(live: Live[A], pause: float = 0.0) -> list[object]:
+    heard = []
+    async for item in live:
+        heard.append(item)
+        if pause:
+            await asyncio.sleep(pause)
+    return heard
+
+
+@virtual
+async def test_every_reader_hears_everything_at_its_own_pace() -> None:
+    live: Live[A] = Live()
+    readers = [asyncio.ensure_future(listen(live.reader(), pause)) for pause in (0.0, 0.5, 3.0)]
+    for i in range(5):
+        await asyncio.sleep(1)
+        live.push(i)
+    assert asyncio.get_running_loop().time() == 5.0  # the slow one held nobody up
+    live.close(A())
+    late = live.reader()
+    assert [await reader for reader in readers] == [[0, 1, 2, 3, 4]] * 3
+    assert await listen(late) == [0, 1, 2, 3, 4]
+    assert [batch async for batch in late.batches()] == [[0, 1, 2, 3, 4]]
+    assert (await late.whole(), late.value, late.ended, late.error) == (A(), A(), True, None)
+
+
+@virtual
+async def test_a_batch_is_all_that_is_new() -> None:
+    live: Live[A] = Live()
+    batches: list[list[object]] = []
+
+    async def read() -> None:
+        async for batch in live.batches():
+            batches.append(batch)
+            await asyncio.sleep(1)
+
+    reader = asyncio.ensure_future(read())
+    for pause in (0.5, 0.2, 0.2, 2.0):
+        await asyncio.sleep(pause)
+        live.push(pause)
+    live.close()
+    await reader
+    assert batches == [[0.5], [0.2, 0.2], [2.0]]
+
+
+@virtual
+async def test_an_error_ends_the_stream_for_every_reader_and_stays_to_be_seen() -> None:
+    live: Live[A] = Live()
+    live.push(1)
+    readers = [asyncio.ensure_future(listen(live)), asyncio.ensure_future(live.whole())]
+    await asyncio.sleep(1)
+    live.close(error=ValueError("broken"))
+    assert await readers[0] == [1] and await readers[1] is None
+    assert isinstance(live.error, ValueError) and live.value is None and live.ended
+
+
+@virtual
+async def test_after_the_end_nothing_can_be_said() -> None:
+    live = Live.closed(A("first"), [1])
+    live.push(2)
+    live.close(A("second"))
+    live.close(error=ValueError())
+    assert list(live.items) == [1] and live.value == A("first") and live.error is None
+
+
+@virtual
+async def test_a_reader_that_is_cancelled_leaves_no_one_waiting() -> None:
+    live: Live[A] = Live()
+    readers = [asyncio.ensure_future(listen(live)) for _ in range(100)]
+    readers += [asyncio.ensure_future(live.whole()) for _ in range(100)]  # type: ignore[arg-type]
+    await asyncio.sleep(1)
+    assert len(live._tape.waiters) == 200
+    for reader in readers[:-1]:
+        reader.cancel()
+    await asyncio.wait(readers[:-1])
+    assert len(live._tape.waiters) == 1
+    live.close(A())
+    assert await readers[-1] == A() and not live._tape.waiters
+
+
+@virtual
+async def test_a_reader_that_is_cancelled_as_it_is_woken_harms_nobody() -> None:
+    live: Live[A] = Live()
+    one, two = asyncio.ensure_future(listen(live)), asyncio.ensure_future(listen(live))
+    await asyncio.sleep(1)
+    one.cancel()
+    live.push(1)
+    two.cancel()
+    live.close(A())
+    await asyncio.wait({one, two})
+    assert one.cancelled() and two.cancelled() and not live._tape.waiters
+
+
+@virtual
+async def test_a_reader_that_breaks_off_leaves_nothing_to_be_closed() -> None:
+    live = Live.closed(A(), range(3))
+    async for item in live:
+        assert item == 0
+        break
+    async for batch in live.batches():
+        assert batch == [0, 1, 2]
+        break
+    loop = asyncio.get_running_loop()
+    assert not list(loop._asyncgens)  # type: ignore[attr-defined]
+    assert isinstance(live.batches(), AsyncIterator)
+
+
+@virtual
+async def test_first_and_latest_are_timed_and_asides_are_not() -> None:
+    live: Live[A] = Live()
+    assert live.first_at is None and live.last_at is None
+    live.push("thinking", aside=True)
+    assert live.first_at is None and list(live.items) == ["thinking"]
+    for _ in range(3):
+        await asyncio.sleep(1)
+        live.push("word")
+    assert (live.first_at, live.last_at) == (1.0, 3.0)
+
+
+@virtual
+async def test_waiting_is_measured_once_for_all_who_wait_on_one_handle() -> None:
+    live: Live[A] = Live()
+    mine, other = live.reader(), live.reader()
+    beside = Live[A]().reader(mine)
+    waiting = [asyncio.ensure_future(x) for x in (mine.whole(), mine.whole(), beside.whole())]
+    await asyncio.sleep(2)
+    assert mine.waited == 2.0 and other.waited == 0.0 and live.waited == 0.0
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    await asyncio.sleep(5)
+    assert mine.waited == beside.waited == 2.0
+
+
+@virtual
+async def test_a_hundred_thousand_items_are_cheap() -> None:
+    live: Live[A] = Live()
+    began = time.process_time()
+    reader = asyncio.ensure_future(listen(live))
+    dead = asyncio.ensure_future(live.reader().whole())
+    for i in range(100_000):
+        live.push(i)
+        if i % 100 == 0:
+            await asyncio.sleep(0)
+    live.close(A())
+    assert len(await reader) == 100_000 and await dead == A()
+    assert time.process_time() - began < 3.0
+
+
+def test_a_stream_is_pushed_only_from_the_loop() -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        Live[A]().push(1)
