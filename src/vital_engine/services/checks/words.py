@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import Stemmer
 
-__all__ = ["Alignment", "Word", "align", "words"]
+__all__ = ["COPY", "Alignment", "Word", "align", "words"]
 
 SCOPE = 6
 """Content words that a negation reaches at most (NegEx: five tokens; ours counts no function words)."""

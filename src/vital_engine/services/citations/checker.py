@@ -10,7 +10,7 @@ from vital_engine.errors import NotFound, StoreError
 from vital_engine.nouns import Citation, Evidence, Passage, Sentence
 from vital_engine.services.checks.parts import Part, parts
 from vital_engine.services.checks.quotations import find
-from vital_engine.services.support.matching import Match, Matcher
+from vital_engine.services.support.matching import Match, Matcher, Offload
 
 __all__ = ["DocumentText", "QuoteChecker"]
 
@@ -32,21 +32,24 @@ class QuoteChecker:
     ========= ====================================================================================
 
     :param matcher: finds and scores the quote.
+    :param offload: where the matching is done; by default in a thread, since it takes milliseconds of CPU.
     :param stored: the stored text of a document. Without it a quote is checked against its passage alone.
     """
 
-    def __init__(self, matcher: Matcher, stored: DocumentText | None = None) -> None:
-        self._matcher, self._stored = matcher, stored
+    def __init__(
+        self, matcher: Matcher, stored: DocumentText | None = None, *, offload: Offload = asyncio.to_thread
+    ) -> None:
+        self._matcher, self._stored, self._offload = matcher, stored, offload
 
     async def check(self, sentence: Sentence, evidence: Evidence) -> Sequence[Citation]:
         """The citations of *sentence* in order of appearance. :raises RetrievalError: the embedder failed."""
         passages = evidence.passages
         citations = list[Citation]()
-        for part in await asyncio.to_thread(parts, sentence.text, [p.text for p in passages]):
+        for part in await self._offload(parts, sentence.text, [p.text for p in passages]):
             if part.marker is None:
                 continue
             cited = [passages[n - 1] for n in part.marker.numbers if 1 <= n <= len(passages)]
-            matches = await asyncio.to_thread(self._matcher.matches, part.claim, cited) if cited else []
+            matches = await self._offload(self._matcher.matches, part.claim, cited) if cited else []
             by_passage = {id(m.passage): m for m in matches}
             missing = [q for q in part.quotations if not any(find(q, p.text) for p in cited)]
             for number in part.marker.numbers:

@@ -8,7 +8,7 @@ from vital_engine.nouns import Evidence, Passage, Sentence, SentenceSupport
 from vital_engine.services.checks.parts import Part, parts
 
 from .claims import claims_something
-from .matching import Match, Matcher
+from .matching import Match, Matcher, Offload
 
 __all__ = ["LogisticJudge"]
 
@@ -24,8 +24,8 @@ class LogisticJudge:
     (``evidence.failed``), and 0 where retrieval worked and found nothing: then nothing carries the sentence.
     """
 
-    def __init__(self, matcher: Matcher) -> None:
-        self._matcher = matcher
+    def __init__(self, matcher: Matcher, *, offload: Offload = asyncio.to_thread) -> None:
+        self._matcher, self._offload = matcher, offload
 
     async def support(self, sentence: Sentence, evidence: Evidence) -> SentenceSupport:
         """:raises RetrievalError: the embedder failed."""
@@ -33,7 +33,8 @@ class LogisticJudge:
             return SentenceSupport(sentence.index, None)
         if not evidence.passages:
             return SentenceSupport(sentence.index, 0.0)
-        return await asyncio.to_thread(self._judge, sentence, evidence)
+        judged: SentenceSupport = await self._offload(self._judge, sentence, evidence)
+        return judged
 
     def _judge(self, sentence: Sentence, evidence: Evidence) -> SentenceSupport:
         worst: Match | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from vital_engine.nouns import Passage, Sentence
 from vital_engine.ports import Embedder, Vectors
 from vital_engine.sentences import split
-from vital_engine.services.checks import Check, agree, hard_checks
+from vital_engine.services.checks import Check, agree, hard_checks, wording
+from vital_engine.services.checks.markers import without_markers
 from vital_engine.services.checks.quotations import find
-from vital_engine.services.checks.words import align
+from vital_engine.services.checks.words import COPY, align
 
 from .features import choice_features, support_features
 from .model import SupportModel, bundled
@@ -34,6 +35,10 @@ THRESHOLD = 0.5
 _FEWEST = 3  # words that a verbatim claim has at least: less is found anywhere
 
 
+Offload = Callable[..., Awaitable[Any]]
+"""Calls a function with arguments somewhere else, as ``asyncio.to_thread`` does."""
+
+
 class SentenceSource(Protocol):
     """Sentences of passages with unit vectors, as :class:`..retrieval.sentence_vectors.SentenceVectors` keeps them."""
 
@@ -42,7 +47,10 @@ class SentenceSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A claim and the stretch of a passage that best carries it: ``passage.text[start:end] == quote``."""
+    """A claim and the stretch of a passage that best carries it: ``passage.text[start:end] == quote``.
+
+    ``verbatim``: it stands there word for word; ``altered``: it would, but for something that a check objects to.
+    """
 
     passage: Passage
     start: int
@@ -51,6 +59,7 @@ class Match:
     score: float
     checks: tuple[Check, ...]
     verbatim: bool = False
+    altered: bool = False
 
     @property
     def carries(self) -> bool:
@@ -93,8 +102,15 @@ class Matcher:
         return found
 
     def best(self, claim: str, passages: Sequence[Passage]) -> Match | None:
-        """The best of :meth:`matches`, the first of equals; None if no passage has a sentence."""
-        return max(self.matches(claim, passages), key=lambda m: m.score, default=None)
+        """The best of :meth:`matches`, the first of equals; None if no passage has a sentence.
+
+        If none carries the claim, one that says the contrary in its words goes before one that says nothing of it.
+        """
+        matches = self.matches(claim, passages)
+        best = max(matches, key=lambda m: m.score, default=None)
+        if best is None or best.carries:
+            return best
+        return next((m for m in matches if m.altered), best)
 
     def _read(self, passages: Sequence[Passage]) -> Sequence[tuple[Sequence[Sentence], Vectors | None]]:
         if self._sentences is not None:
@@ -109,19 +125,26 @@ class Matcher:
         self, claim: str, passage: Passage, sentences: Sequence[Sentence], cosines: NDArray[np.float64] | None
     ) -> Match:
         texts = [s.text for s in sentences]
-        logits = self._model.choice.logits(choice_features(claim, texts, cosines, opening=passage.start == 0))
-        copied = _verbatim(claim, passage, sentences)
-        first, last = copied or (int(np.argmax(logits)),) * 2
+        rows = choice_features(claim, texts, cosines, opening=passage.start == 0)
+        logits = self._model.choice.logits(rows)
+        verbatim = _verbatim(claim, passage, sentences)
+        first, last = verbatim or (_choice(claim, texts, logits),) * 2
         start, end = sentences[first].start, sentences[last].end
         quote, context = passage.text[start:end], f"{passage.title} {passage.text}"
         checks = hard_checks(claim, quote, context)
-        if copied and agree(checks):
+        if verbatim and agree(checks):
             return Match(passage, start, end, quote, VERBATIM, checks, verbatim=True)
         row = support_features(claim, context, float(logits[first : last + 1].max()), checks, cosines, first)
-        score = self._model.support.probability(row)
-        if not agree(checks) and align(claim, quote).copied:
-            score = min(score, ALTERED)
-        return Match(passage, start, end, quote, min(score, VERBATIM), checks)
+        score = min(self._model.support.probability(row), VERBATIM)
+        altered = not agree(checks) and align(claim, quote).copied
+        return Match(passage, start, end, quote, min(score, ALTERED) if altered else score, checks, altered=altered)
+
+
+def _choice(claim: str, texts: Sequence[str], logits: NDArray[np.float64]) -> int:
+    """The sentence of which *claim* is a copy, if there is one, or else the one that the model chooses."""
+    near = [i for i, text in enumerate(texts) if wording(claim, text) >= COPY]
+    copies = {i: align(claim, texts[i]).share for i in near if align(claim, texts[i]).copied}
+    return max(copies, key=lambda i: copies[i]) if copies else int(np.argmax(logits))
 
 
 def _verbatim(claim: str, passage: Passage, sentences: Sequence[Sentence]) -> tuple[int, int] | None:
@@ -130,7 +153,8 @@ def _verbatim(claim: str, passage: Passage, sentences: Sequence[Sentence]) -> tu
     if len(wanted.split()) < _FEWEST:
         return None
     place = find(wanted, passage.text)
-    if place is None:
-        return None
+    if place is None:  # copies often leave out the source's own references
+        bare = (without_markers(s.text).rstrip(".!?;: ") for s in sentences)
+        return next(((i, i) for i, text in enumerate(bare) if text == wanted), None)
     inside = [i for i, s in enumerate(sentences) if s.start < place[1] and place[0] < s.end]
     return (inside[0], inside[-1]) if inside else None

@@ -1,4 +1,4 @@
-"""The two small logistic regressions behind a score of support, read from ``services/models/support.json``.
+"""The small logistic regressions behind a score of support and the strength of a search, read from ``services/models/support.json``.
 
 ``choice`` says which sentence of a passage carries a claim; ``support`` says how likely it is that the passage,
 by that sentence, supports it. Each exists with and without the dense features. ``bench/train_support.py`` trains
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -20,7 +21,7 @@ from vital_engine.errors import ConfigError
 
 from .features import DENSE_CHOICE, DENSE_SUPPORT, LEXICAL_CHOICE, LEXICAL_SUPPORT
 
-__all__ = ["Logistic", "SupportModel", "bundled"]
+__all__ = ["Logistic", "SupportModel", "bundled", "retrieval_strength"]
 
 Array = NDArray[np.float64]
 
@@ -76,9 +77,8 @@ def bundled(embedder: str = "") -> SupportModel:
 
     :raises ConfigError: the file is missing or does not fit the code.
     """
-    path = files("vital_engine.services").joinpath("models", "support.json")
+    stored = _stored()
     try:
-        stored = json.loads(path.read_text("utf-8"))
         dense = bool(embedder) and embedder.startswith(stored["embedder"])
         kind = "dense" if dense else "lexical"
         return SupportModel(
@@ -87,5 +87,28 @@ def bundled(embedder: str = "") -> SupportModel:
             Logistic.parse(stored[kind]["choice"], DENSE_CHOICE if dense else LEXICAL_CHOICE),
             Logistic.parse(stored[kind]["support"], DENSE_SUPPORT if dense else LEXICAL_SUPPORT),
         )
-    except (OSError, json.JSONDecodeError, KeyError) as error:
+    except KeyError as error:
+        raise ConfigError(f"the support model lacks {error}") from error
+
+
+def retrieval_strength(cosine: float) -> float:
+    """The chance that a search found anything relevant, by the *cosine* of its best passage (all-MiniLM-L6-v2).
+
+    Trained on SciFact claims, searched with and without their evidence in the corpus; the file holds its errors.
+    """
+    return _retrieval().probability(np.array([cosine]))
+
+
+@cache
+def _retrieval() -> Logistic:
+    return Logistic.parse(_stored()["retrieval"], ("best_cosine",))
+
+
+@cache
+def _stored() -> Mapping[str, Any]:
+    path = files("vital_engine.services").joinpath("models", "support.json")
+    try:
+        stored: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
         raise ConfigError(f"the support model cannot be read: {error!r}") from error
+    return stored
