@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from prompts import answer_of, prompt_of
-from vital_engine.errors import ConfigError, ContextTooLong
+from vital_engine.errors import ConfigError, ContextTooLong, ModelUnavailable, StreamBroken
 from vital_engine.nouns import Passage, Piece
 from vital_engine.services.llm.local import Local
 from vital_engine.services.llm.tokens import estimate_tokens
@@ -140,3 +140,15 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     for path in (tmp_path / "x.gguf", tmp_path / "y.gguf"):
         with pytest.raises(ConfigError):
             Local(path)
+
+
+async def test_closing_the_model_ends_its_calls() -> None:
+    model = Local(slots=2, context=1024)
+    stream = model.stream(prompt_of("Write a long story.", max_output_tokens=900))
+    await anext(stream)
+    await model.aclose()
+    with pytest.raises(StreamBroken):
+        async for _ in stream:
+            pass
+    with pytest.raises(ModelUnavailable):
+        await answer_of(model, prompt_of("Hi"))

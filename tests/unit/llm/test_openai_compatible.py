@@ -122,7 +122,8 @@ async def test_no_key_is_taken_from_the_environment(model_server: ModelServer, m
     model = OpenAICompatible("m1", base_url=model_server.base_url)
     await answer_of(model, prompt_of())
     await model.aclose()
-    assert "secret" not in str(model_server.requests[0].headers)
+    headers = model_server.requests[0].headers
+    assert "secret" not in str(headers) and "authorization" not in headers
 
 
 async def test_connections_are_kept(model: OpenAICompatible, model_server: ModelServer) -> None:
