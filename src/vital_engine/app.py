@@ -106,7 +106,7 @@ async def open_app(
     """
     settings = load(turn_keys=KEYS) if settings is None else settings
     turn = turn_settings(settings)
-    watching = (*default_watchers(), log_turn, Tracing()) if watchers is None else tuple(watchers)
+    watching: tuple[Watcher, ...] = (*default_watchers(), log_turn, Tracing()) if watchers is None else tuple(watchers)
     async with contextlib.AsyncExitStack() as stack:
         # In a thread, while the database starts; a future, not a task.
         loading = asyncio.get_running_loop().run_in_executor(None, _embedder, settings)

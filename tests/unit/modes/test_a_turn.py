@@ -279,7 +279,8 @@ def test_nothing_is_pending_after_a_thousand_bad_turns() -> None:
         bad = list(BAD.values())
         for i in range(1000):
             step = (*TIER1, *TIER2)[i % 6]
-            workflow = Mode2AutomaticWorkflow(scripted(**{step: bad[i % len(bad)]}), parallel_timeout_ms=10)
+            services = scripted(tokens=2, sentences=1, **{step: bad[i % len(bad)]})
+            workflow = Mode2AutomaticWorkflow(services, parallel_timeout_ms=10)
             await workflow.execute(QUESTION, post_generation_timeout_ms=10)
         left = asyncio.all_tasks() - {asyncio.current_task()} - abandoned
         return len(left)
