@@ -1,0 +1,83 @@
+"""Right code: what a type checker must accept, and what it must know. Never run; see test_typing.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, assert_type
+
+
+from vital_engine.flow import (
+    Done,
+    Failed,
+    Flow,
+    Live,
+    Outcome,
+    Policy,
+    Run,
+    Step,
+    bounded,
+    call,
+    run_virtual,
+    step,
+    together,
+)
+
+
+class Question: ...
+
+
+class Evidence: ...
+
+
+class Draft: ...
+
+
+async def retrieve(question: Question) -> Evidence:
+    return Evidence()
+
+
+async def reply(evidence: Evidence, out: Live[Draft]) -> Draft:
+    out.push("a word")
+    return Draft()
+
+
+class Port:
+    async def search(self, query: str, *, k: int) -> list[str]:
+        return [query] * k
+
+
+def joined(items: Sequence[Any], error: BaseException) -> Draft:
+    return Draft()
+
+
+retrieving = step(retrieve)
+replying = step(reply).under(Policy(within=2.0)).named("answer").or_else(Draft()).or_salvage(joined)
+assert_type(retrieving, Step[Evidence])
+assert_type(retrieving.or_else(Evidence()), Step[Evidence])
+assert_type(replying, Step[Draft])
+
+flow = Flow("turn", retrieving, replying, given=[Question])
+whole = Flow("whole", flow, step(Port.search).named("search"))
+
+
+async def main() -> None:
+    run = await flow.run(Question(), within=5.0)
+    assert_type(run, Run)
+    assert_type(run[Evidence], Evidence)
+    assert_type(run[Draft], Draft)
+    assert_type(run.outcomes[Draft], Outcome[Any])
+    assert_type(run.overlap, float | None)
+    assert_type(run.critical_path, tuple[str, ...])
+    assert_type(await call(Port().search, "q", k=3), list[str])
+    assert_type(await bounded(retrieve(Question()), within=1.0), Evidence)
+    assert_type(await together([lambda: retrieve(Question())], within=1.0), list[Done[Evidence] | Failed])
+
+
+async def reads(draft: Live[Draft]) -> None:
+    assert_type(await draft.whole(), Draft | None)
+    assert_type(draft.reader(), Live[Draft])
+    async for batch in draft.batches():
+        assert_type(batch, list[Any])
+
+
+assert_type(run_virtual(retrieve(Question())), Evidence)
