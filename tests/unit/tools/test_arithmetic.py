@@ -123,11 +123,10 @@ def test_division_is_right_to_34_digits(a: Decimal, b: Decimal) -> None:
 def test_any_text_is_a_number_or_a_typed_refusal(text: str) -> None:
     try:
         result = evaluate(text)
-    except InvalidArguments as error:
-        assert str(error).startswith("calculator: expression: ")
-    else:
-        assert result.value.is_finite()
-        assert Decimal(str(result)).is_finite()
+    except InvalidArguments:
+        return
+    assert result.value.is_finite()
+    assert Decimal(str(result)).is_finite()
 
 
 def test_the_tool_says_whether_it_is_exact() -> None:

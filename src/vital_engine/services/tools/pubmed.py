@@ -120,5 +120,5 @@ def pubmed_search(pubmed: PubMed) -> AnyTool:
 
 def _line(article: dict[str, Any]) -> str:
     first = article["authors"][0] + (" et al." if len(article["authors"]) > 1 else "") if article["authors"] else ""
-    parts = (first, article["title"].rstrip("."), article["journal"], article["date"], f"PMID {article['pmid']}")
-    return "- " + ". ".join(part for part in parts if part)
+    parts = (first, article["title"], article["journal"], article["date"], f"PMID {article['pmid']}")
+    return "- " + ". ".join(part.rstrip(".") for part in parts if part)

@@ -33,6 +33,8 @@ _NEGATED = re.compile(
 )
 _CLAUSE = re.compile(r"[.;,:?!()]|\b(?:and|but|with|who|having)\b", re.IGNORECASE)
 
+_LOOK_BACK = 200  # characters in which a negation is looked for: more than a clause
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -115,7 +117,7 @@ class Mention:
         """True if stated, False if ruled out ("no diabetes"), None if not mentioned. Unclear raises LookupError."""
         said: set[bool] = set()
         for found in re.finditer(rf"(?<![\w-])(?:{_any(self.words)})(?![\w])", text, re.IGNORECASE):
-            before = text[: found.start()]
+            before = text[max(0, found.start() - _LOOK_BACK) : found.start()]
             if _NEGATED.search(before):
                 said.add(False)
             elif re.search(rf"\b(?:{_NEGATORS}|nor|or)\b", _CLAUSE.split(before)[-1], re.IGNORECASE):

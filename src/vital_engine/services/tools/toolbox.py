@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
@@ -26,6 +27,8 @@ MAX_VALUE_BYTES: Final = 65_536
 
 LEAST_COSINE: Final = 0.45
 """From where a tool that the question does not name may still be proposed, if all its arguments stand there."""
+
+_BLANKS: Final = re.compile(r"\s{2,}|[^\S \n]")
 
 # What a tool written by others may raise for its own reasons; all else is a defect and goes up as it is.
 _FAILURES: Final = (ArithmeticError, LookupError, OSError, TypeError, ValueError)
@@ -96,11 +99,13 @@ class Toolbox:
 
     def _suggest_now(self, question: Question, brief: Brief) -> Menu:
         allowed = [t for t in self if not brief.expert.tools or t.name in brief.expert.tools]
-        read = [(t, reading) for t in allowed for reading in self._readings(t, question.text)]
+        # Runs of blanks mean nothing and, of any length, cost a pattern its square in time.
+        text = _BLANKS.sub(lambda run: "\n" if "\n" in run[0] else " ", question.text).strip()
+        read = [(t, reading) for t in allowed for reading in self._readings(t, text)]
         if not read:
             return Menu()
         matches = {m.id: m for m in self._ranked().rank_now(question.text)}
-        spelled = [(t, reading, why) for t, reading in read if (why := _asked_for(t, question.text))]
+        spelled = [(t, reading, why) for t, reading in read if (why := _asked_for(t, text))]
         if not spelled:
             nearest, reading = max(read, key=lambda pair: matches[pair[0].name].score)
             cosine = matches[nearest.name].scores.get("dense", 0.0)

@@ -22,7 +22,7 @@ _TREATED = re.compile(
 )
 _CONTROL = re.compile(r"\b(?:control|controls|placebo|untreated|usual care|standard care|comparator)\b", re.IGNORECASE)
 _PROPORTION = re.compile(
-    r"(?<![\d/.])(\d[\d,]*)\s*(?:/|of|out\s+of)\s*(?:the\s+)?(\d[\d,]*)(?![\d/.]*\d)", re.IGNORECASE
+    r"(?<![\d/.,])(\d[\d,]{0,12})\s*(?:/|of|out\s+of)\s*(?:the\s+)?(\d[\d,]{0,12})(?![\d/.,]{0,3}\d)", re.IGNORECASE
 )
 
 
