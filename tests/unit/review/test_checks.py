@@ -81,6 +81,7 @@ def test_what_is_no_figure(text):
         ("Aspirin reduces mortality.", "It is not true that aspirin reduces mortality.", False),
         ("The drug reduced pain.", "The drug reduced pain but not nausea in these patients.", True),
         ("The drug not only reduced pain.", "The drug reduced pain.", True),
+        ("The drug was not only given to ten men.", "The drug was only given to ten men.", False),
         ("There was no effect on pain or on sleep.", "There was no effect on pain or on sleep.", True),
         ("Pain was reduced.", "Although sleep did not improve, pain was reduced.", True),
     ],

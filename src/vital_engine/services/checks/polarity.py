@@ -30,8 +30,8 @@ def negation(claim: str, quote: str) -> str | None:
     alignment = align(claim, quote)
     if alignment.copied:
         for mine, other in alignment.changes:
-            if _negations(mine) % 2 != _negations(other) % 2:
-                return next(w.text for w in (*mine, *other) if _negates(w))
+            if _changed(mine) % 2 != _changed(other) % 2:
+                return next(w.text for w in (*mine, *other) if _negates(w) or w.text.lower() == "not")
         return next((w.text for w, other in alignment.pairs if w.content and w.negated != other.negated), None)
     if bool(_negations(ours)) == bool(_negations(theirs)):
         return None
@@ -45,6 +45,12 @@ def negation(claim: str, quote: str) -> str | None:
 
 def _negations(text: tuple[Word, ...]) -> int:
     return sum(_negates(w) for w in text)
+
+
+def _changed(text: tuple[Word, ...]) -> int:
+    """Negations in a stretch that was put in or left out. A "not" before an "only" that was there already is one."""
+    said = [w.text.lower() for w in text]
+    return _negations(text) + ("not" in said and not _negations(text) and not {"only", "just", "merely"} & set(said))
 
 
 def _negates(word: Word) -> bool:
