@@ -34,8 +34,8 @@ Section = Literal[
 _AFTER = r"(?:in|on|from|at|according|by|and|or|with|say|says|state|states|list|lists|mention|mentions|about|was|were|is|are|have|has|reported)\b"
 _NO_DRUG = r"(?:the|a|an|my|our|your|this|that|these|those|it|its|fda|faers|openfda|patients?|children|adults|women|men|drugs?|medicines?|new|over)\b"
 _DRUG = rf"(?P<drug>(?!{_NO_DRUG})[A-Za-z][A-Za-z0-9-]+(?:\s+(?!{_AFTER})[A-Za-z][A-Za-z0-9-]+)?)(?=\s*(?:[?.!,;]|$)|\s+{_AFTER})"
-_LABEL = re.compile(rf"\b(?:(?:fda|openfda|drug|us)\s+label(?:ing|ling)?|prescribing\s+information)\b[^?!.]{0,80}?\b(?:of|for)\s+{_DRUG}", re.IGNORECASE)  # fmt: skip
-_EVENTS = re.compile(rf"\b(?:adverse\s+(?:drug\s+)?(?:events?|reactions?)|side\s+effects?)\b[^?!.]{0,80}?\b(?:of|for|with|to)\s+{_DRUG}", re.IGNORECASE)  # fmt: skip
+_LABEL = re.compile(rf"\b(?:(?:fda|openfda|drug|us)\s+label(?:ing|ling)?|prescribing\s+information)\b[^?!.]{{0,80}}?\b(?:of|for)\s+{_DRUG}", re.IGNORECASE)  # fmt: skip
+_EVENTS = re.compile(rf"\b(?:adverse\s+(?:drug\s+)?(?:events?|reactions?)|side\s+effects?)\b[^?!.]{{0,80}}?\b(?:of|for|with|to)\s+{_DRUG}", re.IGNORECASE)  # fmt: skip
 _FDA_DATA = re.compile(r"\b(?:faers|openfda|fda(?:'s|’s)?\s+(?:reports?|data(?:base)?|adverse)|reported\s+to\s+(?:the\s+)?fda)\b", re.IGNORECASE)  # fmt: skip
 
 
