@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, assert_type
 
-
 from vital_engine.flow import (
     Done,
     Failed,

@@ -45,13 +45,12 @@ class Run:
             return cast("T", self.given[made])
         if made not in self.outcomes:
             raise FlowError(f"{self.name!r} has no step that makes {made.__name__}")
-        match self.outcomes[made]:
+        match outcome := self.outcomes[made]:
             case Done(value=value) | Degraded(value=value) | Skipped(value=value, known=True):
                 return cast("T", value)
             case Failed(error=error):
                 raise StepFailed(f"no {made.__name__}: {error!r}") from error
-            case Skipped(because=because):
-                raise StepFailed(f"no {made.__name__}: {because}")
+        raise StepFailed(f"no {made.__name__}: {outcome.because}")
 
     @property
     def steps(self) -> dict[str, Outcome[Any]]:

@@ -40,8 +40,6 @@ async def together(
 
             try:
                 value = await bounded(work(), within=limits[i])
-            except (KeyboardInterrupt, SystemExit):
-                raise
             except BaseException as error:
                 if tasks[i].cancelling():  # it is we who are cancelled, not the work
                     raise

@@ -14,7 +14,7 @@ from vital_engine.flow import DATAFLOW, SEQUENTIAL, TIERS, Live, Run, Shape, run
 
 from .graphs import SHAPES, TENTHS, TIMELESS, Graph, Node, build, nodes
 
-thorough = settings(max_examples=300, deadline=None, derandomize=True)
+thorough = settings(max_examples=150, deadline=None, derandomize=True)
 
 
 @st.composite

@@ -127,6 +127,15 @@ async def test_given_things_are_checked() -> None:
         run[D]
 
 
+@virtual
+async def test_one_thing_can_be_needed_twice() -> None:
+    async def pair(one: A, two: A) -> B:
+        return B(one.made + two.made)
+
+    run = await Flow("f", step(make_a), step(pair)).run()
+    assert run[B] == B("aa")
+
+
 # -- failure is a value
 @virtual
 async def test_a_failure_costs_only_what_needs_it() -> None:
