@@ -1,0 +1,156 @@
+"""``/v1/chat/completions`` and ``/v1/models``: the engine behind any client of OpenAI's API.
+
+Models are experts: ``expert/<id>``, and ``auto`` for whoever fits. The question is the last user message. What else a
+request says (earlier messages, sampling, tools of the client) has no effect here: it is named in ``vital.ignored`` of
+the answer. What would make the answer wrong if it were ignored (``n`` above 1, another form of answer) is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import anyio
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from vital_engine.nouns import Scope
+
+from .bodies import TurnLimits, TurnRequest, degradations
+from .chat_chunks import ChatChunks, completion, vital_of
+from .desk import Asker, Desk, TheDesk
+from .events import EventStream
+from .problems import Problem, body, response_of, told
+from .running import RunningTurn
+from .turns import begin
+
+router = APIRouter(tags=["chat completions"])
+
+AUTO: Final = "auto"
+EXPERT: Final = "expert/"
+MODE: Final = 2
+LOOK_SECONDS: Final = 0.5
+"""How often a request that waits for a whole answer looks whether its client is still there."""
+NO_RETRY: Final = {"X-Should-Retry": "false"}
+"""OpenAI's clients ask again after a 5xx by themselves; a turn that ran and broke is not to be paid twice for that."""
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class Message(BaseModel):
+    """``content``: text, or parts of which those of type ``text`` are read."""
+
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+
+    def text(self) -> str:
+        if isinstance(self.content, list):
+            return "\n".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")
+        return self.content or ""
+
+
+class ChatRequest(BaseModel):
+    """The part of OpenAI's request that is obeyed. The rest is accepted, as its clients send much of it unasked."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str = AUTO
+    messages: Annotated[list[Message], Field(min_length=1, max_length=1_000)]
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    n: Annotated[int, Field(ge=1, le=1)] | None = None
+
+    def question(self) -> int:
+        """Which message is the question. Problem if there is none."""
+        for i in range(len(self.messages) - 1, -1, -1):
+            if self.messages[i].role == "user":
+                return i
+        raise Problem(422, "request.invalid", "messages: there is no message of role 'user'.")
+
+    def ignored(self) -> list[str]:
+        """What has no effect, by name."""
+        extra = self.model_extra or {}
+        form = extra.get("response_format")
+        if isinstance(form, dict) and form.get("type", "text") != "text":
+            raise Problem(422, "request.invalid", "response_format: only 'text' is answered here.")
+        asked = self.question()
+        rest = [f"messages[{i}]" for i in range(len(self.messages)) if i != asked]
+        parts = self.messages[asked].content
+        if isinstance(parts, list):
+            rest += [f"messages[{asked}].content[{i}]" for i, part in enumerate(parts) if part.get("type") != "text"]
+        return [*rest, *sorted(extra)]
+
+
+@router.get("/v1/models")
+async def models(desk: TheDesk, asker: Asker) -> dict[str, Any]:
+    """Who may be asked: ``auto``, and each expert."""
+    names = [AUTO, *(EXPERT + each for each in await _experts(desk, asker))]
+    return {
+        "object": "list",
+        "data": [{"id": name, "object": "model", "created": 0, "owned_by": "vital-engine"} for name in names],
+    }
+
+
+@router.post(
+    "/v1/chat/completions", response_class=JSONResponse, responses={200: {"content": {"text/event-stream": {}}}}
+)
+async def chat(asked: ChatRequest, request: Request, desk: TheDesk, asker: Asker) -> Response:
+    """Answer the last user message, whole or as a stream. The turn is stopped when the client goes."""
+    ignored = asked.ignored()
+    expert = await _expert(asked.model, desk, asker)
+    question = TurnRequest(
+        question=asked.messages[asked.question()].text(),
+        mode=MODE,
+        expert=expert,
+        limits=TurnLimits(output_tokens=asked.max_completion_tokens or asked.max_tokens),
+    )
+    entry = begin(question, desk, asker, otherwise="cancel")
+    base = str(request.base_url).rstrip("/")
+    if asked.stream:
+        usage = asked.stream_options is not None and asked.stream_options.include_usage
+        chunks = ChatChunks(entry, asked.model, base, ignored, usage)
+        return EventStream(entry, chunks, desk.limits)
+    return await _whole(entry, request, model=asked.model, base=base, ignored=ignored)
+
+
+async def _whole(
+    entry: RunningTurn, request: Request, *, model: str, base: str, ignored: Sequence[str]
+) -> JSONResponse:
+    """The whole answer, once it is there. An incomplete one is an error, with what there is of it beside."""
+    with entry.reading():
+        while not entry.log.ended and not await request.is_disconnected():
+            with anyio.move_on_after(LOOK_SECONDS):
+                await entry.log.whole()
+    answer = entry.answer
+    if answer is None:
+        code = entry.cut or getattr(entry.log.error, "code", "turn")
+        status = 503 if entry.cut else response_of(entry.log.error).status_code
+        return JSONResponse(body(code, told(code), run_id=entry.run_id), status, NO_RETRY)
+    vital = vital_of(answer, ignored)
+    if answer.error is not None:
+        broken = response_of(answer.error, run_id=answer.run_id, more={"vital": {**vital, "partial": answer.text}})
+        broken.headers.update(NO_RETRY)
+        return broken
+    headers = {"X-Vital-Degraded": degradations(answer)} if answer.degraded else {}
+    return JSONResponse(completion(answer, model=model, base=base, ignored=ignored), headers=headers)
+
+
+async def _expert(model: str, desk: Desk, asker: Scope) -> str | None:
+    """The expert that *model* names; None for whoever fits."""
+    if model == AUTO:
+        return None
+    name = model.removeprefix(EXPERT)
+    if not model.startswith(EXPERT) or name not in await _experts(desk, asker):
+        raise Problem(404, "model_not_found", f"There is no model {model!r}; see /v1/models.")
+    return name
+
+
+async def _experts(desk: Desk, asker: Scope) -> list[str]:
+    if desk.engine.experts is None:
+        return []
+    return [each.id for each in await desk.engine.experts(asker.tenant) if MODE in each.modes]

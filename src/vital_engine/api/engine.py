@@ -1,0 +1,74 @@
+"""The few things that the routes need of an engine, so that they can be served by less than a whole one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from vital_engine.modes import ParallelBaseWorkflow
+from vital_engine.nouns import Expert, Scope
+from vital_engine.ports import Embedder
+
+if TYPE_CHECKING:
+    from vital_engine.app import App
+    from vital_engine.store import StoredTurn
+    from vital_engine.store.knowledge import Knowledge
+
+
+class Archive(Protocol):
+    """Where turns are kept. NotFound if *scope*'s user has no such turn."""
+
+    async def show(self, run_id: str, scope: Scope) -> StoredTurn: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Documents: where they stand, and who embeds them (None: they are found by words only)."""
+
+    shelves: Knowledge
+    embedder: Embedder | None
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What the routes lean on.
+
+    ``workflow``: the workflow of a mode; ConfigError if there is none. ``tenant``, ``user``: who asks where a request
+    need not say. ``archive`` None: turns are known only while they run, and a moment longer. ``ping``: returns if the
+    database answers within so many seconds, StoreError if not. ``notes``: what was done without at the start.
+    """
+
+    workflow: Callable[[int], ParallelBaseWorkflow]
+    tenant: str = "local"
+    user: str = "local"
+    expert: str | None = None
+    archive: Archive | None = None
+    library: Library | None = None
+    experts: Callable[[str], Awaitable[Sequence[Expert]]] | None = None
+    ping: Callable[[float], Awaitable[None]] | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, app: App) -> Engine:
+        """A whole engine, as :func:`vital_engine.app.open_app` opens it."""
+
+        async def ping(within: float) -> None:
+            await app.store.ping(within=within)
+
+        return cls(
+            workflow=app.workflow,
+            tenant=app.settings.tenant,
+            user=app.settings.user,
+            expert=app.settings.expert,
+            archive=app.turns,
+            library=Library(app.knowledge, app.embedder),
+            experts=app.roster.experts,
+            ping=ping,
+            notes=app.notes,
+        )
+
+    @classmethod
+    def around(cls, workflow: ParallelBaseWorkflow) -> Engine:
+        """One workflow and nothing else: no archive, no library. Any mode is answered by it."""
+        return cls(workflow=lambda _: workflow)

@@ -1,0 +1,131 @@
+"""A turn's log as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+``id`` is the event's number in the log, ``event`` its kind, ``data`` one line of JSON. Whoever comes back with the last
+id that it has seen goes on from there, without a gap and without a repetition: the log is one, readers are indexes
+into it. All that is new at a wake-up is one write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import anyio
+from fastapi.sse import KEEPALIVE_COMMENT
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from vital_engine.modes import Broken, Cited, Event, Finished, Spent, Started, Step, Token
+from vital_engine.monitoring.logs import logger
+from vital_engine.receipt import as_json
+
+from .bodies import turn_body
+from .limits import ServerLimits
+from .problems import told
+from .running import CANCELLED, RunningTurn
+
+Render = Callable[[Sequence[Event]], bytes]
+"""Events as bytes of a stream; called with the log's events in order, each once."""
+
+STORED: Final = "stored"
+"""The id of the one event of a turn whose log is no more."""
+HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""No proxy is to keep or to hold back what streams (the second is nginx's)."""
+
+_log = logger("vital_engine.api")
+
+
+def frame(data: Mapping[str, Any], *, id: int | str, kind: str) -> bytes:  # noqa: A002 - the field's name in SSE
+    """One event. Half a surrogate pair, which a model may emit, cannot be sent and becomes a question mark."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return f"id: {id}\nevent: {kind}\ndata: {text}\n\n".encode("utf-8", "replace")
+
+
+def ending(receipt: Mapping[str, Any], *, id: int | str) -> bytes:  # noqa: A002
+    """The last event of a turn: ``finished`` if its answer is whole, else ``error`` with what there is of it."""
+    turn = turn_body(receipt)
+    seq = {"seq": id} if isinstance(id, int) else {}
+    if turn["error"] is None:
+        return frame({**seq, "turn": turn}, id=id, kind="finished")
+    return frame({**seq, **turn["error"], "turn": turn}, id=id, kind="error")
+
+
+def rendered(entry: RunningTurn) -> Render:
+    """How this service tells a turn's events."""
+
+    def render(events: Sequence[Event]) -> bytes:
+        return b"".join(_one(event, entry) for event in events)
+
+    return render
+
+
+def _one(event: Event, entry: RunningTurn) -> bytes:
+    data: dict[str, Any] = {"seq": event.seq}
+    match event:
+        case Token(text=text):
+            data["text"] = text
+        case Started(run_id=run_id):
+            data["run_id"] = run_id
+        case Step():
+            data = as_json(event)
+        case Cited(citation=citation):
+            data["citation"] = as_json(citation)
+        case Spent(cost=cost):
+            data["cost"] = {"usd": as_json(cost.usd), "at_least_usd": as_json(cost.at_least)}
+        case Finished(answer=answer):
+            return ending(answer.receipt(), id=event.seq)
+        case Broken(code=code, message=message):
+            if code == CANCELLED and entry.cut:
+                code, message = entry.cut, told(entry.cut)
+            data |= {"code": code, "message": message, "run_id": entry.run_id}
+    return frame(data, id=event.seq, kind=event.kind)
+
+
+class LogReader(AsyncIterator[bytes]):
+    """Reads a turn's log from behind event number *after* on, as *render* tells it.
+
+    A plain iterator, not a generator: a reader that breaks off leaves nothing for the loop to close. It holds one
+    write at most; what it has not taken yet stands in the log, which all readers share.
+    """
+
+    def __init__(self, entry: RunningTurn, render: Render, limits: ServerLimits, *, after: int = 0) -> None:
+        self._log, self._render, self._at = entry.log, render, after
+        self._idle, self._most = limits.idle_seconds, max(1, limits.frame_bytes // 256)
+
+    async def __anext__(self) -> bytes:
+        log = self._log
+        while self._at >= len(log.items):
+            if log.ended:
+                raise StopAsyncIteration
+            with anyio.move_on_after(self._idle) as waited:
+                await log.news()
+            if waited.cancelled_caught:
+                return KEEPALIVE_COMMENT
+        fresh = log.items[self._at : self._at + self._most]
+        self._at += len(fresh)
+        return self._render(fresh)
+
+
+class EventStream(StreamingResponse):
+    """A response that reads a turn's log. However it ends, also before its first event, the turn learns of it."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, entry: RunningTurn, render: Render, limits: ServerLimits, *, after: int = 0) -> None:
+        super().__init__(LogReader(entry, render, limits, after=after), headers=HEADERS)
+        self._entry, self._stalled = entry, limits.stalled_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._entry.reading():
+            try:
+                await super().__call__(scope, receive, send)
+            except TimeoutError:
+                _log.warning("stalled reader dropped", run_id=self._entry.run_id, seconds=self._stalled)
+
+    async def stream_response(self, send: Send) -> None:
+        async def patient(message: Any) -> None:
+            with anyio.fail_after(self._stalled):  # the server holds us here while the socket takes nothing
+                await send(message)
+
+        await super().stream_response(patient)

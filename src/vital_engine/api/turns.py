@@ -1,0 +1,229 @@
+"""``/v1/turns``: ask, follow, look at, stop."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import anyio
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from vital_engine.errors import ConfigError, NotFound
+from vital_engine.modes import ParallelBaseWorkflow, Step
+from vital_engine.nouns import Question, Scope
+
+from .bodies import TurnRequest, links, running_body, turn_body
+from .desk import Asker, Desk, TheDesk
+from .events import HEADERS, STORED, EventStream, ending, rendered
+from .problems import Problem
+from .running import LAST_SECONDS, OnDisconnect, RunningTurn
+
+if TYPE_CHECKING:
+    from vital_engine.store import StoredTurn
+
+router = APIRouter(tags=["turns"])
+
+KEYS: Final = uuid.UUID("6f0cbb35-2b1c-5b0e-9d55-6ad6d2f8f0d1")
+"""The name space in which an idempotency key of a tenant's user becomes a run id."""
+EVENTS: Final = "text/event-stream"
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+LastEvent = Annotated[str | None, Header(alias="Last-Event-ID")]
+
+
+@router.post(
+    "/v1/turns",
+    status_code=202,
+    response_class=JSONResponse,
+    responses={200: {"content": {EVENTS: {}}, "description": "The turn's events, as they happen."}},
+)
+async def ask(asked: TurnRequest, request: Request, desk: TheDesk, asker: Asker, key: Key = None) -> Response:
+    """Ask a question. With ``Accept: text/event-stream`` or ``stream: true`` its events follow; else 202, and where
+    they are found.
+
+    The turn does not depend on this request: with ``on_disconnect: continue`` (the default of a 202) it runs on when
+    nobody reads it any more, with ``cancel`` (the default of a stream) it is stopped then. ``Idempotency-Key``: the
+    same key and question again lead to the same turn.
+    """
+    streams = asked.stream if asked.stream is not None else EVENTS in request.headers.get("accept", "")
+    run_id = uuid.uuid5(KEYS, f"{asker.tenant}\0{asker.user}\0{key}").hex if key is not None else ""
+    if run_id and (known := await _known(run_id, asked, desk, asker)) is not None:
+        return _again(known, desk) if streams else JSONResponse({"run_id": run_id, **links(run_id)}, 202)
+    entry = begin(asked, desk, asker, otherwise="cancel" if streams else "continue", run_id=run_id)
+    if streams:
+        return EventStream(entry, rendered(entry), desk.limits)
+    written = await _written_down(entry) and desk.engine.archive is not None
+    found = links(entry.run_id)
+    body = {"run_id": entry.run_id, "status": "running", "written_down": written, **found}
+    return JSONResponse(body, 202, {"Location": found["turn"]})
+
+
+@router.get("/v1/turns/{run_id}")
+async def show(run_id: str, desk: TheDesk, asker: Asker) -> dict[str, Any]:
+    """A turn: what is known of it while it runs, and all that clients need of it afterwards."""
+    entry = desk.running.find(run_id, asker)
+    if entry is not None and not entry.log.ended:
+        return running_body(entry)
+    if entry is not None and entry.answer is not None:
+        return turn_body(entry.answer.receipt())
+    try:
+        stored = await _stored(run_id, desk, asker)
+    except NotFound:
+        if entry is None:
+            raise
+        return running_body(entry)
+    if stored.receipt is not None:
+        return turn_body(stored.receipt)
+    if entry is not None:
+        return running_body(entry)
+    line = stored.line
+    return {
+        "run_id": line.run_id,
+        "mode": line.mode,
+        "status": line.status,
+        "question": line.question,
+        "text": stored.text,
+        "begun_at": line.begun_at.isoformat(),
+        "links": links(line.run_id),
+    }
+
+
+@router.get(
+    "/v1/turns/{run_id}/events",
+    response_class=Response,
+    responses={200: {"content": {EVENTS: {}}}, 204: {"description": "All events have been seen: do not come back."}},
+)
+async def events(
+    run_id: str,
+    desk: TheDesk,
+    asker: Asker,
+    after: Annotated[int | None, Query(ge=0, description="As Last-Event-ID, which goes before it.")] = None,
+    last: LastEvent = None,
+) -> Response:
+    """A turn's events from behind the last one that was seen. Of a turn whose log is no more: one final event."""
+    if last == STORED:
+        return Response(status_code=204)
+    seen = _number(last, after or 0)
+    entry = desk.running.find(run_id, asker)
+    if entry is None:
+        stored = await _stored(run_id, desk, asker)
+        if stored.receipt is None:
+            raise Problem(409, "turn.elsewhere", "This turn is not run by this server.", run_id=run_id)
+        return Response(ending(stored.receipt, id=STORED), media_type=EVENTS, headers=HEADERS)
+    if seen > len(entry.log.items):
+        raise Problem(422, "request.invalid", f"The log has {len(entry.log.items)} events, not {seen}.", run_id=run_id)
+    if entry.log.ended and seen == len(entry.log.items):
+        return Response(status_code=204)
+    return EventStream(entry, rendered(entry), desk.limits, after=seen)
+
+
+@router.get("/v1/turns/{run_id}/receipt")
+async def receipt(run_id: str, desk: TheDesk, asker: Asker) -> Mapping[str, Any]:
+    """The turn's whole account: steps, paid calls, citations, approvals, the critical path."""
+    entry = desk.running.find(run_id, asker)
+    if entry is not None and entry.answer is not None:
+        return entry.answer.receipt()
+    if entry is None or entry.log.ended:
+        stored = await _stored(run_id, desk, asker)
+        if stored.receipt is not None:
+            return stored.receipt
+    raise Problem(409, "turn.running", "The turn has not ended: there is no receipt yet.", run_id=run_id)
+
+
+@router.post("/v1/turns/{run_id}/cancel")
+async def cancel(run_id: str, desk: TheDesk, asker: Asker) -> dict[str, Any]:
+    """Stop the model and the tools of a turn; what was said is kept. A turn that has ended stays as it is."""
+    entry = desk.running.find(run_id, asker)
+    if entry is None:
+        stored = await _stored(run_id, desk, asker)
+        if stored.receipt is None:
+            raise Problem(409, "turn.elsewhere", "This turn is not run by this server.", run_id=run_id)
+        return {"run_id": run_id, "status": stored.line.status, **links(run_id)}
+    entry.cancel()
+    with anyio.move_on_after(LAST_SECONDS):
+        await entry.log.whole()
+    status = entry.answer.status if entry.answer is not None else "cancelled"
+    return {"run_id": run_id, "status": status, **links(run_id)}
+
+
+def begin(asked: TurnRequest, desk: Desk, asker: Scope, *, otherwise: OnDisconnect, run_id: str = "") -> RunningTurn:
+    """Start the turn that was asked for.
+
+    :param otherwise: what a disconnect does, if the request does not say.
+    :raises Problem: an unknown mode or setting.
+    :raises OverCapacity, InvalidQuestion: as :meth:`RunningTurns.begin` does.
+    """
+    workflow, overrides = _workflow(asked, desk)
+    question = Question(
+        asked.question,
+        asker.tenant,
+        asker.user,
+        conversation=asked.conversation,
+        expert=asked.expert or desk.engine.expert,
+        limits=asked.limits.noun(),
+        run_id=run_id,
+    )
+    policy = asked.on_disconnect or otherwise
+    return desk.running.begin(workflow, question, on_disconnect=policy, overrides=overrides)
+
+
+def _workflow(asked: TurnRequest, desk: Desk) -> tuple[ParallelBaseWorkflow, dict[str, Any]]:
+    """Whose fault a wrong setting is depends on who made it: here it is the request's."""
+    overrides = asked.overrides()
+    try:
+        workflow = desk.engine.workflow(asked.mode)
+        workflow.settings.but(overrides)
+    except ConfigError as error:
+        raise Problem(422, error.code, str(error)) from error
+    return workflow, overrides
+
+
+async def _known(run_id: str, asked: TurnRequest, desk: Desk, asker: Scope) -> RunningTurn | StoredTurn | None:
+    """The turn that a key has led to before: a running one, a stored one, or None."""
+    stored = None
+    if desk.engine.archive is not None and desk.running.find(run_id, asker) is None:
+        try:
+            stored = await desk.engine.archive.show(run_id, asker)
+        except NotFound:
+            stored = None
+    found: RunningTurn | StoredTurn | None
+    entry = desk.running.find(run_id, asker)  # asked last: nothing may happen between this and the turn's begin
+    if entry is not None:
+        question, found = entry.question.text, entry
+    elif stored is not None:
+        # Begun, and neither ended nor here: its process died. It is answered again, and kept once.
+        question, found = stored.line.question, stored if stored.receipt is not None else None
+    else:
+        return None
+    if question.strip() != asked.question.strip():
+        raise Problem(422, "request.key_reused", "This key was used for another question.", run_id=run_id)
+    return found
+
+
+def _again(known: RunningTurn | StoredTurn, desk: Desk) -> Response:
+    if isinstance(known, RunningTurn):
+        return EventStream(known, rendered(known), desk.limits)
+    return Response(ending(known.receipt or {}, id=STORED), media_type=EVENTS, headers=HEADERS)
+
+
+async def _written_down(entry: RunningTurn) -> bool:
+    """Wait until the turn's beginning stands in the store: nobody is told "accepted" before. False if it does not."""
+    async for event in entry.log.reader():
+        if isinstance(event, Step) and event.step == "register" and event.outcome:
+            return event.outcome == "done"
+    return False
+
+
+async def _stored(run_id: str, desk: Desk, asker: Scope) -> StoredTurn:
+    if desk.engine.archive is None:
+        raise NotFound(f"no run {run_id}")
+    return await desk.engine.archive.show(run_id, asker)
+
+
+def _number(last: str | None, otherwise: int) -> int:
+    if last is None or last == "":
+        return otherwise
+    if not last.isdecimal() or len(last) > 9:
+        raise Problem(422, "request.invalid", "Last-Event-ID must be the id of an event of this turn.")
+    return int(last)
