@@ -25,8 +25,7 @@ from vital_engine.services.retrieval.ingest import IngestReport, ingest
 from vital_engine.services.retrieval.library import Library, Ranking
 from vital_engine.services.retrieval.reading import Document
 from vital_engine.services.retrieval.reading.document import compose
-from vital_engine.store import open_store
-from vital_engine.store.knowledge import Knowledge
+from vital_engine.store import Knowledge, open_store
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,7 @@ from vital_engine.services.retrieval.ingest import IngestReport, ingest
 from vital_engine.services.retrieval.lexical_index import LexicalIndex
 from vital_engine.services.retrieval.library import Library, Ranking
 from vital_engine.services.retrieval.reading import Document
-from vital_engine.store import Store, open_store
-from vital_engine.store.knowledge import Knowledge
+from vital_engine.store import Knowledge, Store, open_store
 
 SHARES = {"big": 0.8, "middle": 0.195, "small": 0.005}
 DOMAINS = ("cardiology", "oncology", "neurology", "pharmacy")

@@ -16,8 +16,7 @@ from vital_engine.services.retrieval.ingest import IngestReport, ingest
 from vital_engine.services.retrieval.library import Library
 from vital_engine.services.retrieval.reading import Document
 from vital_engine.services.retrieval.reading.document import compose
-from vital_engine.store import Store
-from vital_engine.store.knowledge import Knowledge
+from vital_engine.store import Knowledge, Store
 
 DRUGS = ("aspirin", "warfarin", "metformin", "insulin", "ibuprofen", "digoxin", "lithium", "heparin")
 WORDS = [

@@ -20,7 +20,7 @@ from .reading import Document
 
 __all__ = ["Batch", "Failure", "prepare", "read_some", "searched"]
 
-MOST_DOCUMENTS = 64
+MOST_DOCUMENTS = 256
 MOST_CHARACTERS = 300_000
 REVISION = 1
 """Of how a document becomes passages: part of its hash, so that a change here makes every document new."""

@@ -67,10 +67,12 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Ordinals, best first, with their scores; equal scores in the order of ordinals."""
+    """Ordinals, best first, with their scores; equal scores in the order of ordinals. ``idf``: of the query's terms,
+    those that stand somewhere."""
 
     ordinals: NDArray[np.int64]
     scores: NDArray[np.float32]
+    idf: Mapping[str, float]
 
     def as_dict(self) -> dict[int, float]:
         """Scores by ordinal, best first."""
@@ -155,8 +157,9 @@ def slots_of_dead(dead: NDArray[np.uint32], ordinals: NDArray[np.uint32]) -> NDA
 def rank(query: Sequence[str], segments: Sequence[Segment], depth: int) -> Ranking:
     """The *depth* best passages for the terms of *query*; only those that hold at least one of them."""
     field = _Field(segments)
-    weights = {term: count * field.idf(term) for term, count in Counter(query).items()}
-    terms = sorted((t for t in weights if weights[t] > 0.0), key=lambda t: (-weights[t], t))
+    idf = {term: value for term in dict.fromkeys(query) if (value := field.idf(term)) > 0.0}
+    weights = {term: count * idf[term] for term, count in Counter(query).items() if term in idf}
+    terms = sorted(weights, key=lambda term: (-weights[term], term))
     left = sum(weights[term] for term in terms)
     pool: NDArray[np.intp] | None = None
     for term in terms:
@@ -166,7 +169,7 @@ def rank(query: Sequence[str], segments: Sequence[Segment], depth: int) -> Ranki
             pool = field.contenders(depth, left)
         else:
             field.add_to(pool, term, weights[term])
-    return field.best(depth)
+    return Ranking(*field.best(depth), idf)
 
 
 class _Field:
@@ -230,7 +233,7 @@ class _Field:
         # Sums of float32 in another order differ in the last digits: the margin keeps the result exact.
         return touched[held + left * 1.0001 >= bar * 0.9999] if left * 1.001 < bar else None
 
-    def best(self, depth: int) -> Ranking:
+    def best(self, depth: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         found = np.flatnonzero(self.scores > 0.0)
         scores = self.scores[found]
         if len(found) > depth:
@@ -242,7 +245,7 @@ class _Field:
             here = numbers == number
             ordinals[here] = segment.ordinals[found[here] - self.bases[number]]
         order = np.lexsort((ordinals, -scores))[:depth]
-        return Ranking(ordinals[order], scores[order])
+        return ordinals[order], scores[order]
 
 
 def _mask(segment: Segment) -> NDArray[np.bool_] | None:

@@ -76,7 +76,7 @@ class LexicalIndex:
         for _ in range(ATTEMPTS):
             catalogue = await reader.catalogue(domains)
             if not catalogue.segments or not query:
-                return catalogue, Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+                return catalogue, Ranking(np.empty(0, np.int64), np.empty(0, np.float32), {})
             fetched = await self._fetch(reader, catalogue, kept)
             if fetched is not None:
                 # What the cache holds now is kept hold of: it may be dropped from there before it is used.

@@ -84,9 +84,8 @@ create table lexical_postings (
     segment bigint not null,
     term text collate "C" not null,
     postings bytea not null,                    -- (ordinal uint32, frequency uint8) ascending, little-endian
-    primary key (tenant, segment, term),
-    foreign key (tenant, segment) references lexical_segments (tenant, id) on delete cascade
-);
+    primary key (tenant, segment, term)         -- no foreign key: checking thousands of rows would take the time of
+);                                              -- writing them; both tables are only changed together, under one lock
 select vital_isolate('lexical_postings', 'select, insert, update, delete');
 -- Postings hardly compress by the database's own method, and are read whole: compression would only cost time.
 alter table lexical_postings alter column postings set storage external;
