@@ -2,7 +2,8 @@
 
 ``python bench/extractive.py --data DIR`` reads ``DIR/pubmedqa/questions.jsonl`` (PubMedQA, Jin et al. 2019), retrieves
 the top 8 of all abstracts by BM25 and MiniLM, fused by reciprocal rank, and lets the answerer answer. Weights were
-chosen on the questions with an even number (``--fit`` prints them); the figures to quote are those of the odd ones.
+chosen on the questions with an even number (``--fit`` prints the part of them that is fitted); the figures to quote
+are those of the odd ones.
 
 Printed for each half: how often the question's own abstract was retrieved, cited, and cited first; which share of
 the sentences stems from it; the words of the expert's answer that were said; how often the answer was "not found",
@@ -108,22 +109,23 @@ async def measure(answerer: Extractive, cases: list[Case], k: int) -> dict[str, 
 
 
 def fit(cases: list[Case], vectors: SentenceVectors, embedder: MiniLM | None, k: int) -> NDArray[np.float64]:
-    """Least squares (ridge) of what a sentence says of the expert's answer, 0 where it stems from another abstract."""
+    """Least squares (ridge) of the share of the expert's words that a sentence says, among the sentences of the own
+    abstract: what makes one sentence of it better than another. Features of whole passages come out as 0."""
     rows, targets = [], []
     for case in cases:
         top = case.passages[:k]
         candidates, cosines = scored(case, top, vectors, embedder)
+        mine = [i for i, c in enumerate(candidates) if top[c.passage].id == case.own]
+        if not mine:
+            continue
         wanted = set(stems(case.long_answer))
-        rows.append(features(case.question, candidates, cosines))
-        targets += [
-            0.3 + len(wanted & set(stems(c.sentence.text))) / max(1, len(wanted))
-            if top[c.passage].id == case.own
-            else 0.0
-            for c in candidates
-        ]
-    x, y = np.concatenate(rows).astype(float), np.array(targets)
-    x = np.c_[x, np.ones(len(x))]
-    return np.linalg.solve(x.T @ x + 1.0 * np.eye(x.shape[1]), x.T @ y)
+        table = features(case.question, candidates, cosines)[mine].astype(float)
+        said = [len(wanted & set(stems(candidates[i].sentence.text))) / max(1, len(wanted)) for i in mine]
+        rows.append(table - table.mean(axis=0))
+        targets.append(np.array(said) - np.mean(said))
+    x, y = np.concatenate(rows), np.concatenate(targets)
+    weights: NDArray[np.float64] = np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ y)
+    return weights
 
 
 def scored(case: Case, top: tuple[Passage, ...], vectors: SentenceVectors, embedder: MiniLM | None) -> Any:
@@ -148,7 +150,7 @@ def main() -> None:
     if options.fit:
         for name, one in (("with vectors", embedder), ("lexical", None)):
             weights = fit(cases[::2], vectors, one, options.k)
-            print(name, {n: round(float(w), 3) for n, w in zip((*FEATURES, "constant"), weights, strict=True)})
+            print(name, {n: round(float(w), 3) for n, w in zip(FEATURES, weights, strict=True)})
         return
     vectors.of_all([p for case in cases for p in case.passages])
     results = {}

@@ -123,6 +123,14 @@ async def test_reference_numbers_of_the_source_do_not_pose_as_citations(answerer
     assert text == "Carotid intima-media thickness was not increased by mutations causing low HDL-C. [1]"
 
 
+async def test_a_sentence_without_a_full_stop_stays_apart(answerer: Extractive) -> None:
+    first = Passage("p", "Carotid intima-media thickness was not increased by mutations causing low HDL-C\nLow HDL-C did not "
+                         "promote carotid intima-media thickness in carriers of mutations (n = 60)")  # fmt: skip
+    text, _ = await answer_of(answerer, prompt_of(QUESTION, first, HDL))
+    assert len(split(text)) == len(quotes(text.replace("\n", " "))) >= 2
+    assert all(len(re.findall(r"\[\d+\]", sentence.text)) == 1 for sentence in split(text))
+
+
 async def test_it_streams_by_the_sentence_and_keeps_to_its_length() -> None:
     many = Passage(
         "p", " ".join(f"Aspirin reduced the risk of event{i} {w} in adults." for i, w in enumerate("abcdefghij"))

@@ -36,6 +36,7 @@ NOT_SEARCHED = "The documents could not be searched, so this question cannot be 
 _SUPPORT = [FEATURES.index("passage_cosine"), FEATURES.index("passage_overlap")]
 _LONGEST_RESULT = 600  # characters of a tool's result that are quoted
 _REFERENCES = re.compile(r"\s*\[\s*\d[\d\s,;–-]*\]")
+_ENDED = re.compile(r"""[.!?…][)\]}"'”’»]*(?: \[\d+\])?$""")
 _LETTERS = re.compile(r"[^\W\d_]")
 
 
@@ -104,9 +105,13 @@ class Extractive:
             said.append(NOT_SEARCHED)
         else:
             said += await asyncio.to_thread(self._quotes, prompt.question.text, prompt.evidence) or [NOT_FOUND]
-        for index, sentence in enumerate(said):
-            yield Piece(sentence if index == 0 else f" {sentence}")
-        yield Piece(usage=estimate_usage(prompt, " ".join(said)), model=MODEL, provider=PROVIDER, finish="stop")
+        text = ""
+        for sentence in said:
+            # what ends without a full stop (a list item, a cut passage) would else run into the next sentence
+            gap = "" if not text else " " if _ENDED.search(text) else "\n"
+            text += gap + sentence
+            yield Piece(gap + sentence)
+        yield Piece(usage=estimate_usage(prompt, text), model=MODEL, provider=PROVIDER, finish="stop")
 
     def _quotes(self, question: str, evidence: Evidence) -> list[str]:
         """Sentences with their markers, in the order in which they are to be read; none where support is weak."""
