@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -25,13 +27,25 @@ FAST = {
 }
 
 
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """An empty folder for a server of the test's own.
+
+    Not ``tmp_path``: each pytest that starts closes the folder above those to all but its user, and a server that
+    root starts runs as another.
+    """
+    with TemporaryDirectory(prefix="vital-") as name:
+        yield Path(name)
+
+
 @pytest.fixture(scope="session")
-def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def database_server() -> Iterator[EmbeddedServer]:
     """A running server; its ``url(role=..., database=...)`` leads to its databases."""
-    server = EmbeddedServer(tmp_path_factory.mktemp("database"), settings=FAST)
-    server.start()
-    yield server
-    server.stop()
+    with TemporaryDirectory(prefix="vital-") as name:
+        server = EmbeddedServer(Path(name), settings=FAST)
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")

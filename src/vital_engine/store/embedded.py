@@ -130,8 +130,10 @@ class EmbeddedServer:
                 with FileLock(self.folder / "postgres.lock").exclusive(self.within):
                     alone = self._users.try_exclusive()
                     try:
-                        if alone and self._postmaster() is not None:
+                        if alone and (running := self._postmaster()) is not None:
                             self._run("pg_ctl", "-w", "-t", str(int(self.within)), "-m", "fast", "-D", ".", "stop")
+                            if running[1] != self.cluster:
+                                running[1].rmdir()
                     finally:
                         self._leave()
             except OSError as error:

@@ -162,15 +162,15 @@ async def test_a_connection_that_dies_under_way_is_a_retryable_error(
     await store.ping()
 
 
-async def test_a_server_that_dies_comes_back(tmp_path: Path) -> None:
+async def test_a_server_that_dies_comes_back(server_folder: Path) -> None:
     """Killed in mid-transaction: a typed error; the next transaction finds it running, with all that was committed."""
-    async with open_store(data_dir=tmp_path, pool_size=3) as store:
+    async with open_store(data_dir=server_folder, pool_size=3) as store:
         async with store.transaction("t") as conn:
             await conn.execute("insert into experts (tenant, id, profile) values ('t', 'e', '{}')")
         with pytest.raises(StoreError) as caught:
             async with store.transaction("t") as conn:
                 await conn.execute("select 1")
-                await asyncio.to_thread(kill_server, tmp_path)
+                await asyncio.to_thread(kill_server, server_folder)
                 await conn.execute("select 2")
         assert caught.value.retryable
         async with store.transaction("t") as conn:
