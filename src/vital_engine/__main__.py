@@ -1,0 +1,5 @@
+"""``python -m vital_engine``: the same as ``vital``."""
+
+from vital_engine.cli import main
+
+main()
