@@ -55,3 +55,17 @@ async def test_profiles_are_embedded_once_also_when_asked_at_once() -> None:
 
 def test_names_are_read_as_words() -> None:
     assert words("airQuality_forecast-v2/x") == "air Quality forecast v2 x"
+
+
+async def test_meaning_finds_what_shares_no_word_by_the_nearest_text_of_a_profile() -> None:
+    class Synonyms:
+        model, dimensions = "synonyms", 2
+
+        def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            near = ("automobile", "vehicle for hire", "taxi")
+            return np.array([[1, 0] if any(n in t for n in near) else [0, 1] for t in texts], np.float32)
+
+    profiles = [Profile("cook", "recipes for dinner"), Profile("ride", "get from here to there", ("book a taxi",))]
+    matches = await Shortlist(profiles, Synonyms()).rank("I need an automobile")
+    assert [(m.id, m.scores["dense"]) for m in matches] == [("ride", 1.0), ("cook", 0.0)]
+    assert matches[0].scores["lexical"] == 0.0

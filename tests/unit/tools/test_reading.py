@@ -153,7 +153,7 @@ HOSTILE = {
     "signs": "what is " + "1+" * 10_000,
     "brackets": "((((" * 5_000,
     "letters": "a" * 20_000,
-    "spaces": "age" + " " * 20_000 + "x",
+    "spaces": "age" + " " * 2_000 + "x",
     "units": "5 mg/dL " * 2_500,
     "names": "creatinine level is " * 1_000,
     "questions": "how many mg is " * 1_300,

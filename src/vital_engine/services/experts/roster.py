@@ -21,7 +21,7 @@ WORDS_WEIGHT: Final = 0.15
 LEAST: Final = 0.25
 LEAST_BY_WORDS: Final = 1.0
 """A profile's standing is cosine + WORDS_WEIGHT * BM25, and must reach LEAST; without an embedder it is the BM25 score
-alone, and must reach LEAST_BY_WORDS. Chosen on one half of tests/unit/experts/questions.yaml; see bench/experts.py."""
+alone, and must reach LEAST_BY_WORDS. Chosen on one half of tests/unit/experts/questions.yaml; see bench/tools.py."""
 
 _KEPT: Final = 64
 _SENTENCE: Final = re.compile(r"(?<=[.:;])\s+(?=[A-Z])")
