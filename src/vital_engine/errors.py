@@ -10,6 +10,9 @@
     │   ├── InvalidQuestion         empty, too long, or without an identity  (also ValueError)
     │   ├── NotFound                no such run, document, expert or conversation
     │   ├── Refused                 the key, the tenant or a limit forbids it
+    │   ├── Conflict                it was decided otherwise before
+    │   ├── Expired                 the time to decide has passed
+    │   ├── ConversationBusy        another turn of the conversation has not ended
     │   ├── OverCapacity            shed: too much is running
     │   ├── OutOfTime               the turn's deadline passed
     │   └── StepFailed              a value was asked for that was never made
@@ -41,7 +44,10 @@ from typing import ClassVar
 __all__ = [
     "CircuitOpen",
     "ConfigError",
+    "Conflict",
     "ContextTooLong",
+    "ConversationBusy",
+    "Expired",
     "FlowError",
     "InvalidArguments",
     "InvalidQuestion",
@@ -108,6 +114,23 @@ class NotFound(TurnError):
 class Refused(TurnError):
     code = "turn.refused"
     public = "This is not allowed."
+
+
+class Conflict(TurnError):
+    code = "turn.conflict"
+    public = "This was decided otherwise before."
+
+
+class Expired(TurnError):
+    code = "turn.expired"
+    public = "The time to decide this has passed."
+
+
+class ConversationBusy(TurnError):
+    """Nothing was begun: the message can be sent again."""
+
+    code = "turn.conversation_busy"
+    public = "This conversation is still busy with an earlier message, or waits for an approval."
 
 
 class OverCapacity(TurnError):

@@ -1,5 +1,7 @@
 """What a turn leans on: one page of Protocols, each with one method and nothing to inherit.
 
+Two have more, since what they keep outlives a turn: :class:`Approvals` (a pause) and :class:`Floor` (a conversation).
+
 Any object with the method fulfils the port. The method may be ``async def``, or a plain ``def``: a plain
 one may block, and is run in a thread. What it raises is an outcome of its own step and of nothing else.
 A deterministic fulfilment of each ships in :mod:`vital_engine.testing`.
@@ -12,10 +14,12 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from .nouns import (
+    Approval,
     Brief,
     Call,
     Citation,
     Citations,
+    Claim,
     Draft,
     Evidence,
     Finding,
@@ -24,15 +28,19 @@ from .nouns import (
     Memory,
     Menu,
     Passage,
+    Paused,
+    PausedTurn,
     Piece,
     Prompt,
     Proposal,
     Quality,
     Question,
+    Ruling,
     Scope,
     Sentence,
     SentenceSupport,
     Support,
+    Ticket,
 )
 
 
@@ -127,6 +135,81 @@ class Keeper(Protocol):
 
 
 @runtime_checkable
+class Vetter(Protocol):
+    """The call as its tool would take it, its arguments in normal form.
+
+    Raises InvalidArguments where the tool refuses them, ToolError where it is gone or its definition has changed.
+    """
+
+    async def vet(self, proposal: Proposal) -> Proposal: ...
+
+
+@runtime_checkable
+class Approvals(Protocol):
+    """Paused turns, and the calls that wait for a person: each is settled once, and started once.
+
+    All of it is by compare-and-set, committed before it returns; ``scope``: NotFound for what is somebody else's.
+    What each transition does is said in :mod:`vital_engine.approving`.
+    """
+
+    async def pause(self, paused: Paused, *, seconds: float) -> PausedTurn:
+        """Keep *paused* with one approval for each proposal that is not refused, open for *seconds*. Again: the first."""
+        ...
+
+    async def look(self, run_id: str, scope: Scope) -> PausedTurn: ...
+
+    async def pending(self, scope: Scope, *, limit: int = 50) -> Sequence[PausedTurn]:
+        """Turns of *scope*'s user that are not yet answered, oldest first."""
+        ...
+
+    async def settle(self, run_id: str, rulings: Mapping[str, Ruling], scope: Scope, *, by: str) -> PausedTurn:
+        """All of *rulings* (approval id -> ruling) or none. Raises Conflict, Expired, NotFound."""
+        ...
+
+    async def claim(self, run_id: str, scope: Scope, *, seconds: float) -> Claim | None:
+        """The right to go on, for *seconds*; None while another has it, or if the turn has been answered."""
+        ...
+
+    async def hold(self, claim: Claim, *, seconds: float) -> bool:
+        """Keep the claim for *seconds* more. False: another has it now."""
+        ...
+
+    async def start(self, claim: Claim, approval: str) -> tuple[Approval, bool]:
+        """The approval, and whether its call is to be made now. Raises Conflict where *claim* was lost."""
+        ...
+
+    async def finish(self, claim: Claim, approval: str, finding: Finding) -> Approval:
+        """Keep what became of the call. Raises Conflict where *claim* was lost."""
+        ...
+
+
+@runtime_checkable
+class Floor(Protocol):
+    """Who speaks in a conversation: one turn at a time, in the order in which they came."""
+
+    async def ask(self, question: Question, *, seconds: float) -> Ticket:
+        """A place in the line, held for *seconds*. The same run again: its old place, if that is still there."""
+        ...
+
+    async def wait(self, ticket: Ticket, *, within: float) -> bool:
+        """Until it is this turn's time to speak. False: *within* seconds were not enough."""
+        ...
+
+    async def hold(self, ticket: Ticket, *, seconds: float) -> bool:
+        """Keep the place for at least *seconds* more. False: it was lost."""
+        ...
+
+    async def leave(self, ticket: Ticket) -> None: ...
+
+
+@runtime_checkable
+class Condenser(Protocol):
+    """Brings a conversation's summary up to date with the turns that its window has dropped."""
+
+    async def condense(self, question: Question) -> None: ...
+
+
+@runtime_checkable
 class Embedder(Protocol):
     """Unit vectors of texts, one row each, float32; ``model`` names whose they are. May block."""
 
@@ -147,7 +230,11 @@ class Vectors(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Who fulfils each port. ``register`` and ``keeper`` may be absent: then nothing is kept."""
+    """Who fulfils each port. ``register`` and ``keeper`` may be absent: then nothing is kept.
+
+    ``approvals``: modes 1 and 3 need it. ``vetter`` None: a person may approve and reject, but not edit. ``floor``
+    None: turns of one conversation are not kept from overlapping. ``condenser`` None: no summary is kept.
+    """
 
     roster: Roster
     retriever: Retriever
@@ -161,3 +248,7 @@ class Services:
     grader: Grader
     register: Register | None = None
     keeper: Keeper | None = None
+    approvals: Approvals | None = None
+    vetter: Vetter | None = None
+    floor: Floor | None = None
+    condenser: Condenser | None = None

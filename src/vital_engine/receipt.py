@@ -1,9 +1,10 @@
-"""Nouns as plain JSON: dataclasses to objects, Decimal to text (money is never a float), tuples to lists."""
+"""Nouns as plain JSON: dataclasses to objects, Decimal to text (money is never a float), tuples to lists, times to ISO 8601."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -17,6 +18,8 @@ def as_json(value: Any) -> Any:
         return format(value, "f")
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, datetime):
+        return value.isoformat()
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: as_json(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):

@@ -8,6 +8,7 @@ Each type is a wire between two steps: a step says in its signature which it nee
 All offsets are counted in Unicode characters, half open; all times are seconds; all money is USD in Decimal.
 """
 
+from .approved import Approval, ApprovalStatus, Claim, PastStep, Paused, PausedTurn, Ruling, Ticket
 from .asked import Brief, Expert, Limits, Question, Scope
 from .gathered import (
     Consent,
@@ -27,10 +28,13 @@ from .replied import Draft, Piece, Prompt, Segment, Usage
 from .reviewed import Call, Citation, Citations, Cost, Kept, LedgerRow, Quality, Sentence, SentenceSupport, Support
 
 __all__ = [
+    "Approval",
+    "ApprovalStatus",
     "Brief",
     "Call",
     "Citation",
     "Citations",
+    "Claim",
     "Consent",
     "Cost",
     "Decision",
@@ -46,17 +50,22 @@ __all__ = [
     "Memory",
     "Menu",
     "Passage",
+    "PastStep",
     "PastTurn",
+    "Paused",
+    "PausedTurn",
     "Piece",
     "Prompt",
     "Proposal",
     "Quality",
     "Question",
+    "Ruling",
     "Scope",
     "Segment",
     "Sentence",
     "SentenceSupport",
     "Support",
+    "Ticket",
     "Usage",
     "passages_of",
 ]

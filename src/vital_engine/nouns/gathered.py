@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -106,12 +107,13 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether one proposed call may run, who said so, and why."""
+    """Whether one proposed call may run, who said so, why, and when (None: a policy, in the course of the turn)."""
 
     proposal: Proposal
     approved: bool
     by: str
     reason: str
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

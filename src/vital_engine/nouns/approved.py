@@ -1,0 +1,129 @@
+"""What stands still while a person decides: the nouns of a pause, its approvals, and who may go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from .asked import Brief, Question, Scope
+from .gathered import Decision, Evidence, Finding, Memory, Menu, Proposal
+
+Action = Literal["approve", "reject", "edit"]
+ApprovalStatus = Literal[
+    "proposed", "approved", "rejected", "edited", "expired", "started", "done", "failed", "outcome_unknown"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What a person says to one proposed call. ``arguments``: the new ones, for an edit."""
+
+    action: Action
+    reason: str = ""
+    arguments: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One proposed call that waits for a person, and all that became of it.
+
+    ``proposal`` is as it was proposed; :attr:`call` is what would run. ``arguments_hash``: SHA-256, in hex, of the
+    call's arguments in canonical JSON. ``key``: the idempotency key, fixed when the call is proposed. ``attempts``:
+    how often the tool was called. Times are aware.
+    """
+
+    proposal: Proposal
+    run_id: str
+    arguments_hash: str
+    key: str
+    proposed_at: datetime
+    expires_at: datetime
+    status: ApprovalStatus = "proposed"
+    ruling: Ruling | None = None
+    by: str = ""
+    settled_at: datetime | None = None
+    attempts: int = 0
+    finding: Finding | None = None
+
+    @property
+    def id(self) -> str:
+        return self.proposal.id
+
+    @property
+    def call(self) -> Proposal:
+        """The call as it may run: with the arguments of a person's edit."""
+        if self.ruling is None or self.ruling.arguments is None:
+            return self.proposal
+        return replace(self.proposal, arguments=self.ruling.arguments, tainted=False)
+
+    @property
+    def pending(self) -> bool:
+        return self.status == "proposed"
+
+
+@dataclass(frozen=True, slots=True)
+class PastStep:
+    """How a step ended before the pause. ``code``: of the error, where there was one; times in seconds."""
+
+    name: str
+    outcome: Literal["done", "degraded", "failed", "skipped"]
+    reason: str = ""
+    code: str = ""
+    seconds: float = 0.0
+    began: float = 0.0
+    ended: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """What a turn had made when it was paused: all that the rest of it needs, so that nothing is made twice.
+
+    ``settings``: what the request had set for this turn alone. ``refused``: proposals that no person is asked about.
+    ``seconds``: what the turn had taken by then.
+    """
+
+    question: Question
+    mode: int
+    brief: Brief
+    evidence: Evidence
+    menu: Menu
+    memory: Memory
+    steps: tuple[PastStep, ...] = ()
+    critical_path: tuple[str, ...] = ()
+    seconds: float = 0.0
+    refused: tuple[Decision, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PausedTurn:
+    """A paused turn, its approvals as they stand now, and the receipt of its answer once that is kept."""
+
+    paused: Paused
+    approvals: tuple[Approval, ...]
+    receipt: Mapping[str, Any] | None = None
+
+    @property
+    def pending(self) -> tuple[Approval, ...]:
+        return tuple(a for a in self.approvals if a.pending)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to go on with a paused turn. ``fence`` grows with each claim: whoever holds an older one is refused."""
+
+    run_id: str
+    scope: Scope
+    fence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A turn's place in the line of its conversation; the lowest number speaks. ``number`` is the fencing token."""
+
+    scope: Scope
+    conversation: str
+    run_id: str
+    number: int
