@@ -27,6 +27,7 @@ from .services.experts import Roster
 from .services.llm.factory import open_llm
 from .services.quality import quality
 from .services.retrieval.embedder import MiniLM
+from .services.retrieval.kept import KeptVectors
 from .services.retrieval.library import Library
 from .services.retrieval.minilm import find_weights
 from .services.retrieval.sentence_vectors import SentenceVectors
@@ -117,13 +118,15 @@ async def open_app(
         vectors = SentenceVectors(embedder) if embedder is not None else None
         knowledge, turns, experts = Knowledge(store), Turns(store), Experts(store)
         library = Library(knowledge, embedder)
-        toolbox = Toolbox(standard_tools(retriever=library), embedder=embedder)
+        # Profiles and tools rarely change: their vectors outlive the process.
+        lasting = KeptVectors(embedder, settings.home / "vectors") if embedder is not None else None
+        toolbox = Toolbox(standard_tools(retriever=library), embedder=lasting)
         conversations = Conversations(store)
 
         async def own_experts(tenant: str) -> tuple[Expert, ...]:
             return await experts.list(Scope(tenant, settings.user))
 
-        roster = Roster(embedder=embedder, more=own_experts)
+        roster = Roster(embedder=lasting, more=own_experts)
         llm = open_llm(
             settings.model,
             base_url=settings.model_url,

@@ -8,6 +8,7 @@ it keeps how far apart two scores are, which ranks forget and which short profil
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,9 @@ import Stemmer
 from numpy.typing import NDArray
 
 from vital_engine.ports import Embedder
+
+# bm25s sets its own logger to DEBUG when it is imported.
+logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 DENSE_WEIGHT = 0.9
 """Share of meaning in the fused score, chosen on one half of MetaTool's questions (bench/tools.py); the rest is words."""
