@@ -110,7 +110,7 @@ async def test_a_copy_with_a_negation_left_out_is_never_verified(matcher, number
 @repeatedly
 @given(st.sampled_from(SENTENCES), st.integers(1, len(ABSTRACTS)))
 async def test_whatever_is_cited_the_offsets_are_exact(matcher, copied, number):
-    (citation,) = await cite(matcher, marked(copied[1], number))
+    (citation,) = await cite(matcher, marked(copied[1], number), stored=None)
     passage = EVIDENCE.passages[number - 1]
     assert passage.text[citation.start - OFFSET : citation.end - OFFSET] == citation.quote != ""
     if number != copied[0]:
@@ -212,6 +212,15 @@ async def test_a_quote_that_is_not_in_the_stored_text_is_a_mismatch(matcher):
             assert (await moved(""))[citation.start : citation.end] == citation.quote
         else:
             assert citation.notes
+
+
+async def test_words_cut_out_of_a_sentence_that_says_the_contrary_are_not_verified(matcher):
+    text = "It is not true that aspirin reduces mortality. It is cheap."
+    (citation,) = await cite(matcher, "Aspirin reduces mortality [1].", Evidence((Passage("x", text),)), stored=None)
+    assert citation.verdict == "weak"
+    assert citation.quote == "It is not true that aspirin reduces mortality."
+    assert citation.score is not None
+    assert citation.score < 0.5
 
 
 async def test_a_passage_without_text_carries_nothing(matcher):

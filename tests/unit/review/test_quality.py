@@ -100,6 +100,12 @@ def test_unknown_parts_make_an_unknown_score_and_stay_named(citations, support):
     assert found.parts["finish"] == 1.0
 
 
+def test_where_nobody_could_look_support_counts_as_none_at_all():
+    found, _ = WORSE["retrieval failed"]
+    assert found.parts["support"] is None
+    assert found.score == pytest.approx(0.3 * (0.05 * 5 / 6 + 0.05) / 0.9)
+
+
 def test_a_retriever_without_cosines_leaves_its_part_out():
     found = quality(CITED, SUPPORT, Evidence((Passage("a", "A."),)), DRAFT, {})
     assert found.parts["retrieval"] is None
