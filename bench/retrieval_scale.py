@@ -168,8 +168,8 @@ async def parts(
 
     async def lexical(query: str) -> None:
         async with shelves.reading(scope.tenant) as reader:
-            _, ranking = await index.search(reader, terms(query), domains=(), depth=100)
-            found.append(ranking.ordinals[:10].tolist())
+            words = await index.search(reader, terms(query), domains=(), depth=100)
+            found.append(words.ranking.ordinals[:10].tolist())
 
     async def fetch(ordinals: list[int]) -> None:
         async with shelves.reading(scope.tenant) as reader:
@@ -197,14 +197,14 @@ async def parts(
 
 async def recall(shelves: Knowledge, model: MiniLM, queries: list[str], scopes: dict[str, Scope]) -> None:
     """What share of the truly nearest the default way finds, and that it is never short."""
-    exactly = Ranking(exact_below=10**9, lexical=0.0)
+    exactly = Ranking(exact_below=10**9, lexical=0.0, compared=0)
     for name, scope in scopes.items():
         for depth in (10, 100):
             hits = wanted = short = 0
             for query in queries:
                 true, ours = [
                     (await Library(shelves, model, ranking=ranking).search(query, k=depth, scope=scope)).passages
-                    for ranking in (exactly, Ranking(lexical=0.0))
+                    for ranking in (exactly, Ranking(lexical=0.0, compared=0))
                 ]
                 hits += len({p.id for p in true} & {p.id for p in ours})
                 wanted += len(true)

@@ -20,6 +20,9 @@ MOST_TUPLES = 400_000
 chance, since small scopes are searched without the index."""
 
 
+BREADTH = 3
+"""Candidates that the index looks at for each that is wanted (ef_search): more finds more of the truly nearest."""
+
 # Materialized: the planner may not take the index, which would make this approximate.
 EXACTLY = sql.SQL("""
 with every as materialized (
@@ -110,7 +113,7 @@ class Reader:
             "select set_config('hnsw.iterative_scan', 'relaxed_order', true),"
             " set_config('hnsw.ef_search', %s, true), set_config('hnsw.max_scan_tuples', %s, true),"
             " set_config('enable_sort', 'off', true), set_config('jit', 'off', true)",
-            (str(min(max(limit, 40), 1000)), str(MOST_TUPLES)),
+            (str(min(max(BREADTH * limit, 100), 1000)), str(MOST_TUPLES)),
         )
         rows = await self._rows(BY_INDEX.format(**names), given, *scope, given, limit)
         await self._connection.execute("select set_config('enable_sort', 'on', true)")

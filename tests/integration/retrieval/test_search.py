@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,14 +45,44 @@ async def test_a_passage_says_exactly_where_it_stands(shelf: Shelf) -> None:
 
 
 async def test_a_score_can_be_taken_apart(shelf: Shelf) -> None:
-    await shelf.take([document(f"d{n}", prose(n)) for n in range(30)])
-    found = (await shelf.find("renal warfarin trial", k=10)).passages
+    await shelf.take([document(f"d{n}", prose(n)) for n in range(50)])
+    fused = Library(shelf.knowledge, shelf.embedder, ranking=Ranking(compared=0, depth=8))
+    for passage in (await fused.search("renal warfarin trial", k=10, scope=SCOPE)).passages:
+        parts = passage.scores
+        assert set(parts) <= {"bm25", "bm25_rank", "dense", "dense_rank", "fused"}
+        expected = sum(1 / (60 + parts[name]) for name in parts if name.endswith("_rank"))
+        assert passage.score == parts["fused"] == pytest.approx(expected)
+    compared = Library(shelf.knowledge, shelf.embedder, ranking=Ranking(depth=8))
+    found = (await compared.search("renal warfarin trial", k=10, scope=SCOPE)).passages
+    assert any("bm25_rank" not in passage.scores for passage in found), "some were found by their meaning only"
     for passage in found:
         parts = passage.scores
-        assert set(parts) <= {"bm25", "bm25_rank", "dense", "dense_rank"}
-        assert passage.score == pytest.approx(sum(1 / (60 + parts[name]) for name in parts if name.endswith("_rank")))
-        assert -1.0 <= parts.get("dense", 0.0) <= 1.001
+        assert {"bm25", "dense", "coverage", "fused", "relevance"} <= set(parts)
+        assert passage.score == pytest.approx(1 / (1 + math.exp(-parts["relevance"])))
+        assert -1.0 <= parts["dense"] <= 1.001
+        assert 0.0 <= parts["coverage"] <= 1.0
     assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+    # What one index did not rank is looked up in it, and is what a deeper ranking says.
+    deep = Library(shelf.knowledge, shelf.embedder, ranking=Ranking(depth=50))
+    every = {p.id: p for p in (await deep.search("renal warfarin trial", k=50, scope=SCOPE)).passages}
+    for passage in found:
+        for name in ("bm25", "dense", "coverage"):
+            assert passage.scores[name] == pytest.approx(every[passage.id].scores[name], abs=1e-5)
+
+
+async def test_fewer_passages_are_the_first_of_more(shelf: Shelf) -> None:
+    await shelf.take([document(f"d{n}", prose(n)) for n in range(60)])
+    ids = [p.id for p in (await shelf.find("renal warfarin trial", k=30)).passages]
+    assert [p.id for p in (await shelf.find("renal warfarin trial", k=5)).passages] == ids[:5]
+    assert len((await shelf.find("renal warfarin trial", k=50)).passages) == 50
+
+
+async def test_a_passage_without_a_vector_is_found_and_has_no_cosine(shelf: Shelf) -> None:
+    await shelf.take([document(f"d{n}", prose(n)) for n in range(10)])
+    await shelf.take([document("late", "Warfarin warfarin renal trial.")], embedder=None)
+    found = {p.document: p for p in (await shelf.find("warfarin renal trial", k=11)).passages}
+    assert "dense" not in found["late"].scores
+    assert found["late"].scores["coverage"] == pytest.approx(1.0)
 
 
 async def test_the_title_of_a_document_helps_to_find_each_of_its_passages(shelf: Shelf) -> None:
@@ -115,7 +146,7 @@ async def test_a_small_tenant_and_a_small_domain_get_all_that_is_theirs_from_a_s
     for documents, tenant, of in ((big, "big", ""), (small, "t1", ""), (domain, "big", "special")):
         await shelf.take(documents, tenant=tenant, domain=of, embedder=embedder)
     near = {
-        exact: Library(shelf.knowledge, embedder, ranking=Ranking(depth=10, exact_below=exact, lexical=0.0))
+        exact: Library(shelf.knowledge, embedder, ranking=Ranking(depth=10, exact_below=exact, lexical=0.0, compared=0))
         for exact in (0, 10**9)
     }
     for scope in (Scope("t1", "u"), Scope("big", "u", ("special",)), Scope("big", "u")):
@@ -133,7 +164,7 @@ async def test_without_an_embedder_words_alone_decide_and_it_says_so(shelf: Shel
     await shelf.take([document(f"d{n}", prose(n)) for n in range(10)])
     found = await Library(shelf.knowledge).search("warfarin", k=3, scope=SCOPE)
     assert found.notes == ("words only: there is no embedding model",)
-    assert all(set(p.scores) == {"bm25", "bm25_rank"} for p in found.passages)
+    assert all(set(p.scores) == {"bm25", "bm25_rank", "fused"} for p in found.passages)
     assert found.index_version != (await shelf.find("warfarin")).index_version
 
 

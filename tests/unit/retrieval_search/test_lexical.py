@@ -17,6 +17,7 @@ from vital_engine.services.retrieval.lexical import (
     Postings,
     Segment,
     alive,
+    examine,
     pack,
     rank,
     slots_of_dead,
@@ -130,6 +131,27 @@ def test_leaving_out_postings_that_cannot_matter_changes_neither_ranks_nor_score
         assert best.ordinals.tolist() == everything.ordinals[:10].tolist()
         assert best.scores == pytest.approx(everything.scores[:10], rel=1e-6)
         assert not set(everything.ordinals.tolist()) & set(dead)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    corpus=passages.filter(any),
+    query=st.lists(st.sampled_from("abcdefghz"), max_size=6),
+    sizes=st.lists(st.integers(1, 9)),
+)
+def test_any_passage_can_be_examined_with_the_score_that_ranking_gives_it(
+    corpus: list[Terms], query: Terms, sizes: list[int]
+) -> None:
+    segments = loaded(stored(corpus, sizes, 7))
+    asked = [*reversed(range(7, 7 + len(corpus))), 10_000]
+    scores, coverage = examine(query, segments, asked)
+    ranked = as_dict(segments, query)
+    assert scores.tolist() == pytest.approx([ranked.get(ordinal, 0.0) for ordinal in asked], rel=1e-5)
+    somewhere = {term for terms in corpus for term in terms} & set(query)
+    for ordinal, share in zip(asked, coverage.tolist(), strict=True):
+        holds = somewhere & set(corpus[ordinal - 7]) if ordinal < 10_000 else set()
+        assert (share > 0) == bool(holds)
+        assert (share == pytest.approx(1.0)) == (bool(somewhere) and holds == somewhere)
 
 
 def test_equal_scores_come_in_the_order_of_ordinals() -> None:

@@ -43,8 +43,8 @@ CORPUS = [["aspirin", "blood"], ["insulin"], ["aspirin", "pain", "pain"]]
 
 
 async def found(index: LexicalIndex, shelf: Shelf, *terms: str) -> list[int]:
-    _, ranking = await index.search(shelf, terms, domains=(), depth=10)
-    return ranking.ordinals.tolist()
+    words = await index.search(shelf, terms, domains=(), depth=10)
+    return words.ranking.ordinals.tolist()
 
 
 async def test_what_was_read_once_is_not_read_again_nor_is_what_is_not_there() -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "Ranking",
     "Segment",
     "alive",
+    "examine",
     "pack",
     "rank",
     "slots_of_dead",
@@ -67,12 +68,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Ordinals, best first, with their scores; equal scores in the order of ordinals. ``idf``: of the query's terms,
-    those that stand somewhere."""
+    """Ordinals, best first, with their scores; equal scores in the order of ordinals."""
 
     ordinals: NDArray[np.int64]
     scores: NDArray[np.float32]
-    idf: Mapping[str, float]
 
     def as_dict(self) -> dict[int, float]:
         """Scores by ordinal, best first."""
@@ -157,9 +156,8 @@ def slots_of_dead(dead: NDArray[np.uint32], ordinals: NDArray[np.uint32]) -> NDA
 def rank(query: Sequence[str], segments: Sequence[Segment], depth: int) -> Ranking:
     """The *depth* best passages for the terms of *query*; only those that hold at least one of them."""
     field = _Field(segments)
-    idf = {term: value for term in dict.fromkeys(query) if (value := field.idf(term)) > 0.0}
-    weights = {term: count * idf[term] for term, count in Counter(query).items() if term in idf}
-    terms = sorted(weights, key=lambda term: (-weights[term], term))
+    weights = {term: count * field.idf(term) for term, count in Counter(query).items()}
+    terms = sorted((t for t in weights if weights[t] > 0.0), key=lambda t: (-weights[t], t))
     left = sum(weights[term] for term in terms)
     pool: NDArray[np.intp] | None = None
     for term in terms:
@@ -168,8 +166,34 @@ def rank(query: Sequence[str], segments: Sequence[Segment], depth: int) -> Ranki
             field.add(term, weights[term])
             pool = field.contenders(depth, left)
         else:
-            field.add_to(pool, term, weights[term])
-    return Ranking(*field.best(depth), idf)
+            for places, gains in field.look_up(pool, term, weights[term]):
+                field.scores[pool[places]] += gains
+    return field.best(depth)
+
+
+def examine(
+    query: Sequence[str], segments: Sequence[Segment], ordinals: Sequence[int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The BM25 score of each of these passages, whatever its rank, and its coverage of the query: the idf of the
+    terms that stand in it, over the idf of all that stand anywhere."""
+    field = _Field(segments)
+    wanted = np.asarray(ordinals, np.uint32)
+    slots = np.full(len(wanted), -1, np.intp)
+    for base, segment in zip(field.bases, field.segments, strict=False):
+        near = np.minimum(np.searchsorted(segment.ordinals, wanted), len(segment.ordinals) - 1)
+        here = segment.ordinals[near] == wanted
+        slots[here] = base + near[here]
+    order = np.argsort(slots)
+    order = order[slots[order] >= 0]
+    scores, held = np.zeros(len(wanted), np.float32), np.zeros(len(wanted), np.float32)
+    whole = 0.0
+    for term, count in Counter(query).items():
+        idf = field.idf(term)
+        whole += idf
+        for places, gains in field.look_up(slots[order], term, count * idf):
+            scores[order[places]] += gains
+            held[order[places]] += np.float32(idf)
+    return scores, held / np.float32(whole or 1.0)
 
 
 class _Field:
@@ -202,7 +226,10 @@ class _Field:
                 gains = self._gains(found.frequencies, segment.lengths[found.slots], weight)
                 self.scores[base : base + len(segment.ordinals)][found.slots] += gains
 
-    def add_to(self, pool: NDArray[np.intp], term: str, weight: float) -> None:
+    def look_up(
+        self, pool: NDArray[np.intp], term: str, weight: float
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+        """Which of the *pool* (slots of all segments, ascending) hold *term*, and what each gains by it."""
         for number, segment in enumerate(self.segments):
             found = segment.postings.get(term)
             if found is None:
@@ -210,9 +237,8 @@ class _Field:
             first, last = np.searchsorted(pool, self.bases[number : number + 2])
             wanted = (pool[first:last] - self.bases[number]).astype(np.int32)
             places = np.minimum(np.searchsorted(found.slots, wanted), len(found.slots) - 1)
-            hits = found.slots[places] == wanted
-            slots, frequencies = wanted[hits], found.frequencies[places[hits]]
-            self.scores[self.bases[number] + slots] += self._gains(frequencies, segment.lengths[slots], weight)
+            hits = np.flatnonzero(found.slots[places] == wanted)
+            yield first + hits, self._gains(found.frequencies[places[hits]], segment.lengths[wanted[hits]], weight)
 
     def _gains(self, frequencies: NDArray[np.uint8], lengths: NDArray[np.uint32], weight: float) -> NDArray[np.float32]:
         often, norms = frequencies.astype(np.float32), lengths.astype(np.float32)
@@ -233,7 +259,7 @@ class _Field:
         # Sums of float32 in another order differ in the last digits: the margin keeps the result exact.
         return touched[held + left * 1.0001 >= bar * 0.9999] if left * 1.001 < bar else None
 
-    def best(self, depth: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def best(self, depth: int) -> Ranking:
         found = np.flatnonzero(self.scores > 0.0)
         scores = self.scores[found]
         if len(found) > depth:
@@ -245,7 +271,7 @@ class _Field:
             here = numbers == number
             ordinals[here] = segment.ordinals[found[here] - self.bases[number]]
         order = np.lexsort((ordinals, -scores))[:depth]
-        return ordinals[order], scores[order]
+        return Ranking(ordinals[order], scores[order])
 
 
 def _mask(segment: Segment) -> NDArray[np.bool_] | None:

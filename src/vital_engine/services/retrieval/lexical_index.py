@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 from vital_engine.errors import RetrievalError
 from vital_engine.nouns.stored import Catalogue
 
-from .lexical import Postings, Ranking, Segment, rank, slots_of_dead, unpack, unpack_lengths
+from .lexical import Postings, Ranking, Segment, examine, rank, slots_of_dead, unpack, unpack_lengths
 
-__all__ = ["LexicalIndex", "LexicalReader"]
+__all__ = ["Found", "LexicalIndex", "LexicalReader"]
 
 CACHE_BYTES = 256 * 2**20
 ENTRY_BYTES = 200
@@ -53,6 +54,21 @@ Pair = tuple[NDArray[Any], NDArray[Any]]
 NOWHERE: Pair = (np.empty(0, np.int32), np.empty(0, np.uint8))
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A ranking, the catalogue as of which it holds, and what it was made of."""
+
+    catalogue: Catalogue
+    ranking: Ranking = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+    query: Sequence[str] = ()
+    segments: Sequence[Segment] = ()
+
+    async def examine(self, ordinals: Sequence[int]) -> tuple[list[float], list[float]]:
+        """BM25 score and coverage of any passages, see :func:`.lexical.examine`."""
+        scores, coverage = await asyncio.to_thread(examine, self.query, self.segments, ordinals)
+        return scores.tolist(), coverage.tolist()
+
+
 class LexicalIndex:
     """BM25 search over the segments in the store, for all tenants of one process. Used from one event loop.
 
@@ -64,10 +80,8 @@ class LexicalIndex:
         self._held: OrderedDict[Key, Pair] = OrderedDict()
         self.cached_bytes = 0
 
-    async def search(
-        self, reader: LexicalReader, terms: Sequence[str], *, domains: Sequence[str], depth: int
-    ) -> tuple[Catalogue, Ranking]:
-        """The *depth* best passages for *terms*, and the catalogue as of which that holds.
+    async def search(self, reader: LexicalReader, terms: Sequence[str], *, domains: Sequence[str], depth: int) -> Found:
+        """The *depth* best passages for *terms*.
 
         :raises RetrievalError: segments were merged faster than they could be read.
         """
@@ -76,16 +90,16 @@ class LexicalIndex:
         for _ in range(ATTEMPTS):
             catalogue = await reader.catalogue(domains)
             if not catalogue.segments or not query:
-                return catalogue, Ranking(np.empty(0, np.int64), np.empty(0, np.float32), {})
+                return Found(catalogue)
             fetched = await self._fetch(reader, catalogue, kept)
             if fetched is not None:
                 # What the cache holds now is kept hold of: it may be dropped from there before it is used.
                 held = {key: self._held[key] for key in self._keys(reader.tenant, catalogue, kept) if key in self._held}
-                ranking, decoded = await asyncio.to_thread(
+                ranking, segments, decoded = await asyncio.to_thread(
                     _rank, reader.tenant, query, kept, catalogue, held, fetched, depth
                 )
                 self._keep(held, decoded)
-                return catalogue, ranking
+                return Found(catalogue, ranking, query, segments)
         raise RetrievalError("the lexical index changed during every attempt", service="store", retryable=True)
 
     def _keys(self, tenant: str, catalogue: Catalogue, terms: Sequence[str]) -> list[Key]:
@@ -128,8 +142,8 @@ def _rank(
     held: Mapping[Key, Pair],
     fetched: tuple[Mapping[int, bytes], Mapping[tuple[int, str], bytes]],
     depth: int,
-) -> tuple[Ranking, dict[Key, Pair]]:
-    """The ranking, and what was decoded for it. Runs in a thread: it is all computation."""
+) -> tuple[Ranking, list[Segment], dict[Key, Pair]]:
+    """The ranking, the segments, and what was decoded for them. Runs in a thread: it is all computation."""
     lengths, postings = fetched
     decoded: dict[Key, Pair] = {}
     dead = np.frombuffer(catalogue.dead, "<u4")
@@ -145,7 +159,7 @@ def _rank(
             if len(decoded[key][0]):
                 found[term] = Postings(*decoded[key])
         segments.append(Segment(ordinals, sizes, found, slots_of_dead(dead, ordinals)))
-    return rank(query, segments, depth), decoded
+    return rank(query, segments, depth), segments, decoded
 
 
 def _size(value: Pair) -> int:

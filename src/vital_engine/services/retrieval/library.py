@@ -1,14 +1,15 @@
 """The library: search by words and by meaning at once, over documents that are kept in the store.
 
 A search asks both indexes for their best *depth* passages, the lexical one (BM25) while the query is being
-embedded, and fuses the two rankings by reciprocal rank. Without an embedder, or without vectors of its model, it
-is lexical alone, and its Evidence says so.
+embedded, fuses the two rankings by reciprocal rank, and compares the first of them again by a small linear model.
+Without an embedder, or without vectors of its model, it is lexical alone, and its Evidence says so.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -18,9 +19,10 @@ from vital_engine.nouns import Evidence, Passage, Scope
 from vital_engine.nouns.stored import Catalogue, DocumentEntry, StoredDocument
 from vital_engine.ports import Embedder
 
+from . import rerank
 from .analysis import ANALYSIS, terms
 from .fusion import fuse
-from .lexical_index import CACHE_BYTES, LexicalIndex, LexicalReader
+from .lexical_index import CACHE_BYTES, Found, LexicalIndex, LexicalReader
 
 __all__ = ["Library", "Ranking"]
 
@@ -31,6 +33,10 @@ LONGEST_QUERY = 20_000
 """Characters of a query that are read; far more than any embedder does."""
 
 
+Ranked = tuple[int, float, dict[str, float]]
+"""A passage's ordinal, its score, and what that was made of."""
+
+
 class LibraryReader(LexicalReader, Protocol):
     """What the library reads of the store, in one transaction of one tenant."""
 
@@ -38,6 +44,7 @@ class LibraryReader(LexicalReader, Protocol):
     async def nearest(
         self, vector: Sequence[float], *, model: int, domains: Sequence[str] = (), limit: int, exact: bool
     ) -> list[tuple[int, float]]: ...
+    async def cosines(self, vector: Sequence[float], *, model: int, ordinals: Sequence[int]) -> dict[int, float]: ...
     async def passages(self, ordinals: Sequence[int]) -> dict[int, Passage]: ...
     async def document(self, document: str) -> StoredDocument | None: ...
     async def documents(
@@ -67,15 +74,18 @@ class Ranking:
         no slower than the approximate index; that one takes over where the scope is larger.
     :param lexical: the weight of the ranking by words; more suits regulatory text.
     :param dense: the weight of the ranking by meaning; more suits questions in lay words.
+    :param compared: so many of the first (or all that are wanted, if more) are put in order by the linear model
+        (:mod:`.rerank`), which knows no weights; 0: all stay in the order of fusion.
     """
 
     depth: int = 100
     exact_below: int = 10_000
     lexical: float = 1.0
     dense: float = 1.0
+    compared: int = 30
 
     def __post_init__(self) -> None:
-        if self.depth < 1 or self.exact_below < 0 or self.lexical < 0 or self.dense < 0:
+        if self.depth < 1 or min(self.exact_below, self.lexical, self.dense, self.compared) < 0:
             raise ConfigError(f"a ranking needs a positive depth and no negative figure: {self}")
 
 
@@ -102,8 +112,10 @@ class Library:
     async def search(self, query: str, *, k: int, scope: Scope) -> Evidence:
         """The *k* best passages for *query* in the scope's tenant and domains (none named: all).
 
-        ``Passage.score`` is the fused score; ``scores`` hold "bm25" and "dense" (cosine) with "bm25_rank" and
-        "dense_rank" from 1, each only where that index found the passage.
+        ``Passage.score`` falls along the passages and compares them within this search only: the linear model's,
+        0 to 1, or, where it was not asked, that of fusion. ``scores`` hold what it was made of: "bm25" and "dense"
+        (cosine), "bm25_rank" and "dense_rank" (from 1, only where that index had the passage among its best),
+        "fused", and of the model "coverage" of the query (0 to 1) and "relevance" (log-odds).
 
         :raises InvalidQuestion: *k* is less than 1.
         :raises StoreError: the database failed.
@@ -120,18 +132,23 @@ class Library:
         try:
             async with self._shelves.reading(scope.tenant) as reader:
                 for _ in range(ATTEMPTS):
-                    catalogue, words = await self._lexical.search(
+                    words = await self._lexical.search(
                         reader, terms(query), domains=scope.domains, depth=self._ranking.depth
                     )
-                    near, note = await self._nearest(reader, vector, catalogue, scope)
-                    found, whole = await self._passages(reader, {"bm25": words.as_dict(), "dense": dict(near)}, k)
+                    near, note = await self._nearest(reader, vector, words.catalogue, scope)
+                    ranked = self._fused(words, near)
+                    if near and vector is not None and self._ranking.compared:
+                        ranked = await self._compared(
+                            reader, ranked[: max(k, self._ranking.compared)], words, vector.result()[0]
+                        )
+                    found, whole = await _passages(reader, ranked[:k])
                     if whole:
                         break
         finally:
             if vector is not None and not vector.cancel() and not vector.cancelled():
                 vector.exception()  # looked at: what it says after another error is of no more use
         model = "" if note or self._embedder is None else self._embedder.model
-        return Evidence(found, index_version=f"{catalogue.version}/{model}", notes=(note,) if note else ())
+        return Evidence(found, index_version=f"{words.catalogue.version}/{model}", notes=(note,) if note else ())
 
     async def _nearest(
         self, reader: LibraryReader, vector: asyncio.Future[Any] | None, catalogue: Catalogue, scope: Scope
@@ -151,7 +168,7 @@ class Library:
             return [], f"words only: the embedding model failed ({error.code})"
         size = sum(segment.passages for segment in catalogue.segments)
         near = await reader.nearest(
-            row.tolist(),
+            row,
             model=self._model,
             domains=scope.domains,
             limit=self._ranking.depth,
@@ -159,21 +176,40 @@ class Library:
         )
         return near, ""
 
-    async def _passages(
-        self, reader: LibraryReader, rankings: Mapping[str, Mapping[int, float]], k: int
-    ) -> tuple[tuple[Passage, ...], bool]:
-        """The best passages, and whether all of them were still there."""
+    def _fused(self, words: Found, near: Sequence[tuple[int, float]]) -> list[Ranked]:
+        rankings = {"bm25": words.ranking.as_dict(), "dense": dict(near)}
         weights = {"bm25": self._ranking.lexical, "dense": self._ranking.dense}
-        fused = fuse({name: list(ranking) for name, ranking in rankings.items()}, weights=weights)[:k]
+        fused = fuse({name: list(ranking) for name, ranking in rankings.items()}, weights=weights)
         scores: dict[int, dict[str, float]] = {}
         for name, ranking in rankings.items():
             for rank, (ordinal, score) in enumerate(ranking.items(), 1):
                 scores.setdefault(ordinal, {}).update({name: score, f"{name}_rank": float(rank)})
-        kept = await reader.passages([ordinal for ordinal, _ in fused]) if fused else {}
-        found = tuple(
-            replace(kept[ordinal], score=score, scores=scores[ordinal]) for ordinal, score in fused if ordinal in kept
-        )
-        return found, len(found) == len(fused)
+        return [(ordinal, score, {**scores[ordinal], "fused": score}) for ordinal, score in fused]
+
+    async def _compared(
+        self, reader: LibraryReader, ranked: Sequence[Ranked], words: Found, vector: Sequence[float]
+    ) -> list[Ranked]:
+        """*ranked* in the order of the linear model, by what both indexes say of each."""
+        ordinals = [ordinal for ordinal, _, _ in ranked]
+        unknown = [ordinal for ordinal, _, scores in ranked if "dense" not in scores]
+        cosines: dict[int, float] = {}
+        if unknown and self._model is not None:
+            cosines = await reader.cosines(vector, model=self._model, ordinals=unknown)
+        bm25, coverage = await words.examine(ordinals)
+        # A passage without a vector is taken for one that is as far as the farthest known.
+        farthest = min([*cosines.values(), *(scores["dense"] for _, _, scores in ranked if "dense" in scores)])
+        known: list[dict[str, float]] = []
+        rows: list[list[float]] = []
+        for (ordinal, _, scores), word, share in zip(ranked, bm25, coverage, strict=True):
+            cosine = scores.get("dense", cosines.get(ordinal))
+            known.append({**scores, "bm25": word, "coverage": share} | ({} if cosine is None else {"dense": cosine}))
+            rows.append([word, farthest if cosine is None else cosine, share])
+        relevance = rerank.scores(rows)
+        again = [
+            (ordinal, 1 / (1 + math.exp(-odds)), {**scores, "relevance": odds})
+            for ordinal, scores, odds in zip(ordinals, known, relevance, strict=True)
+        ]
+        return sorted(again, key=lambda found: -found[1])
 
     @property
     def cached_bytes(self) -> int:
@@ -208,6 +244,13 @@ class Library:
             if embedder is not None:
                 model = await reader.model(embedder.model, embedder.dimensions)
             return {**await reader.counts(model=model), "model": embedder.model if embedder is not None else None}
+
+
+async def _passages(reader: LibraryReader, ranked: Sequence[Ranked]) -> tuple[tuple[Passage, ...], bool]:
+    """The passages that were ranked, and whether all of them were still there."""
+    kept = await reader.passages([ordinal for ordinal, _, _ in ranked]) if ranked else {}
+    found = tuple(replace(kept[ordinal], score=score, scores=of) for ordinal, score, of in ranked if ordinal in kept)
+    return found, len(found) == len(ranked)
 
 
 async def _document(reader: LibraryReader, document: str, scope: Scope) -> StoredDocument:
