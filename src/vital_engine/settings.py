@@ -164,11 +164,12 @@ def typed(key: str, text: Any) -> Any:
             return True
         if lowered in {"0", "false", "no", "off"}:
             return False
-    if key.endswith("_ms"):
+    if key.endswith(("_ms", "_seconds")):
         try:
             return float(text)
         except ValueError:
-            raise ConfigError(f"{key} must be a number of milliseconds, not {text!r}") from None
+            unit = "milliseconds" if key.endswith("_ms") else "seconds"
+            raise ConfigError(f"{key} must be a number of {unit}, not {text!r}") from None
     if key == "never_automatic":
         return tuple(part.strip() for part in text.split(",") if part.strip())
     return text

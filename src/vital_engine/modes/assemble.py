@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from vital_engine.answer import Answer, Status, Timing
@@ -171,6 +172,11 @@ def _warnings(
         yield f"{mismatched} of its quotations do not stand in the passage that is cited for them."
     if draft.finish == "length":
         yield "The answer reached its length limit and may be incomplete."
+
+
+def later(outcome: Outcome[Any], seconds: float) -> Outcome[Any]:
+    """The same outcome of a step of a run that began *seconds* after its turn."""
+    return replace(outcome, began=round(outcome.began + seconds, 9), ended=round(outcome.ended + seconds, 9))
 
 
 def given(*, rag: bool, tools: bool, memory: bool) -> tuple[object, ...]:

@@ -13,6 +13,7 @@ from vital_engine.flow import DATAFLOW, SEQUENTIAL, TIERS, Shape
 
 Profile = Literal["dataflow", "tiers", "sequential"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
+OnContention = Literal["queue", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class TurnSettings:
     ``enable_rag``, ``enable_tools``, ``enable_memory``: whether to retrieve, to suggest and call tools, to recall.
     ``tool_cost_ceiling_usd``: what the tool calls of one turn may cost without a person; ``never_automatic``: tools that
     a policy must not approve.
+
+    ``approval_seconds``: how long a person may take to decide. ``lease_seconds``: how long a turn that has died still
+    holds its conversation, or the right to go on after a pause; a living one renews it. ``on_contention``: what becomes
+    of a message to a conversation that is busy: it waits its turn for ``contention_seconds``, or is refused at once.
     """
 
     profile: Profile = "dataflow"
@@ -43,6 +48,10 @@ class TurnSettings:
     enable_memory: bool = True
     tool_cost_ceiling_usd: Decimal = Decimal("0.10")
     never_automatic: tuple[str, ...] = ()
+    approval_seconds: float = 604_800
+    lease_seconds: float = 15
+    on_contention: OnContention = "queue"
+    contention_seconds: float = 120
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -97,12 +106,16 @@ def _check(key: str, value: Any) -> None:
     if key == "profile":
         if value not in PROFILES:
             raise ConfigError(f"profile must be one of {', '.join(PROFILES)}, not {value!r}")
+    elif key == "on_contention":
+        if value not in get_args(OnContention):
+            raise ConfigError(f"on_contention must be queue or refuse, not {value!r}")
     elif key.startswith("enable_"):
         if not isinstance(value, bool):
             raise ConfigError(f"{key} must be true or false, not {value!r}")
-    elif key.endswith("_ms"):
+    elif key.endswith(("_ms", "_seconds")):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-            raise ConfigError(f"{key} must be a number of milliseconds above 0, not {value!r}")
+            unit = "milliseconds" if key.endswith("_ms") else "seconds"
+            raise ConfigError(f"{key} must be a number of {unit} above 0, not {value!r}")
     elif key == "tool_cost_ceiling_usd":
         if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
             raise ConfigError(f"{key} must be an amount of money (Decimal), not {value!r}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from vital_engine.answer import Answer, Timing, TurnEnded
-from vital_engine.errors import TurnError
+from vital_engine.answer import Answer, TurnEnded
+from vital_engine.errors import NotFound, VitalError
 from vital_engine.flow import (
     Degraded,
     Done,
@@ -17,26 +17,22 @@ from vital_engine.flow import (
     Flow,
     Live,
     Observer,
+    Outcome,
     Policy,
-    StepStarted,
-    StreamOpened,
+    Run,
     bounded,
     step,
     supervise,
     tell,
 )
-from vital_engine.flow import (
-    Event as FlowEvent,
-)
 from vital_engine.monitoring import Watcher, default_watchers
 from vital_engine.notices import for_user
-from vital_engine.nouns import Call, Consent, Cost, Draft, Findings, Kept, Question
+from vital_engine.nouns import Call, Claim, Consent, Cost, Findings, Kept, Question, Scope
 from vital_engine.ports import Services
 from vital_engine.turn import (
     Registered,
     ask,
     briefing,
-    drafted,
     gather,
     invoking,
     registering,
@@ -46,10 +42,12 @@ from vital_engine.turn import (
     saving,
 )
 
-from .assemble import assemble, given, kept
+from .assemble import assemble, given, kept, later
 from .consent import consenting_by_policy
+from .course import Course, TurnClock, limit
 from .mode import Mode
 from .nodes import ParallelNodes
+from .rulings import Decisions
 from .settings import TurnSettings, known
 from .stream import Event, TurnStream
 
@@ -103,20 +101,34 @@ class ParallelBaseWorkflow(ParallelNodes):
 
     def _build(self, settings: TurnSettings) -> Flow:
         """The whole turn as one flow. Built once per settings; runs only read it."""
-        s, mode = self.services, self.mode.number
-        tier1, tier2 = settings.parallel_timeout_ms / 1000, settings.post_generation_timeout_ms / 1000
-        speak = Policy(settings.reply_timeout_ms / 1000, tier="reply")
+        tier1 = settings.parallel_timeout_ms / 1000
         return Flow(
             "turn",
+            self._opening(settings),
+            step(consenting_by_policy(settings)).or_else(Consent.missing()).under(Policy(tier1, tier="consent")),
+            self._closing(settings, invoking(self.services.caller)),
+            shape=settings.shape,
+            given=(Question,),
+        )
+
+    def _opening(self, settings: TurnSettings) -> Flow:
+        """All that comes before consent."""
+        s, mode, tier1 = self.services, self.mode.number, settings.parallel_timeout_ms / 1000
+        return Flow(
+            "opening",
             step(registering(s.register, mode=mode)).or_else(Registered()).under(Policy(SAVE_SECONDS)),
             step(briefing(s.roster, mode=mode)).under(Policy(tier1, tier="brief")),
             gather(s, within=tier1),
-            step(consenting_by_policy(settings)).or_else(Consent.missing()).under(Policy(tier1, tier="consent")),
-            step(invoking(s.caller)).or_else(Findings.missing()).under(Policy(TOOLS_SECONDS, tier="invoke")),
-            step(replying(s.llm)).or_salvage(salvaged).under(speak),
-            review(s, within=tier2),
-            shape=settings.shape,
-            given=(Question,),
+        )
+
+    def _closing(self, settings: TurnSettings, invoke: Callable[..., Awaitable[Findings]]) -> Flow:
+        """All that comes after consent."""
+        speak = Policy(settings.reply_timeout_ms / 1000, tier="reply")
+        return Flow(
+            "closing",
+            step(invoke).or_else(Findings.missing()).under(Policy(TOOLS_SECONDS, tier="invoke")),
+            step(replying(self.services.llm)).or_salvage(salvaged).under(speak),
+            review(self.services, within=settings.post_generation_timeout_ms / 1000),
         )
 
     # -- what users call
@@ -128,14 +140,12 @@ class ParallelBaseWorkflow(ParallelNodes):
         :raises InvalidQuestion: no text, too much of it, or no identity.
         :raises ConfigError: an unknown setting or a wrong type.
         """
-        return await self._run(ask(question), self.settings.but(overrides), ())
+        return await self._answer(self._ask(question), self.settings.but(overrides), ())
 
     def start(self, question: Question, **overrides: Any) -> Turn:
         """Begin a turn that does not depend on who reads it. Raises as :meth:`execute` does, at once."""
-        question, settings = ask(question), self.settings.but(overrides)
-        stream = TurnStream(question.run_id)
-        task = supervise(self._streamed(question, settings, stream), name=f"turn {question.run_id}")
-        return Turn(question.run_id, stream.log, task)
+        question, settings = self._ask(question), self.settings.but(overrides)
+        return self._start(question.run_id, lambda stream: self._answer(question, settings, (stream,)))
 
     async def stream(self, question: Question, **overrides: Any) -> AsyncIterator[Event]:
         """The turn's events as they happen. If the reader goes, the turn is cancelled; see :meth:`start` for one that
@@ -147,109 +157,122 @@ class ParallelBaseWorkflow(ParallelNodes):
         finally:
             turn.cancel()
 
+    async def resume(
+        self, run_id: str, decisions: Decisions | None = None, *, scope: Scope | None = None, by: str = ""
+    ) -> Answer:
+        """Decide on the calls of a paused turn, and go on with it. In a mode where nobody is asked, nothing is paused.
+
+        :raises NotFound: there is no such paused turn.
+        """
+        turn = await self.start_resumed(run_id, decisions, scope=scope, by=by)
+        return await turn.answer()
+
+    async def start_resumed(
+        self, run_id: str, decisions: Decisions | None = None, *, scope: Scope | None = None, by: str = ""
+    ) -> Turn:
+        """As :meth:`resume`, for those who want the events of what follows."""
+        del decisions, scope, by
+        raise NotFound(f"no paused run {run_id}: mode {self.mode.number} asks nobody")
+
     # -- how a turn runs
-    async def _streamed(self, question: Question, settings: TurnSettings, stream: TurnStream) -> Answer:
-        try:
-            answer = await self._run(question, settings, (stream,))
-        except asyncio.CancelledError:
-            stream.cancelled()
-            raise
-        except TurnError as error:
-            await stream.fail(error)
-            raise
-        await stream.finish(answer)
-        return answer
+    def _ask(self, question: Question) -> Question:
+        return ask(question)
+
+    def _start(self, run_id: str, work: Callable[[Observer], Awaitable[Answer]]) -> Turn:
+        stream = TurnStream(run_id)
+        return Turn(run_id, stream.log, supervise(_streamed(work, stream), name=f"turn {run_id}"))
+
+    async def _answer(self, question: Question, settings: TurnSettings, extra: tuple[Observer, ...]) -> Answer:
+        """A turn from its beginning, when it is its time to speak."""
+        return await self._run(question, settings, extra)
+
+    async def _in_turn(
+        self,
+        question: Question,  # noqa: ARG002
+        settings: TurnSettings,  # noqa: ARG002
+        extra: tuple[Observer, ...],  # noqa: ARG002
+        work: Callable[[], Awaitable[Answer]],
+    ) -> Answer:
+        """Where turns must not overlap, *work* waits here until it may begin."""
+        return await work()
 
     async def _run(self, question: Question, settings: TurnSettings, extra: tuple[Observer, ...]) -> Answer:
-        clock = _Clock()
-        observers: tuple[Observer, ...] = (
-            clock,
-            *(watch(question, self.mode.number) for watch in self.watchers),
-            *extra,
-        )
-        known_already = given(rag=settings.enable_rag, tools=settings.enable_tools, memory=settings.enable_memory)
-        within = settings.turn_timeout_ms / 1000
-        if question.limits.seconds is not None:
-            within = min(within, question.limits.seconds)
-        try:
-            run = await self.flow(settings).run(question, *known_already, within=within, observers=observers)
-        except asyncio.CancelledError:
-            last_words = self._keep_cancelled(question, settings, clock, observers)
-            supervise(bounded(last_words, within=SAVE_SECONDS), name=f"keep {question.run_id}")
-            raise
-        answer = assemble(
-            question,
-            run.steps,
-            mode=self.mode.number,
-            profile=settings.profile,
-            grader=self.services.grader,
-            timing=clock.timing(run.seconds),
-            critical_path=run.critical_path,
-        )
-        return await self._keep(answer, observers)
+        course = self._course(question, settings, extra)
+        run = await self._through(self.flow(settings), course, question, *_switched_off(settings))
+        return await self._assembled(course, run.steps, run.critical_path, run.seconds)
 
-    async def _keep(self, answer: Answer, observers: tuple[Observer, ...]) -> Answer:
+    def _course(
+        self,
+        question: Question,
+        settings: TurnSettings,
+        extra: tuple[Observer, ...],
+        *,
+        before: float = 0.0,
+        claim: Claim | None = None,
+    ) -> Course:
+        clock = TurnClock(before)
+        watching = tuple(watch(question, self.mode.number) for watch in self.watchers)
+        return Course(question, settings, clock, (clock, *watching, *extra), limit(question, settings), claim)
+
+    async def _through(self, flow: Flow, course: Course, *known_already: object) -> Run:
+        """Run *flow*. If the turn is cancelled meanwhile, what was said is kept."""
+        try:
+            return await flow.run(*known_already, within=course.left, observers=course.observers)
+        except asyncio.CancelledError:
+            last_words = bounded(self._keep_cancelled(course), within=SAVE_SECONDS)
+            supervise(last_words, name=f"keep {course.question.run_id}")
+            raise
+
+    async def _assembled(
+        self, course: Course, outcomes: Mapping[str, Outcome[Any]], path: tuple[str, ...], seconds: float
+    ) -> Answer:
+        answer = assemble(
+            course.question,
+            outcomes,
+            mode=self.mode.number,
+            profile=course.settings.profile,
+            grader=self.services.grader,
+            timing=course.clock.timing(seconds),
+            critical_path=path,
+        )
+        return await self._keep(answer, course)
+
+    async def _keep(self, answer: Answer, course: Course) -> Answer:
         """Keep the turn. If that fails the answer is delivered all the same, and says so."""
-        run = await self._save.run(kept(answer), observers=observers)
-        since = answer.timing.total  # the save began when all else was known
-        saved = run.steps["save"]
-        saved = replace(saved, began=saved.began + since, ended=saved.ended + since)
+        run = await self._save.run(kept(answer), observers=course.observers)
+        # The save began when all else was known.
+        saved = later(run.steps["save"], answer.timing.total)
         answer = replace(answer, outcomes={**answer.outcomes, "save": saved})
         if isinstance(saved, Failed):
             degraded = {**answer.degraded, "save": saved.reason}
             answer = replace(answer, degraded=degraded, warnings=(*answer.warnings, for_user("save", saved.reason)))
-        tell(observers, TurnEnded(answer))
+        tell(course.observers, TurnEnded(answer))
         return answer
 
-    async def _keep_cancelled(
-        self, question: Question, settings: TurnSettings, clock: _Clock, observers: tuple[Observer, ...]
-    ) -> None:
+    async def _keep_cancelled(self, course: Course) -> None:
         """What a cancelled turn had said, and what that cost, as far as it is known."""
-        draft, gone = clock.said(), asyncio.CancelledError()
-        paid = Call(question.run_id, "reply", draft.model, draft.provider, draft.usage, "cancelled")
+        draft, gone = course.clock.said(), asyncio.CancelledError()
+        paid = Call(course.question.run_id, "reply", draft.model, draft.provider, draft.usage, "cancelled")
         row = await self.services.accountant.price(paid)
-        cut = assemble(
-            question,
-            {"reply": Degraded(draft, gone, "cancelled"), "tally": Done(Cost((row,)))},
-            mode=self.mode.number,
-            profile=settings.profile,
-            grader=self.services.grader,
-            timing=clock.timing(clock.now()),
-        )
-        await self._keep(cut, observers)
+        cut: dict[str, Outcome[Any]] = {
+            "reply": Degraded(draft, gone, "cancelled"),
+            "tally": Done(Cost((row,))),
+        }
+        await self._assembled(course, cut, (), course.clock.now())
 
 
-class _Clock:
-    """Watches one turn for its times, and keeps a handle on what the model says."""
+async def _streamed(work: Callable[[Observer], Awaitable[Answer]], stream: TurnStream) -> Answer:
+    try:
+        answer = await work(stream)
+    except asyncio.CancelledError:
+        stream.cancelled()
+        raise
+    except VitalError as error:
+        await stream.fail(error)
+        raise
+    await stream.finish(answer)
+    return answer
 
-    def __init__(self) -> None:
-        self.began = asyncio.get_running_loop().time()
-        self.asked: float | None = None
-        self.draft: Live[Draft] | None = None
 
-    def __call__(self, event: FlowEvent) -> None:
-        match event:
-            case StepStarted(step="reply", at=at):
-                self.asked = at
-            case StreamOpened(step="reply", live=live):
-                self.draft = live
-            case _:
-                pass
-
-    def said(self) -> Draft:
-        return drafted(self.draft.items if self.draft else (), asyncio.CancelledError())
-
-    def now(self) -> float:
-        return round(asyncio.get_running_loop().time() - self.began, 9)
-
-    def timing(self, total: float) -> Timing:
-        live = self.draft
-        return Timing(
-            wait=self._since(self.asked),
-            first_token=self._since(live.first_at if live else None),
-            last_token=self._since(live.last_at if live else None),
-            total=total,
-        )
-
-    def _since(self, at: float | None) -> float | None:
-        return None if at is None else round(at - self.began, 9)
+def _switched_off(settings: TurnSettings) -> tuple[object, ...]:
+    return given(rag=settings.enable_rag, tools=settings.enable_tools, memory=settings.enable_memory)

@@ -4,6 +4,7 @@
 
     scripted.py   scripted(retrieve=0.5, reply=1.5, cite="hang", ...): deterministic fulfilments of every port
     script.py     what a scripted step does, and what is written down of each call
+    pauses.py     approvals and conversations in memory: modes 1 and 3 pause, and resume() goes on
     material.py   what is found, remembered and said by default
 
     services = scripted(retrieve=0.5, reply=1.5)
@@ -12,7 +13,8 @@
 
 from vital_engine.flow import Deadlock, run_virtual
 
+from .pauses import MemoryApprovals, MemoryFloor
 from .script import Recorded
 from .scripted import ScriptedServices, scripted
 
-__all__ = ["Deadlock", "Recorded", "ScriptedServices", "run_virtual", "scripted"]
+__all__ = ["Deadlock", "MemoryApprovals", "MemoryFloor", "Recorded", "ScriptedServices", "run_virtual", "scripted"]

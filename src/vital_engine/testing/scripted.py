@@ -35,6 +35,7 @@ from vital_engine.services.quality import quality
 from vital_engine.services.support import LogisticJudge, Matcher
 
 from .material import EVIDENCE, EXPERT, MEMORY, MENU, TOOL_OUTPUT, spoken, words
+from .pauses import MemoryApprovals, MemoryFloor
 from .script import BLOCKED_SECONDS, NOTHING, Act, Recorded, Stage
 
 STEPS = (
@@ -105,6 +106,7 @@ def scripted(*, tokens: int = 120, sentences: int = 8, prefill: float = 0.0, **s
     def fold(name: str, step: str, method: Any, result: Any) -> Any:
         return _Port(name, stage.port(act[step], method, result, seconds=each(step)))
 
+    floor = MemoryFloor()
     matcher, prices = _matcher(), Prices(overrides=PRICES)
     checker, judge = QuoteChecker(matcher, offload=_here), LogisticJudge(matcher, offload=_here)
     return ScriptedServices(
@@ -120,6 +122,9 @@ def scripted(*, tokens: int = 120, sentences: int = 8, prefill: float = 0.0, **s
         grader=quality,
         register=single("begin", "register", ports.Register.begin, lambda *_, **__: None),
         keeper=single("keep", "save", ports.Keeper.keep, kept.append),
+        approvals=MemoryApprovals(kept, floor),
+        vetter=_Port("vet", _as_it_is),
+        floor=floor,
         prompts=prompts,
         calls=stage.calls,
         kept=kept,
@@ -135,6 +140,11 @@ def _matcher() -> Matcher:
 async def _here(work: Callable[..., Any], *args: Any) -> Any:
     """Instead of a thread: what is scripted takes the time that the script says, and no other."""
     return work(*args)
+
+
+async def _as_it_is(proposal: Proposal) -> Proposal:
+    """The scripted tool takes any arguments."""
+    return proposal
 
 
 def _top(k: int) -> Evidence:

@@ -1,0 +1,192 @@
+"""Pauses and conversations in memory: the ports Approvals and Floor for as long as the process lives.
+
+The same transitions as the store's (:mod:`vital_engine.approving`), on the loop's clock: in virtual time an approval
+can expire in a test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from vital_engine import approving
+from vital_engine.errors import Conflict, NotFound
+from vital_engine.nouns import Approval, Claim, Finding, Kept, Paused, PausedTurn, Question, Ruling, Scope, Ticket
+
+EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""Where the loop's clock has its zero: virtual time has no date of its own."""
+
+
+def _now() -> datetime:
+    return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+@dataclass(slots=True)
+class _Entry:
+    turn: PausedTurn
+    fence: int = 0
+    held_until: float = 0.0
+
+
+@dataclass(slots=True)
+class MemoryApprovals:
+    """Fulfils the port Approvals. *kept*: where answers are kept, so that an answered turn is known as one.
+
+    *floor*: a paused turn keeps its place in the conversation's line for as long as it can be decided.
+    """
+
+    kept: list[Kept] = field(default_factory=list)
+    floor: MemoryFloor | None = None
+    _entries: dict[tuple[str, str, str], _Entry] = field(default_factory=dict)
+
+    async def pause(self, paused: Paused, *, seconds: float) -> PausedTurn:
+        question = paused.question
+        key = (question.tenant, question.user, question.run_id)
+        if key not in self._entries:
+            approvals = approving.proposed(paused, now=_now(), seconds=seconds)
+            self._entries[key] = _Entry(PausedTurn(paused, approvals))
+        if self.floor is not None:
+            self.floor.extend(question, seconds)
+        return self._entries[key].turn
+
+    async def look(self, run_id: str, scope: Scope) -> PausedTurn:
+        return self._look(run_id, scope)
+
+    async def pending(self, scope: Scope, *, limit: int = 50) -> Sequence[PausedTurn]:
+        mine = [run_id for tenant, user, run_id in self._entries if (tenant, user) == (scope.tenant, scope.user)]
+        return [turn for run_id in mine if (turn := self._look(run_id, scope)).receipt is None][:limit]
+
+    async def settle(self, run_id: str, rulings: Mapping[str, Ruling], scope: Scope, *, by: str) -> PausedTurn:
+        turn, entry = self._look(run_id, scope), self._entry(run_id, scope)
+        settled = approving.settle_all(turn.approvals, rulings, by=by, now=_now())
+        entry.turn = replace(entry.turn, approvals=settled)
+        return self._look(run_id, scope)
+
+    async def claim(self, run_id: str, scope: Scope, *, seconds: float) -> Claim | None:
+        entry, now = self._entry(run_id, scope), asyncio.get_running_loop().time()
+        if entry.held_until > now or self._receipt(run_id) is not None:
+            return None
+        entry.fence, entry.held_until = entry.fence + 1, now + seconds
+        return Claim(run_id, scope, entry.fence)
+
+    async def hold(self, claim: Claim, *, seconds: float) -> bool:
+        entry = self._entry(claim.run_id, claim.scope)
+        if entry.fence != claim.fence:
+            return False
+        entry.held_until = asyncio.get_running_loop().time() + seconds
+        return True
+
+    async def start(self, claim: Claim, approval: str) -> tuple[Approval, bool]:
+        changed, now = approving.start(self._one(claim, approval))
+        self._put(claim, changed)
+        return changed, now
+
+    async def finish(self, claim: Claim, approval: str, finding: Finding) -> Approval:
+        changed = approving.finish(self._one(claim, approval), finding)
+        self._put(claim, changed)
+        return changed
+
+    def _entry(self, run_id: str, scope: Scope) -> _Entry:
+        try:
+            return self._entries[scope.tenant, scope.user, run_id]
+        except KeyError:
+            raise NotFound(f"no paused run {run_id}") from None
+
+    def _look(self, run_id: str, scope: Scope) -> PausedTurn:
+        entry, now = self._entry(run_id, scope), _now()
+        approvals = tuple(approving.lapse(a, now) for a in entry.turn.approvals)
+        return replace(entry.turn, approvals=approvals, receipt=self._receipt(run_id))
+
+    def _receipt(self, run_id: str) -> Mapping[str, object] | None:
+        return next((kept.receipt for kept in self.kept if kept.run_id == run_id), None)
+
+    def _one(self, claim: Claim, approval: str) -> Approval:
+        entry = self._entry(claim.run_id, claim.scope)
+        if entry.fence != claim.fence:
+            raise Conflict(f"another goes on with the run {claim.run_id}")
+        return next(a for a in entry.turn.approvals if a.id == approval)
+
+    def _put(self, claim: Claim, changed: Approval) -> None:
+        entry = self._entry(claim.run_id, claim.scope)
+        approvals = tuple(changed if a.id == changed.id else a for a in entry.turn.approvals)
+        entry.turn = replace(entry.turn, approvals=approvals)
+
+
+@dataclass(slots=True)
+class MemoryFloor:
+    """Fulfils the port Floor."""
+
+    _number: int = 0
+    _lines: dict[tuple[str, str, str], dict[str, Ticket]] = field(default_factory=dict)
+    _until: dict[Ticket, float] = field(default_factory=dict)
+    _waiting: set[asyncio.Future[None]] = field(default_factory=set)
+
+    async def ask(self, question: Question, *, seconds: float) -> Ticket:
+        line = self._lines.setdefault((question.tenant, question.user, question.conversation or ""), {})
+        ticket = line.get(question.run_id)
+        if ticket is None or not self._live(ticket):
+            self._number += 1
+            scope = Scope(question.tenant, question.user)
+            ticket = Ticket(scope, question.conversation or "", question.run_id, self._number)
+            line[question.run_id] = ticket
+        await self.hold(ticket, seconds=seconds, anew=True)
+        return ticket
+
+    async def wait(self, ticket: Ticket, *, within: float) -> bool:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within
+        while True:
+            line = self._line(ticket)
+            ahead = [self._until[t] for t in line.values() if t.number < ticket.number and self._live(t)]
+            if not ahead:
+                return True
+            if loop.time() >= until:
+                return False
+            await self._next_move(min(until, *ahead))
+
+    async def hold(self, ticket: Ticket, *, seconds: float, anew: bool = False) -> bool:
+        if not anew and not (ticket in self._line(ticket).values() and self._live(ticket)):
+            return False
+        until = asyncio.get_running_loop().time() + seconds
+        self._until[ticket] = max(until, self._until.get(ticket, 0.0))
+        return True
+
+    async def leave(self, ticket: Ticket) -> None:
+        line = self._line(ticket)
+        if line.get(ticket.run_id) == ticket:
+            del line[ticket.run_id]
+            del self._until[ticket]
+        for waiter in self._waiting:
+            _wake(waiter)
+
+    def extend(self, question: Question, seconds: float) -> None:
+        """As :meth:`hold`, for the place of *question*'s run, if it has one."""
+        line = self._lines.get((question.tenant, question.user, question.conversation or ""), {})
+        if (ticket := line.get(question.run_id)) is not None:
+            self._until[ticket] = asyncio.get_running_loop().time() + seconds
+
+    def _line(self, ticket: Ticket) -> dict[str, Ticket]:
+        return self._lines.get((ticket.scope.tenant, ticket.scope.user, ticket.conversation), {})
+
+    def _live(self, ticket: Ticket) -> bool:
+        return self._until.get(ticket, 0.0) > asyncio.get_running_loop().time()
+
+    async def _next_move(self, until: float) -> None:
+        """Until somebody leaves a line, or the loop's clock stands at *until*."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_at(until, _wake, waiter)
+        self._waiting.add(waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiting.discard(waiter)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
