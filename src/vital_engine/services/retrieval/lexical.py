@@ -102,6 +102,10 @@ class Packed:
             yield term, records[begin:end].tobytes()
 
 
+Part = tuple[Segment, int, NDArray[np.int32]]
+"""Some slots of a segment, and the place of the first of them in the whole that they are part of."""
+
+
 def pack(passages: Sequence[Sequence[str]]) -> Packed:
     """The postings of *passages*, each a list of terms, with the ordinals 0, 1, 2 ... until their first is known."""
     places: dict[str, list[tuple[int, int]]] = {}
@@ -160,13 +164,15 @@ def rank(query: Sequence[str], segments: Sequence[Segment], depth: int) -> Ranki
     terms = sorted((t for t in weights if weights[t] > 0.0), key=lambda t: (-weights[t], t))
     left = sum(weights[term] for term in terms)
     pool: NDArray[np.intp] | None = None
+    parts: list[Part] = []
     for term in terms:
         left -= weights[term]
         if pool is None:
             field.add(term, weights[term])
             pool = field.contenders(depth, left)
+            parts = field.parts(pool) if pool is not None else []
         else:
-            for places, gains in field.look_up(pool, term, weights[term]):
+            for places, gains in field.look_up(parts, term, weights[term]):
                 field.scores[pool[places]] += gains
     return field.best(depth)
 
@@ -186,11 +192,11 @@ def examine(
     order = np.argsort(slots)
     order = order[slots[order] >= 0]
     scores, held = np.zeros(len(wanted), np.float32), np.zeros(len(wanted), np.float32)
-    whole = 0.0
+    parts, whole = field.parts(slots[order]), 0.0
     for term, count in Counter(query).items():
         idf = field.idf(term)
         whole += idf
-        for places, gains in field.look_up(slots[order], term, count * idf):
+        for places, gains in field.look_up(parts, term, count * idf):
             scores[order[places]] += gains
             held[order[places]] += np.float32(idf)
     return scores, held / np.float32(whole or 1.0)
@@ -226,19 +232,28 @@ class _Field:
                 gains = self._gains(found.frequencies, segment.lengths[found.slots], weight)
                 self.scores[base : base + len(segment.ordinals)][found.slots] += gains
 
+    def parts(self, pool: NDArray[np.intp]) -> list[Part]:
+        """The *pool* (slots of all segments, ascending) by segment."""
+        cuts = np.searchsorted(pool, self.bases).tolist()
+        return [
+            (segment, first, (pool[first:last] - base).astype(np.int32))
+            for segment, base, first, last in zip(self.segments, self.bases, cuts, cuts[1:], strict=False)
+            if first < last
+        ]
+
     def look_up(
-        self, pool: NDArray[np.intp], term: str, weight: float
+        self, parts: Sequence[Part], term: str, weight: float
     ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
-        """Which of the *pool* (slots of all segments, ascending) hold *term*, and what each gains by it."""
-        for number, segment in enumerate(self.segments):
+        """Which of a pool hold *term*, as places in it, and what each gains by it."""
+        for segment, first, wanted in parts:
             found = segment.postings.get(term)
             if found is None:
                 continue
-            first, last = np.searchsorted(pool, self.bases[number : number + 2])
-            wanted = (pool[first:last] - self.bases[number]).astype(np.int32)
-            places = np.minimum(np.searchsorted(found.slots, wanted), len(found.slots) - 1)
-            hits = np.flatnonzero(found.slots[places] == wanted)
-            yield first + hits, self._gains(found.frequencies[places[hits]], segment.lengths[wanted[hits]], weight)
+            near = np.searchsorted(found.slots, wanted)
+            near[near == len(found.slots)] = 0
+            hits = np.flatnonzero(found.slots[near] == wanted)
+            if len(hits):
+                yield first + hits, self._gains(found.frequencies[near[hits]], segment.lengths[wanted[hits]], weight)
 
     def _gains(self, frequencies: NDArray[np.uint8], lengths: NDArray[np.uint32], weight: float) -> NDArray[np.float32]:
         often, norms = frequencies.astype(np.float32), lengths.astype(np.float32)
