@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .limits import ServerLimits
-from .problems import body
+from .problems import OF_THE_PROTOCOL, body
 
 UPLOADS = "/v1/documents"
 
@@ -26,8 +26,7 @@ class BodyLimit:
         most = self.limits.upload_bytes if scope["path"] == UPLOADS else self.limits.body_bytes
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > most:
-            message = f"The body may have {most} bytes."
-            await JSONResponse(body("request.content_too_large", message), 413)(scope, receive, send)
+            await JSONResponse(body(*OF_THE_PROTOCOL[413]), 413)(scope, receive, send)
             return
         came = 0
 

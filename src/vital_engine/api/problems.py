@@ -29,6 +29,8 @@ STATUS: Final[Mapping[type[VitalError], int]] = MappingProxyType(
         errors.InvalidQuestion: 422,
         errors.NotFound: 404,
         errors.Refused: 403,
+        errors.Conflict: 409,
+        errors.Expired: 410,
         errors.OverCapacity: 503,
         errors.OutOfTime: 504,
         errors.ServiceError: 502,
@@ -55,6 +57,15 @@ PUBLIC: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Code -> what a user may read."""
+
+OF_THE_PROTOCOL: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
+    {
+        404: ("request.not_found", "There is no such route; see /openapi.json."),
+        405: ("request.method_not_allowed", "This route does not know this method."),
+        413: ("request.content_too_large", "The body is larger than this route allows."),
+    }
+)
+"""Status -> code and message, for what the framework refuses. Not its phrases: Python words them anew at times."""
 
 _log = logger("vital_engine.api")
 
@@ -122,8 +133,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
-        code = f"request.{status.phrase.lower().replace(' ', '_')}"
-        return JSONResponse(body(code, f"{status.phrase}."), status, error.headers)
+        code, message = OF_THE_PROTOCOL.get(status, ("request.invalid", f"{status.phrase}."))
+        return JSONResponse(body(code, message), status, error.headers)
 
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> JSONResponse:

@@ -33,6 +33,12 @@ KEEP_ALIVE_SECONDS: Final = 75
 """How long an idle connection stays: longer than proxies keep theirs, or they would send into a closing one."""
 LAST_STREAMS_SECONDS: Final = 3
 """For streams to write their last event, once all turns have ended."""
+SEND_BUFFER_BYTES: Final = 131_072
+"""Of each connection, in the kernel, which doubles it: left to itself it grows to megabytes for a reader that takes
+nothing, and a stream of tokens has no use for that."""
+STALLED_SECONDS: Final = 45
+"""On Linux the kernel itself ends a connection whose peer takes nothing for so long. Sooner than the application would
+(``stalled_seconds``), because it can do so at once, and with all that was waiting to be sent."""
 
 _log = logger("vital_engine.api")
 
@@ -76,8 +82,9 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: what a peer does not take for so long ends the connection
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_SECONDS * 1000)
         try:
             listener.bind((host, port))
         except OSError as error:

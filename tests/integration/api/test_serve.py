@@ -1,0 +1,76 @@
+"""``vital serve`` as a process: its first lines, its end, and whom it refuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from vital_engine.api.serve import FIRST_QUESTION, listening, serve
+from vital_engine.errors import ConfigError
+from vital_engine.settings import Settings
+
+VITAL = (sys.executable, "-c", "from vital_engine.cli import main; main()")
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Any]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("VITAL_", "DATABASE_URL"))}
+    environ |= {"VITAL_HOME": str(tmp_path), "VITAL_EMBEDDER": "none", "VITAL_LOG_FORMAT": "json"}
+    started = subprocess.Popen(
+        [*VITAL, "serve", "--port", "0"],
+        env=environ,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    yield started
+    if started.poll() is None:
+        started.kill()
+    started.communicate()
+
+
+def test_it_says_where_it_listens_answers_and_goes_when_told(process: Any) -> None:
+    first = process.stdout.readline()
+    assert first.startswith("VITAL Engine is listening on http://127.0.0.1:")
+    url = first.split()[-1]
+    hint, curl = process.stdout.readline(), process.stdout.readline()
+    assert hint.strip() == f'vital ask "{FIRST_QUESTION}"' and curl.strip().startswith(f"curl -N {url}/v1/turns ")
+    with httpx2.Client(base_url=url, timeout=20.0) as client:
+        ready = client.get("/readyz").json()
+        assert ready["ready"] and ready["notes"] == [
+            "no embedder (embedder = none): documents are searched by words only"
+        ]
+        text = b"Mutations that cause low HDL-C do not promote increased carotid intima-media thickness."
+        assert client.post("/v1/documents", params={"name": "hdl.txt"}, content=text).status_code == 201
+        body = {"question": FIRST_QUESTION, "stream": True}
+        answer = client.post("/v1/turns", json=body).text
+        assert "event: finished" in answer and "hdl.txt" in answer
+        assert {e["id"] for e in client.get("/v1/experts").json()["experts"]} >= {"research"}
+    process.send_signal(signal.SIGTERM)
+    _, logged = process.communicate(timeout=20)
+    assert process.returncode == 0, logged
+    assert '"event": "serving"' in logged and '"event": "stopped"' in logged
+    assert "Traceback" not in logged and FIRST_QUESTION not in logged
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "vital.example", ""])
+def test_without_keys_nobody_else_is_served(host: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="without API keys"):
+        serve(Settings(home=tmp_path, host=host))
+
+
+def test_an_address_that_is_taken_is_named() -> None:
+    with listening("127.0.0.1", 0) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"port {port}"), listening("127.0.0.1", port):
+            pass
