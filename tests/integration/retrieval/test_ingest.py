@@ -83,6 +83,14 @@ async def test_documents_that_are_no_longer_there_are_removed_on_request(shelf: 
     assert [entry.id for entry in entries] == ["d0", "d1", "d10", "d11", "d2"]
 
 
+async def test_nothing_is_removed_while_some_documents_cannot_be_read(shelf: Shelf) -> None:
+    await shelf.take(corpus(3))
+    report = await shelf.take([*corpus(2), Failure("/mnt/d2.txt", "the disk is away")], prune=True)
+    assert (report.removed, (await shelf.status())["documents"]) == (0, 3)
+    report = await shelf.take([*corpus(2), document("d9", "")], prune=True)
+    assert (report.removed, (await shelf.status())["documents"]) == (1, 2)
+
+
 async def test_a_bad_document_costs_only_itself_and_is_named(shelf: Shelf) -> None:
     def source() -> Iterator[Document | Failure]:
         yield document("a", "Aspirin thins the blood.")

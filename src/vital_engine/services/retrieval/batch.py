@@ -73,7 +73,6 @@ def read_some(
         if document is None:
             break
         if isinstance(document, Failure):
-            seen.setdefault(document.document, "")
             failed.append(document)
             continue
         stored = _stored(document, domain)

@@ -105,7 +105,8 @@ async def ingest(
 
     :param documents: read in a thread, some at a time; a Failure stands for one that could not be read.
     :param embedder: None: they can be found by words only, until :func:`embed_missing` is run with one.
-    :param prune: take out the domain's documents that are not among *documents* (failed ones count as among them).
+    :param prune: take out the domain's documents that are not among *documents*; not if any could not be read, since
+        nobody knows then which those are.
     :param cut: how a document becomes passages.
     :raises StoreError: the database failed; the batches before stay, and running it again goes on from there.
     """
@@ -136,7 +137,7 @@ async def ingest(
         for future in (ready, ahead):
             if future is not None:
                 future.cancel()
-    if prune:
+    if prune and all(failure.document in seen for failure in report.failed):
         report = replace(report, removed=await _prune(shelves, tenant, domain, seen))
     return replace(report, seconds=time.perf_counter() - began)
 

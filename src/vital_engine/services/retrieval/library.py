@@ -23,6 +23,7 @@ from . import rerank
 from .analysis import ANALYSIS, terms
 from .fusion import fuse
 from .lexical_index import CACHE_BYTES, Found, LexicalIndex, LexicalReader
+from .upkeep import UpkeepWriter, keep_up
 
 __all__ = ["Library", "Ranking"]
 
@@ -53,7 +54,7 @@ class LibraryReader(LexicalReader, Protocol):
     async def counts(self, *, model: int | None) -> dict[str, Any]: ...
 
 
-class LibraryWriter(LibraryReader, Protocol):
+class LibraryWriter(LibraryReader, UpkeepWriter, Protocol):
     async def remove(self, documents: Sequence[str]) -> int: ...
     async def changed(self) -> int: ...
 
@@ -236,6 +237,7 @@ class Library:
             await _document(writer, document, scope)
             await writer.remove([document])
             await writer.changed()
+        await keep_up(self._shelves, scope.tenant)
 
     async def status(self, *, scope: Scope) -> dict[str, Any]:
         """Documents, passages, vectors of the present model, segments, version; and "model", None without one."""
