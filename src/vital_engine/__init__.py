@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .answer import Answer
     from .app import open_app
-    from .modes import Mode2AutomaticWorkflow, ParallelBaseWorkflow
-    from .nouns import Limits, Question
+    from .modes import (
+        Mode1ManualWorkflow,
+        Mode2AutomaticWorkflow,
+        Mode3ChatManualWorkflow,
+        Mode4ChatAutomaticWorkflow,
+        ParallelBaseWorkflow,
+    )
+    from .nouns import Limits, Question, Ruling
     from .ports import Services
 
 __version__ = "0.1.0"
@@ -22,9 +28,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": ".answer",
     "Limits": ".nouns",
+    "Mode1ManualWorkflow": ".modes",
     "Mode2AutomaticWorkflow": ".modes",
+    "Mode3ChatManualWorkflow": ".modes",
+    "Mode4ChatAutomaticWorkflow": ".modes",
     "ParallelBaseWorkflow": ".modes",
     "Question": ".nouns",
+    "Ruling": ".nouns",
     "Services": ".ports",
     "open_app": ".app",
 }
@@ -32,9 +42,13 @@ _HOMES = {
 __all__ = [
     "Answer",
     "Limits",
+    "Mode1ManualWorkflow",
     "Mode2AutomaticWorkflow",
+    "Mode3ChatManualWorkflow",
+    "Mode4ChatAutomaticWorkflow",
     "ParallelBaseWorkflow",
     "Question",
+    "Ruling",
     "Services",
     "__version__",
     "open_app",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from .errors import StepFailed, VitalError
 from .flow import Degraded, Failed, Outcome, Skipped
 from .nouns import (
+    Approval,
     Brief,
     Citations,
     Consent,
@@ -44,6 +45,7 @@ class Answer:
 
     ``speedup`` is the measured seconds of all steps over the measured seconds of the turn: how much work was done
     per second of waiting. It is 1.0 where steps run one after another, and None where no time passed.
+    ``approvals``: the calls that a person was asked about, as they stood when this answer was given.
     """
 
     run_id: str
@@ -69,6 +71,7 @@ class Answer:
     critical_path: tuple[str, ...]
     tiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     error: BaseException | None = None
+    approvals: tuple[Approval, ...] = ()
 
     @property
     def overlap(self) -> float | None:
@@ -150,6 +153,7 @@ class Answer:
                 "calls": [as_json(row) for row in self.cost.rows],
             },
             "approvals": [as_json(d) for d in self.consent.decisions],
+            "proposed": [as_json(a) for a in self.approvals],
             "tool_results": [as_json(f) for f in self.findings.results],
             "timing": as_json(self.timing),
             "speedup": self.speedup,

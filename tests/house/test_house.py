@@ -79,9 +79,13 @@ def test_public_names_are_pinned_and_load() -> None:
     assert vital_engine.__all__ == [
         "Answer",
         "Limits",
+        "Mode1ManualWorkflow",
         "Mode2AutomaticWorkflow",
+        "Mode3ChatManualWorkflow",
+        "Mode4ChatAutomaticWorkflow",
         "ParallelBaseWorkflow",
         "Question",
+        "Ruling",
         "Services",
         "__version__",
         "open_app",

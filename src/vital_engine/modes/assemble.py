@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from vital_engine.answer import Answer, Status, Timing
+from vital_engine.approving import UNKNOWN
 from vital_engine.errors import ModelError, OutOfTime, StepFailed, VitalError
 from vital_engine.flow import Degraded, Done, Failed, Outcome, Skipped, speedup
 from vital_engine.notices import NOTHING_FOUND, for_user
 from vital_engine.nouns import (
+    Approval,
     Brief,
     Call,
     Citations,
@@ -24,6 +26,8 @@ from vital_engine.nouns import (
     LedgerRow,
     Memory,
     Menu,
+    PausedTurn,
+    Quality,
     Question,
     Support,
 )
@@ -46,6 +50,7 @@ def assemble(
     grader: Grader,
     timing: Timing,
     critical_path: tuple[str, ...] = (),
+    approvals: tuple[Approval, ...] = (),
 ) -> Answer:
     """The answer of a turn whose steps ended in *outcomes* (by the step's name)."""
     brief = _made(outcomes, "brief", cast("Brief | None", None))
@@ -80,6 +85,40 @@ def assemble(
         critical_path=critical_path,
         tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
         error=error,
+        approvals=approvals,
+    )
+
+
+def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, profile: str, timing: Timing) -> Answer:
+    """The answer of a turn that waits for a person: what is known by then. Nothing was said, and nothing paid."""
+    paused = turn.paused
+    degraded = {name: o.reason for name, o in outcomes.items() if isinstance(o, Degraded | Failed)}
+    nothing = Citations(), Findings(), Draft(finish="")
+    waiting = f"{len(turn.pending)} tool call{'s wait' if len(turn.pending) > 1 else ' waits'} for your decision."
+    return Answer(
+        run_id=paused.question.run_id,
+        question=paused.question,
+        mode=paused.mode,
+        profile=profile,
+        status="paused",
+        text="",
+        brief=paused.brief,
+        evidence=paused.evidence,
+        findings=Findings(),
+        consent=Consent(),
+        draft=Draft(finish=""),
+        citations=Citations(),
+        support=Support(),
+        cost=Cost(),
+        quality=Quality(),
+        outcomes=outcomes,
+        degraded=degraded,
+        warnings=(*_warnings(outcomes, degraded, paused.evidence, *nothing), waiting),
+        timing=timing,
+        speedup=speedup([o.seconds for o in outcomes.values()], timing.total),
+        critical_path=paused.critical_path,
+        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
+        approvals=turn.approvals,
     )
 
 
@@ -163,7 +202,9 @@ def _warnings(
     if not evidence.failed and not evidence.passages and not isinstance(retrieved, Skipped | None):
         yield NOTHING_FOUND
     for finding in findings.results:
-        if finding.status != "done":
+        if finding.status == UNKNOWN:
+            yield f"Whether the call of the tool {finding.proposal.tool!r} took effect is not known. It is not repeated."
+        elif finding.status != "done":
             yield f"The tool {finding.proposal.tool!r} gave no result ({finding.status})."
     if citations.dangling:
         numbers = ", ".join(f"[{n}]" for n in citations.dangling)

@@ -3,6 +3,8 @@
 A pure function of what is proposed: (menu, expert, settings) -> decisions. The rules, in order: a tool that the expert
 may not use, one that is on the never-automatic list, one with effects outside of the engine, one whose arguments come
 from retrieved text and that writes anything, and whatever would exceed the turn's ceiling, all need a person.
+
+In the manual modes a person is asked about every call that the expert may use at all, and nothing else says yes.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
-from vital_engine.nouns import Brief, Consent, Decision, Effect, Menu, Proposal, Question
+from vital_engine.nouns import Approval, Brief, Consent, Decision, Effect, Menu, PausedTurn, Proposal, Question
 
 from .settings import TurnSettings
 
 POLICY = "policy"
+NOBODY = "nobody"
+"""Who let an approval expire."""
 
 
 def by_policy(menu: Menu, brief: Brief, settings: TurnSettings, ceiling: Decimal | None = None) -> Consent:
@@ -32,8 +36,7 @@ def by_policy(menu: Menu, brief: Brief, settings: TurnSettings, ceiling: Decimal
 
 
 def _refusal(proposal: Proposal, brief: Brief, settings: TurnSettings, left: Decimal) -> str:
-    allowed = brief.expert.tools
-    if allowed and proposal.tool not in allowed:
+    if not _allowed(proposal, brief):
         return f"{brief.expert.id} may not use it"
     if proposal.tool in settings.never_automatic:
         return "on the never-automatic list: a person must approve it"
@@ -51,3 +54,29 @@ def consenting_by_policy(settings: TurnSettings) -> Callable[..., Awaitable[Cons
         return by_policy(menu, brief, settings, question.limits.cost_usd)
 
     return consent
+
+
+def not_asked(menu: Menu, brief: Brief) -> tuple[Decision, ...]:
+    """The proposals that no person is asked about, since the expert may not use their tool."""
+    return tuple(
+        Decision(proposal, False, POLICY, f"{brief.expert.id} may not use it")
+        for proposal in menu.proposals
+        if not _allowed(proposal, brief)
+    )
+
+
+def by_person(turn: PausedTurn) -> Consent:
+    """What was decided on a paused turn's calls. A call that nobody decided in time is not approved."""
+    return Consent((*map(_decision, turn.approvals), *turn.paused.refused))
+
+
+def _decision(approval: Approval) -> Decision:
+    if approval.ruling is None:
+        return Decision(approval.proposal, False, NOBODY, "nobody decided in time", approval.settled_at)
+    said = {"approve": "approved", "reject": "rejected", "edit": "approved with other arguments"}
+    action, reason = approval.ruling.action, approval.ruling.reason
+    return Decision(approval.call, action != "reject", approval.by, reason or said[action], approval.settled_at)
+
+
+def _allowed(proposal: Proposal, brief: Brief) -> bool:
+    return not brief.expert.tools or proposal.tool in brief.expert.tools

@@ -27,7 +27,7 @@ from vital_engine.flow import (
 )
 from vital_engine.monitoring import Watcher, default_watchers
 from vital_engine.notices import for_user
-from vital_engine.nouns import Call, Claim, Consent, Cost, Findings, Kept, Question, Scope
+from vital_engine.nouns import Approval, Call, Claim, Consent, Cost, Findings, Kept, Question, Scope
 from vital_engine.ports import Services
 from vital_engine.turn import (
     Registered,
@@ -198,7 +198,7 @@ class ParallelBaseWorkflow(ParallelNodes):
 
     async def _run(self, question: Question, settings: TurnSettings, extra: tuple[Observer, ...]) -> Answer:
         course = self._course(question, settings, extra)
-        run = await self._through(self.flow(settings), course, question, *_switched_off(settings))
+        run = await self._through(self.flow(settings), course, question, *switched_off(settings))
         return await self._assembled(course, run.steps, run.critical_path, run.seconds)
 
     def _course(
@@ -224,7 +224,12 @@ class ParallelBaseWorkflow(ParallelNodes):
             raise
 
     async def _assembled(
-        self, course: Course, outcomes: Mapping[str, Outcome[Any]], path: tuple[str, ...], seconds: float
+        self,
+        course: Course,
+        outcomes: Mapping[str, Outcome[Any]],
+        path: tuple[str, ...],
+        seconds: float,
+        approvals: tuple[Approval, ...] = (),
     ) -> Answer:
         answer = assemble(
             course.question,
@@ -234,6 +239,7 @@ class ParallelBaseWorkflow(ParallelNodes):
             grader=self.services.grader,
             timing=course.clock.timing(seconds),
             critical_path=path,
+            approvals=approvals,
         )
         return await self._keep(answer, course)
 
@@ -274,5 +280,5 @@ async def _streamed(work: Callable[[Observer], Awaitable[Answer]], stream: TurnS
     return answer
 
 
-def _switched_off(settings: TurnSettings) -> tuple[object, ...]:
+def switched_off(settings: TurnSettings) -> tuple[object, ...]:
     return given(rag=settings.enable_rag, tools=settings.enable_tools, memory=settings.enable_memory)

@@ -1,0 +1,249 @@
+"""A turn with a person in it: the same steps, up to the consent, and from there on once all is decided.
+
+What was made before the pause is kept, and is given to the run that goes on: a run that is given Evidence does not
+retrieve. Where nothing is proposed, nothing pauses, and the second half follows at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from vital_engine.answer import Answer, TurnEnded
+from vital_engine.approving import asked
+from vital_engine.errors import ConfigError, Conflict, NotFound
+from vital_engine.flow import Degraded, Done, Failed, Flow, Observer, Outcome, Policy, Skipped, bounded, step, tell
+from vital_engine.nouns import (
+    Approval,
+    Brief,
+    Claim,
+    Consent,
+    Evidence,
+    Memory,
+    Menu,
+    Paused,
+    PausedTurn,
+    Question,
+    Scope,
+)
+from vital_engine.ports import Approvals, Services
+from vital_engine.receipt import as_json
+
+from .approved_calls import invoking_approved
+from .assemble import assemble_paused, later
+from .consent import by_person, not_asked
+from .course import Course
+from .lease import leased
+from .recorded import answer_of, outcomes_of, past_steps
+from .rulings import Decisions, rulings_of, vetted
+from .settings import KEYS, TurnSettings, known
+from .workflow import SAVE_SECONDS, ParallelBaseWorkflow, Turn, switched_off
+
+REMEMBERED = 1000
+"""Paused and resumed turns of this process whose owner or answer is at hand; the store has the others."""
+FIRST_LOOK, LAST_LOOK = 0.05, 1.0
+"""Seconds between two looks at a turn that another process goes on with: from the first, growing, to the second."""
+
+
+class PausingWorkflow(ParallelBaseWorkflow):
+    """Modes 1 and 3.
+
+    :ivar scope: on whose behalf a turn is resumed where ``resume`` is not told and the turn was not paused by this
+        process. None: it must be told.
+    :raises ConfigError: ``services.approvals`` is missing: a pause must be kept somewhere.
+    """
+
+    def __init__(self, services: Services, **settings: Any) -> None:
+        super().__init__(services, **settings)
+        if services.approvals is None:
+            raise ConfigError(f"mode {self.mode.number} asks a person, and needs services.approvals to keep a pause")
+        self.scope: Scope | None = None
+        self._approvals: Approvals = services.approvals
+        self._halves = functools.lru_cache(maxsize=64)(self._build_halves)
+        self._owners: OrderedDict[str, Scope] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str], Answer] = OrderedDict()
+        self._resuming: dict[tuple[str, str], Turn] = {}
+
+    def _build_halves(self, settings: TurnSettings) -> tuple[Flow, Flow]:
+        closing = self._closing(settings, invoking_approved(self.services, self._approvals))
+        known_then = (Question, Brief, Evidence, Menu, Memory, Consent, Claim)
+        return (
+            Flow("turn", self._opening(settings), shape=settings.shape, given=(Question,)),
+            Flow("turn", closing, shape=settings.shape, given=known_then),
+        )
+
+    # -- the first half
+    async def _run(self, question: Question, settings: TurnSettings, extra: tuple[Observer, ...]) -> Answer:
+        course = self._course(question, settings, extra)
+        opening, closing = self._halves(settings)
+        run = await self._through(opening, course, question, *switched_off(settings))
+        outcomes = dict(run.steps)
+        if isinstance(outcomes["brief"], Failed | Skipped):  # nobody answers, as in the other modes
+            unmet: dict[str, Outcome[Any]] = {s.name: Skipped("'brief' made nothing") for s in closing.steps}
+            return await self._assembled(course, outcomes | unmet, run.critical_path, run.seconds)
+        paused = Paused(
+            question=question,
+            mode=self.mode.number,
+            brief=run[Brief],
+            evidence=run[Evidence],
+            menu=run[Menu],
+            memory=run[Memory],
+            steps=past_steps(outcomes),
+            critical_path=run.critical_path,
+            seconds=course.clock.now(),
+            refused=not_asked(run[Menu], run[Brief]),
+            settings={k: as_json(v) for k in KEYS if (v := getattr(settings, k)) != getattr(self.settings, k)},
+        )
+        if asked(paused):
+            kept = await self._pause(paused, course)
+            if isinstance(kept, Done):
+                return self._stand_still(kept.value, outcomes, course)
+            # What could not be kept cannot be decided: the turn goes on without its tools, and says so.
+            failed = Degraded(Consent.missing(), kept.error, kept.reason, kept.seconds, kept.began, kept.ended)
+            outcomes["consent"] = later(failed, paused.seconds)
+        else:
+            outcomes["consent"] = Done(Consent(paused.refused), 0.0, paused.seconds, paused.seconds)
+        return await self._go_on(paused, outcomes, course, Claim(question.run_id, _owner(question)))
+
+    async def _pause(self, paused: Paused, course: Course) -> Done[PausedTurn] | Failed:
+        async def consent(paused: Paused) -> PausedTurn:
+            return await self._approvals.pause(paused, seconds=course.settings.approval_seconds)
+
+        flow = Flow("pause", step(consent).under(Policy(SAVE_SECONDS, tier="consent")), given=(Paused,))
+        run = await flow.run(paused, observers=course.observers)
+        outcome = run.steps["consent"]
+        assert isinstance(outcome, Done | Failed)  # it has no stand-in, and nothing to wait for
+        return outcome
+
+    def _stand_still(self, turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], course: Course) -> Answer:
+        question = turn.paused.question
+        _remember(self._owners, question.run_id, _owner(question))
+        seconds = course.clock.now()
+        profile, timing = course.settings.profile, course.clock.timing(seconds)
+        answer = assemble_paused(turn, outcomes, profile=profile, timing=timing)
+        tell(course.observers, TurnEnded(answer))
+        return answer
+
+    # -- the second half
+    async def start_resumed(
+        self, run_id: str, decisions: Decisions | None = None, *, scope: Scope | None = None, by: str = ""
+    ) -> Turn:
+        """Decide on a paused turn's calls; once all are decided, go on. See :data:`.rulings.Decisions`.
+
+        All decisions of one call are taken, or none. What goes on does not depend on who asked for it: a second
+        client that decides the same gets the same turn. Retrieval is not run again.
+
+        :param scope: whose turn it is; default: who began it here, else ``workflow.scope``.
+        :param by: who decides; default: the user of the scope.
+        :raises NotFound: no such paused turn, or no such call in it.
+        :raises Conflict: a call was decided otherwise before.
+        :raises Expired: the time to decide has passed.
+        :raises InvalidArguments: an edit that the tool refuses, or a decision that is none.
+        """
+        whose = scope or self._owners.get(run_id) or self.scope
+        if whose is None:
+            raise NotFound(f"no paused run {run_id} of this process: say whose it is (scope=)")
+        rulings = rulings_of(decisions or {})
+        turn = await self._approvals.look(run_id, whose)
+        if turn.paused.mode != self.mode.number:
+            raise NotFound(f"the run {run_id} was paused in mode {turn.paused.mode}")
+        rulings = await vetted(turn, rulings, self.services.vetter)
+        turn = await self._approvals.settle(run_id, rulings, whose, by=by or whose.user)
+        key = (whose.tenant, run_id)
+        if (running := self._resuming.get(key)) is not None:
+            return running
+        resumed = self._start(run_id, lambda stream: self._resumed(run_id, whose, stream))
+        if not turn.pending:
+            self._resuming[key] = resumed
+            resumed.task.add_done_callback(lambda _: self._resuming.pop(key, None))
+        return resumed
+
+    async def _resumed(self, run_id: str, whose: Scope, stream: Observer) -> Answer:
+        turn = await self._approvals.look(run_id, whose)
+        if (turn.pending or turn.receipt is not None) and (answer := self._standing(turn)):
+            return answer
+        settings = self.settings.but(known(turn.paused.settings))
+
+        async def work() -> Answer:
+            return await self._claimed(run_id, whose, settings, stream)
+
+        return await self._in_turn(turn.paused.question, settings, (stream,), work)
+
+    def _standing(self, turn: PausedTurn) -> Answer:
+        """The answer as it stands: given before, or still waiting."""
+        question, profile = turn.paused.question, self.settings.profile
+        if turn.receipt is None:
+            clock = self._course(question, self.settings, (), before=turn.paused.seconds).clock
+            timing = clock.timing(turn.paused.seconds)
+            return assemble_paused(turn, outcomes_of(turn.paused), profile=profile, timing=timing)
+        known_here = self._answers.get((question.tenant, question.run_id))
+        return known_here or answer_of(turn, profile=profile)
+
+    async def _claimed(self, run_id: str, whose: Scope, settings: TurnSettings, stream: Observer) -> Answer:
+        """Go on with the turn, or wait for whoever does: the claim is given to one at a time."""
+        loop = asyncio.get_running_loop()
+        until, pause = loop.time() + settings.turn_timeout_ms / 1000 + 2 * settings.lease_seconds, FIRST_LOOK
+        while loop.time() < until:
+            claim = await self._approvals.claim(run_id, whose, seconds=settings.lease_seconds)
+            turn = await self._approvals.look(run_id, whose)
+            if claim is not None:
+                try:
+                    return await self._holding(claim, turn, settings, stream)
+                except Conflict:
+                    continue  # it was taken over: who has it now gives the answer
+            if turn.receipt is not None:
+                return self._standing(turn)
+            await asyncio.sleep(pause)
+            pause = min(LAST_LOOK, 2 * pause)
+        raise Conflict(f"another goes on with the run {run_id}, and has not ended")
+
+    async def _holding(self, claim: Claim, turn: PausedTurn, settings: TurnSettings, stream: Observer) -> Answer:
+        paused, seconds = turn.paused, settings.lease_seconds
+
+        async def hold() -> bool:
+            return await self._approvals.hold(claim, seconds=seconds)
+
+        consent, outcomes = by_person(turn), outcomes_of(paused)
+        outcomes["consent"] = Done(consent, 0.0, paused.seconds, paused.seconds)
+        async with leased(hold, seconds=seconds, name=f"run {claim.run_id}"):
+            course = self._course(paused.question, settings, (stream,), before=paused.seconds, claim=claim)
+            answer = await self._go_on(paused, outcomes, course, claim)
+        _remember(self._answers, (claim.scope.tenant, claim.run_id), answer)
+        return answer
+
+    async def _go_on(
+        self, paused: Paused, outcomes: Mapping[str, Outcome[Any]], course: Course, claim: Claim
+    ) -> Answer:
+        consent = outcomes["consent"]
+        assert isinstance(consent, Done | Degraded)
+        before = course.clock.now()
+        _, closing = self._halves(course.settings)
+        made = (paused.brief, paused.evidence, paused.menu, paused.memory)
+        run = await self._through(closing, course, paused.question, *made, consent.value, claim)
+        after = {name: later(outcome, before) for name, outcome in run.steps.items()}
+        path = (*paused.critical_path, *run.critical_path)
+        approvals: tuple[Approval, ...] = ()
+        if course.claim is not None:
+            approvals = (await self._approvals.look(claim.run_id, claim.scope)).approvals
+        return await self._assembled(course, {**outcomes, **after}, path, course.clock.now(), approvals)
+
+    async def _keep(self, answer: Answer, course: Course) -> Answer:
+        """Only who holds the claim keeps a resumed turn. Conflict if another does."""
+        if course.claim is not None:
+            hold = self._approvals.hold(course.claim, seconds=course.settings.lease_seconds)
+            if not await bounded(hold, within=SAVE_SECONDS):
+                raise Conflict(f"another goes on with the run {answer.run_id}")
+        return await super()._keep(answer, course)
+
+
+def _owner(question: Question) -> Scope:
+    return Scope(question.tenant, question.user)
+
+
+def _remember(where: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    where[key] = value
+    while len(where) > REMEMBERED:
+        where.popitem(last=False)
