@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from .errors import ConfigError, ServiceError, SetupError
 from .flow import drain
@@ -145,9 +146,9 @@ async def open_app(
             memory=conversations,
             caller=toolbox,
             llm=llm,
-            checker=QuoteChecker(matcher),
+            checker=QuoteChecker(matcher, lambda document, scope: library.document_text(document, scope=scope)),
             judge=LogisticJudge(matcher),
-            accountant=Prices(overrides=settings.prices),
+            accountant=Prices(settings.prices, base_urls=_provider(settings)),
             grader=quality,
             register=turns,
             keeper=turns,
@@ -178,3 +179,8 @@ def _embedder(settings: Settings) -> tuple[Embedder | None, tuple[str, ...]]:
 
 def _plain(turn: TurnSettings) -> dict[str, Any]:
     return {key: getattr(turn, key) for key in KEYS}
+
+
+def _provider(settings: Settings) -> dict[str, str]:
+    """The model's provider goes by the host that it is reached at; the price list knows some by their address."""
+    return {host: settings.model_url} if settings.model_url and (host := urlsplit(settings.model_url).hostname) else {}

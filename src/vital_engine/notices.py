@@ -11,6 +11,9 @@ from typing import Final
 
 NOTHING_FOUND: Final = "No passage that fits the question was found in the documents."
 
+TOOL_RESULT: Final = "Result of the tool"
+"""How an answer that only quotes begins what a tool has said: no claim that a passage could carry."""
+
 #: step -> (line in the prompt, warning to the user)
 NOTICES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {

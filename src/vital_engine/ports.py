@@ -88,9 +88,14 @@ class LLM(Protocol):
 
 @runtime_checkable
 class CitationChecker(Protocol):
-    """The citations of one sentence, each marker tied to a passage and a span, with a verdict."""
+    """The citations of one sentence, each marker tied to a passage and a span, with a verdict.
 
-    async def check(self, sentence: Sentence, evidence: Evidence) -> Sequence[Citation]: ...
+    *scope*: whose documents they are, for a checker that looks the quote up in the stored text.
+    """
+
+    async def check(
+        self, sentence: Sentence, evidence: Evidence, *, scope: Scope | None = None
+    ) -> Sequence[Citation]: ...
 
 
 @runtime_checkable

@@ -54,7 +54,7 @@ def test_every_module_and_public_class_says_what_it_is() -> None:
 
 
 def test_the_broad_except_stands_only_where_a_failure_becomes_a_value() -> None:
-    allowed = {"flow/run.py", "flow/together.py", "flow/events.py", "flow/offload.py"}
+    allowed = {"flow/run.py", "flow/together.py", "flow/events.py", "flow/offload.py", "flow/step.py"}
     broad = set()
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

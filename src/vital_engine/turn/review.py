@@ -19,6 +19,7 @@ from vital_engine.nouns import (
     Evidence,
     LedgerRow,
     Question,
+    Scope,
     Sentence,
     SentenceSupport,
     Support,
@@ -55,9 +56,10 @@ def assessing(judge: Judge) -> Callable[..., Awaitable[Support]]:
 
 
 def citing(checker: CitationChecker) -> Callable[..., Awaitable[Citations]]:
-    async def cite(evidence: Evidence, draft: Live[Draft], out: Live[Citations]) -> Citations:
+    async def cite(question: Question, evidence: Evidence, draft: Live[Draft], out: Live[Citations]) -> Citations:
+        scope = Scope(question.tenant, question.user)
         async for sentence in sentences(draft):
-            found = await call(checker.check, sentence, evidence)
+            found = await call(checker.check, sentence, evidence, scope=scope)
             if not isinstance(found, Sequence) or not all(isinstance(c, Citation) for c in found):
                 raise WrongType(f"the citation checker gave a {type(found).__name__}", service="citations")
             for citation in found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prompts import prompt_of
 from vital_engine.nouns import Passage
 from vital_engine.services.llm.shortening import LEFT_OUT, shorten
-from vital_engine.services.llm.tokens import estimate_tokens
+from vital_engine.tokens import estimate_tokens
 
 
 def passage(word: str, sentences: int) -> Passage:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from vital_engine.errors import NotFound, StoreError
-from vital_engine.nouns import Citation, Evidence, Passage, Sentence
+from vital_engine.nouns import Citation, Evidence, Passage, Scope, Sentence
 from vital_engine.ports import CitationChecker
 from vital_engine.sentences import split
 from vital_engine.services.citations import QuoteChecker
@@ -30,7 +30,11 @@ WITH_FIGURES = [(n, s) for n, s in SENTENCES if re.search(r"(?<![\w.,-])\d+(?![\
 NEGATED = [(n, s) for n, s in SENTENCES if re.search(r"\b(?:was|were|did) not\b", s)]
 
 
-async def stored(document: str) -> str:
+MINE = Scope("t1", "u1")
+
+
+async def stored(document: str, scope: Scope) -> str:
+    assert scope == MINE
     if document not in STORED:
         raise NotFound(document)
     return STORED[document]
@@ -41,7 +45,7 @@ def said(text: str) -> Sentence:
 
 
 async def cite(matcher, text: str, evidence: Evidence = EVIDENCE, **kw) -> list[Citation]:
-    return list(await QuoteChecker(matcher, **{"stored": stored, **kw}).check(said(text), evidence))
+    return list(await QuoteChecker(matcher, **{"stored": stored, **kw}).check(said(text), evidence, scope=MINE))
 
 
 def marked(sentence: str, number: int) -> str:
@@ -191,16 +195,16 @@ async def test_the_sources_own_reference_is_not_ours(matcher):
 
 
 async def test_a_quote_that_is_not_in_the_stored_text_is_a_mismatch(matcher):
-    async def other(_: str) -> str:
+    async def other(_: str, __: Scope) -> str:
         return "Something else is stored by now."
 
-    async def gone(_: str) -> str:
+    async def gone(_: str, __: Scope) -> str:
         raise NotFound
 
-    async def down(_: str) -> str:
+    async def down(_: str, __: Scope) -> str:
         raise StoreError
 
-    async def moved(_: str) -> str:
+    async def moved(_: str, __: Scope) -> str:
         return f"A new preface. {ASPIRIN}"
 
     text = "Aspirin reduces the risk of stroke [1]."
@@ -209,7 +213,7 @@ async def test_a_quote_that_is_not_in_the_stored_text_is_a_mismatch(matcher):
         (citation,) = await cite(matcher, text, TWO, stored=source)
         assert citation.verdict == verdict
         if source is moved:
-            assert (await moved(""))[citation.start : citation.end] == citation.quote
+            assert (await moved("", MINE))[citation.start : citation.end] == citation.quote
         else:
             assert citation.notes
 
@@ -226,3 +230,12 @@ async def test_words_cut_out_of_a_sentence_that_says_the_contrary_are_not_verifi
 async def test_a_passage_without_text_carries_nothing(matcher):
     (citation,) = await cite(matcher, "It is so [1].", Evidence((Passage("x", " \n "),)), stored=None)
     assert (citation.verdict, citation.quote) == ("mismatch", "")
+
+
+async def test_without_knowing_whose_they_are_no_document_is_opened(matcher):
+    async def never(_: str, __: Scope) -> str:
+        raise AssertionError
+
+    checker = QuoteChecker(matcher, never)
+    (citation,) = await checker.check(said(marked(SENTENCES[0][1], SENTENCES[0][0])), EVIDENCE)
+    assert citation.verdict == "verified"

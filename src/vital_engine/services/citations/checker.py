@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from vital_engine.errors import NotFound, StoreError
-from vital_engine.nouns import Citation, Evidence, Passage, Sentence
+from vital_engine.nouns import Citation, Evidence, Passage, Scope, Sentence
 from vital_engine.services.checks.parts import Part, parts
 from vital_engine.services.checks.quotations import find
 from vital_engine.services.support.matching import Match, Matcher, Offload
 
 __all__ = ["DocumentText", "QuoteChecker"]
 
-DocumentText = Callable[[str], Awaitable[str]]
-"""The stored text of a document, by its id. NotFound where there is none (any more)."""
+DocumentText = Callable[[str, Scope], Awaitable[str]]
+"""The stored text of a document, by its id and whose it is. NotFound where there is none (any more)."""
 
 
 class QuoteChecker:
@@ -41,7 +41,7 @@ class QuoteChecker:
     ) -> None:
         self._matcher, self._stored, self._offload = matcher, stored, offload
 
-    async def check(self, sentence: Sentence, evidence: Evidence) -> Sequence[Citation]:
+    async def check(self, sentence: Sentence, evidence: Evidence, *, scope: Scope | None = None) -> Sequence[Citation]:
         """The citations of *sentence* in order of appearance. :raises RetrievalError: the embedder failed."""
         passages = evidence.passages
         citations = list[Citation]()
@@ -59,15 +59,15 @@ class QuoteChecker:
                     citations.append(Citation(number, "dangling", sentence.index, notes=(note,)))
                     continue
                 citation = _cite(number, sentence.index, passage, by_passage.get(id(passage)), part, missing)
-                citations.append(await self._against_store(citation))
+                citations.append(await self._against_store(citation, scope))
         return citations
 
-    async def _against_store(self, citation: Citation) -> Citation:
+    async def _against_store(self, citation: Citation, scope: Scope | None) -> Citation:
         """*citation* once its quote has been looked for in the stored text of its document."""
-        if self._stored is None or not citation.quote:
+        if self._stored is None or scope is None or not citation.quote:
             return citation
         try:
-            text = await self._stored(citation.document)
+            text = await self._stored(citation.document, scope)
         except NotFound:
             return _judged(citation, "mismatch", "the document is not stored")
         except StoreError:

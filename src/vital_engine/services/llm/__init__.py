@@ -8,10 +8,11 @@
 May import nouns, ports and errors; never turn, flow or modes.
 """
 
+from vital_engine.tokens import estimate_tokens, estimate_usage
+
 from .extractive import Extractive
 from .factory import open_llm
 from .fallback import Fallback
 from .patience import Patience
-from .tokens import estimate_tokens, estimate_usage
 
 __all__ = ["Extractive", "Fallback", "Patience", "estimate_tokens", "estimate_usage", "open_llm"]

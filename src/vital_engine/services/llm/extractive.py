@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vital_engine.errors import RetrievalError
+from vital_engine.notices import TOOL_RESULT
 from vital_engine.nouns import Evidence, Findings, Passage, Piece, Prompt, Sentence
 from vital_engine.ports import Embedder
 from vital_engine.sentences import split
+from vital_engine.tokens import estimate_usage
 
 from .sentence_ranking import FEATURES, Candidate, features, stems
-from .tokens import estimate_usage
 
 __all__ = ["MODEL", "NOT_FOUND", "NOT_SEARCHED", "PROVIDER", "Extractive", "SentenceSource", "Weights", "candidates_of"]
 
@@ -193,9 +194,7 @@ def tool_results(findings: Findings) -> list[str]:
             continue
         text = " ".join(finding.text.split())
         text = text if len(text) <= _LONGEST_RESULT else f"{text[:_LONGEST_RESULT].rstrip()}…"
-        said.append(
-            f"Result of the tool {finding.proposal.tool}: {text}{'' if text.endswith(('.', '!', '…')) else '.'}"
-        )
+        said.append(f"{TOOL_RESULT} {finding.proposal.tool}: {text}{'' if text.endswith(('.', '!', '…')) else '.'}")
     return said
 
 

@@ -30,11 +30,11 @@ import anyio
 
 from vital_engine.errors import ConfigError, ContextTooLong, ModelError, ModelUnavailable, StreamBroken
 from vital_engine.nouns import Piece, Prompt, Usage
+from vital_engine.tokens import estimate_usage
 
 from .chunks import Chunk, Unreadable, read_chunk
 from .patience import Patience
 from .shortening import shorten
-from .tokens import estimate_usage
 from .weights import SMOLLM2, gguf_at
 
 __all__ = ["BATCH", "PROVIDER", "Local"]

@@ -22,13 +22,13 @@ import openai
 
 from vital_engine.errors import ModelError, ModelUnavailable, RateLimited, StreamBroken
 from vital_engine.nouns import Piece, Prompt, Usage
+from vital_engine.tokens import estimate_usage
 
 from .address import LOOPBACK, credentials, split_address
 from .chunks import Chunk, events, read_chunk, read_completion
 from .patience import Patience
 from .refusals import adapted, typed_status, typed_stream_error
 from .retries import RetryBudget, Retrying, jitter
-from .tokens import estimate_usage
 
 __all__ = ["OpenAICompatible"]
 

@@ -10,8 +10,7 @@ from dataclasses import replace
 
 from vital_engine.nouns import Passage, Prompt, Segment
 from vital_engine.sentences import split
-
-from .tokens import estimate_tokens
+from vital_engine.tokens import estimate_tokens
 
 __all__ = ["LEFT_OUT", "shorten"]
 

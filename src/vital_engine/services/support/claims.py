@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from vital_engine.notices import TOOL_RESULT
 from vital_engine.services.checks.markers import without_markers
 
 __all__ = ["claims_something", "is_not_found"]
@@ -35,11 +36,11 @@ def claims_something(text: str) -> bool:
     """Whether *text*, a sentence of an answer, states something that evidence could carry.
 
     No claim: a heading, a label ("Results:"), a question, a word to the reader, a "not found in the documents",
-    a rule or a bare marker.
+    a rule or a bare marker, a tool's result quoted as such.
     """
     plain = without_markers(text).strip().strip("*_ ").strip()
     if len(re.findall(r"[^\W\d_]{2,}", plain)) < 2:
         return False
-    if plain.startswith("#") or plain.endswith(("?", ":")):
+    if plain.startswith(("#", TOOL_RESULT)) or plain.endswith(("?", ":")):
         return False
     return not is_not_found(plain) and _ADDRESSED.match(plain) is None

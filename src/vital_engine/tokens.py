@@ -31,7 +31,7 @@ from __future__ import annotations
 import math
 import re
 
-from vital_engine.nouns import Prompt, Usage
+from .nouns import Prompt, Usage
 
 __all__ = ["PER_MESSAGE", "estimate_tokens", "estimate_usage"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from prompts import prompt_of
 from vital_engine.nouns import Usage
-from vital_engine.services.llm.tokens import PER_MESSAGE, estimate_tokens, estimate_usage
+from vital_engine.tokens import PER_MESSAGE, estimate_tokens, estimate_usage
 
 
 @pytest.mark.parametrize(
