@@ -10,6 +10,7 @@ May import: testing, modes, flow.
 """
 
 from .bounds import Bound, Durations, bound
+from .engine import measure_engine
 from .workloads import Measured, w1
 
-__all__ = ["Bound", "Durations", "Measured", "bound", "w1"]
+__all__ = ["Bound", "Durations", "Measured", "bound", "measure_engine", "w1"]

@@ -33,7 +33,10 @@ def run_workload(workload: str, *, profile: str | None, as_json: bool) -> int:
     print("\nthe engine's own cost: a turn of ten steps that do nothing, CPU of this process on this machine")
     for name, facts in engine.items():
         if isinstance(facts, dict):
-            print(f"{name:28} " + "  ".join(f"{k} {v:,.1f}" if isinstance(v, float) else f"{k} {v}" for k, v in facts.items()))
+            print(
+                f"{name:28} "
+                + "  ".join(f"{k} {v:,.1f}" if isinstance(v, float) else f"{k} {v}" for k, v in facts.items())
+            )
         else:
             print(f"{name:28} {facts}")
     return OK

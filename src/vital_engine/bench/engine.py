@@ -4,16 +4,14 @@ The shape is a turn's: brief, then three that gather, consent, invoke, reply, th
 the same shape in plain ``asyncio.gather`` (no limits, no outcomes, no containment) and, when it is installed, in
 LangGraph. Figures are of this process on this machine; only their proportions travel.
 
-Run it: ``python -m bench.engine [--turns 2000]``.
+Printed by ``vital bench``.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import importlib.util
-import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -130,7 +128,7 @@ def on_langgraph() -> Turn | None:
     from typing_extensions import TypedDict
 
     names = [work.__name__ for work in STEPS]
-    state = TypedDict("state", {f"{name}_made": object for name in names})  # type: ignore[operator]
+    state = TypedDict("state", {f"{name}_made": object for name in names})  # type: ignore[misc, operator]
     graph: Any = StateGraph(state)
     for name in names:
 
@@ -223,10 +221,3 @@ def measure_engine(turns: int = 2000) -> dict[str, dict[str, float]]:
         for name, turn in engines.items()
         if turn is not None
     }
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=2000)
-    json.dump(measure_engine(parser.parse_args().turns), sys.stdout, indent=2)
-    sys.stdout.write("\n")
