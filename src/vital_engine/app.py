@@ -17,7 +17,14 @@ from urllib.parse import urlsplit
 
 from .errors import ConfigError, ServiceError, SetupError
 from .flow import drain
-from .modes import Mode2AutomaticWorkflow, ParallelBaseWorkflow, TurnSettings
+from .modes import (
+    Mode1ManualWorkflow,
+    Mode2AutomaticWorkflow,
+    Mode3ChatManualWorkflow,
+    Mode4ChatAutomaticWorkflow,
+    ParallelBaseWorkflow,
+    TurnSettings,
+)
 from .modes.settings import KEYS, known
 from .monitoring import Tracing, Watcher, default_watchers, log_turn
 from .nouns import Expert, Scope
@@ -33,12 +40,26 @@ from .services.retrieval.library import Library
 from .services.retrieval.minilm import find_weights
 from .services.retrieval.sentence_vectors import SentenceVectors
 from .services.support import LogisticJudge, Matcher
-from .services.tools import Toolbox, standard_tools
+from .services.tools import Toolbox, ToolVetter, standard_tools
 from .settings import Settings, load, typed
-from .store import Conversations, Experts, Store, Turns, open_store
+from .store import (
+    ConversationFloor,
+    Conversations,
+    Experts,
+    Store,
+    StoredApprovals,
+    Summaries,
+    Turns,
+    open_store,
+)
 from .store.knowledge import Knowledge
 
-MODES: Mapping[int, type[ParallelBaseWorkflow]] = {2: Mode2AutomaticWorkflow}
+MODES: Mapping[int, type[ParallelBaseWorkflow]] = {
+    1: Mode1ManualWorkflow,
+    2: Mode2AutomaticWorkflow,
+    3: Mode3ChatManualWorkflow,
+    4: Mode4ChatAutomaticWorkflow,
+}
 DRAIN_SECONDS = 10.0
 """For turns that still run when the engine is closed."""
 
@@ -61,6 +82,7 @@ class App:
     turns: Turns
     conversations: Conversations
     experts: Experts
+    approvals: StoredApprovals
     services: Services
     notes: tuple[str, ...] = ()
     _workflows: dict[int, ParallelBaseWorkflow] = field(default_factory=dict)
@@ -122,7 +144,7 @@ async def open_app(
         # Profiles and tools rarely change: their vectors outlive the process.
         lasting = KeptVectors(embedder, settings.home / "vectors") if embedder is not None else None
         toolbox = Toolbox(standard_tools(retriever=library), embedder=lasting)
-        conversations = Conversations(store)
+        conversations, approvals = Conversations(store), StoredApprovals(store)
 
         async def own_experts(tenant: str) -> tuple[Expert, ...]:
             return await experts.list(Scope(tenant, settings.user))
@@ -152,12 +174,18 @@ async def open_app(
             grader=quality,
             register=turns,
             keeper=turns,
+            approvals=approvals,
+            vetter=ToolVetter(toolbox),
+            floor=ConversationFloor(store),
+            condenser=Summaries(store, conversations),
         )
         app = App(
             settings, store, knowledge, library, embedder, toolbox, roster, llm, turns, conversations, experts,
-            services, notes,
+            approvals, services, notes,
         )  # fmt: skip
         app._workflows = {n: make(services, config=_plain(turn), watchers=watching) for n, make in MODES.items()}
+        for workflow in app._workflows.values():
+            workflow.scope = app.scope()
         app._file_changed = settings.changed()
         try:
             yield app

@@ -51,8 +51,6 @@ FIRST_LOOK, LAST_LOOK = 0.05, 1.0
 class PausingWorkflow(ParallelBaseWorkflow):
     """Modes 1 and 3.
 
-    :ivar scope: on whose behalf a turn is resumed where ``resume`` is not told and the turn was not paused by this
-        process. None: it must be told.
     :raises ConfigError: ``services.approvals`` is missing: a pause must be kept somewhere.
     """
 
@@ -60,7 +58,6 @@ class PausingWorkflow(ParallelBaseWorkflow):
         super().__init__(services, **settings)
         if services.approvals is None:
             raise ConfigError(f"mode {self.mode.number} asks a person, and needs services.approvals to keep a pause")
-        self.scope: Scope | None = None
         self._approvals: Approvals = services.approvals
         self._halves = functools.lru_cache(maxsize=64)(self._build_halves)
         self._owners: OrderedDict[str, Scope] = OrderedDict()

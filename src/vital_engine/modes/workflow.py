@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vital_engine.answer import Answer, TurnEnded
 from vital_engine.errors import NotFound, VitalError
@@ -51,6 +51,9 @@ from .rulings import Decisions
 from .settings import TurnSettings, known
 from .stream import Event, TurnStream
 
+if TYPE_CHECKING:
+    from langgraph.graph import StateGraph
+
 SAVE_SECONDS = 10.0
 """To keep an answer, and to write down that a turn has begun."""
 TOOLS_SECONDS = 60.0
@@ -94,6 +97,7 @@ class ParallelBaseWorkflow(ParallelNodes):
         **settings: Any,
     ) -> None:
         self.services = services
+        self.scope: Scope | None = None  # whose paused turns resume() takes, where it is not told
         self.settings = TurnSettings(**known({**(config or {}), **settings}))
         self.watchers: tuple[Watcher, ...] = tuple(default_watchers() if watchers is None else watchers)
         self.flow = functools.lru_cache(maxsize=64)(self._build)
@@ -173,6 +177,12 @@ class ParallelBaseWorkflow(ParallelNodes):
         """As :meth:`resume`, for those who want the events of what follows."""
         del decisions, scope, by
         raise NotFound(f"no paused run {run_id}: mode {self.mode.number} asks nobody")
+
+    def build_graph(self) -> StateGraph[Any, Any, Any, Any]:
+        """This workflow as a LangGraph ``StateGraph``, not yet compiled; see docs/langgraph.md."""
+        from .graph import TurnGraph
+
+        return TurnGraph(self).build()
 
     # -- how a turn runs
     def _ask(self, question: Question) -> Question:

@@ -82,6 +82,15 @@ class Conversations:
         self._tokens = tokens
         self._facts = facts
 
+    @property
+    def turns(self) -> int:
+        """How many earlier turns are recalled at most."""
+        return self._turns
+
+    def window(self, newest_first: Sequence[PastTurn]) -> tuple[PastTurn, ...]:
+        """Which of a conversation's latest turns a recall shows, oldest first."""
+        return _window(newest_first[: self._turns], self._tokens)
+
     async def recall(self, question: Question) -> Memory:
         """The latest completed turns of the question's conversation, oldest first; its summary; facts of its user.
 
@@ -170,7 +179,7 @@ async def _changed(
         raise NotFound(missing)
 
 
-def _window(newest_first: list[PastTurn], budget: int) -> tuple[PastTurn, ...]:
+def _window(newest_first: Sequence[PastTurn], budget: int) -> tuple[PastTurn, ...]:
     """The turns that fit *budget* tokens, oldest first."""
     kept: list[PastTurn] = []
     for turn in newest_first:

@@ -16,6 +16,7 @@ from .schema import CallKey
 from .standard import PURE_TOOLS, standard_tools
 from .tool import AnyTool, Output, Reader, Reading, Tool, tool
 from .toolbox import Toolbox
+from .vetting import ToolVetter
 
 __all__ = [
     "PURE_TOOLS",
@@ -33,6 +34,7 @@ __all__ = [
     "Reading",
     "Shortlist",
     "Tool",
+    "ToolVetter",
     "Toolbox",
     "standard_tools",
     "tool",

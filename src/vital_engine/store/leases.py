@@ -1,0 +1,117 @@
+"""Who speaks in a conversation: a ticket for each turn, with a lease, so that one that died holds nobody up for long."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from vital_engine.nouns import Question, Scope, Ticket
+
+from .plain import storable
+from .pool import Store
+
+__all__ = ["ConversationFloor"]
+
+FIRST_LOOK: Final = 0.02
+LAST_LOOK: Final = 0.5
+"""Seconds between two looks of one that waits: from the first, growing, to this."""
+
+# A run that comes again has its old place, unless that has run out: then it stands at the end.
+ASK = """
+with gone as (
+    delete from conversation_tickets where user_id = %(user)s and conversation = %(conversation)s
+        and held_until <= clock_timestamp()
+    returning run_id),
+mine as (
+    update conversation_tickets set held_until =
+        greatest(held_until, clock_timestamp() + make_interval(secs => %(seconds)s))
+    where user_id = %(user)s and conversation = %(conversation)s and run_id = %(run_id)s
+        and held_until > clock_timestamp()
+    returning ticket)
+select ticket from mine
+"""
+
+JOIN = """
+insert into conversation_tickets as t (tenant, user_id, conversation, run_id, held_until)
+values (%(tenant)s, %(user)s, %(conversation)s, %(run_id)s, clock_timestamp() + make_interval(secs => %(seconds)s))
+on conflict (tenant, user_id, conversation, run_id) do update
+    set held_until = greatest(t.held_until, excluded.held_until)
+returning ticket
+"""
+
+FIRST = """
+select not exists (
+    select from conversation_tickets where user_id = %(user)s and conversation = %(conversation)s
+        and ticket < %(ticket)s and held_until > clock_timestamp())
+"""
+
+HOLD = """
+update conversation_tickets set held_until = greatest(held_until, clock_timestamp() + make_interval(secs => %(seconds)s))
+where user_id = %(user)s and conversation = %(conversation)s and run_id = %(run_id)s and ticket = %(ticket)s
+    and held_until > clock_timestamp()
+"""
+
+LEAVE = """
+delete from conversation_tickets
+where user_id = %(user)s and conversation = %(conversation)s and run_id = %(run_id)s and ticket = %(ticket)s
+"""
+
+
+class ConversationFloor:
+    """Fulfils the port Floor: for all processes that share the database, in the order of their first commit."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def ask(self, question: Question, *, seconds: float) -> Ticket:
+        """See the port. The line of one conversation is joined by one at a time, so that numbers are its order."""
+        given: dict[str, Any] = {
+            "tenant": question.tenant,
+            "user": storable(question.user),
+            "conversation": storable(question.conversation or ""),
+            "run_id": storable(question.run_id),
+            "seconds": seconds,
+        }
+        async with self._store.transaction(question.tenant) as conn:
+            line = "\0".join((question.tenant, given["user"], given["conversation"])).encode(errors="replace").hex()
+            await conn.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [line])
+            row = await (await conn.execute(ASK, given)).fetchone()
+            row = row or await (await conn.execute(JOIN, given)).fetchone()
+        assert row is not None  # an upsert returns its row
+        scope = Scope(question.tenant, question.user)
+        return Ticket(scope, question.conversation or "", question.run_id, row[0])
+
+    async def wait(self, ticket: Ticket, *, within: float) -> bool:
+        """See the port. Looks at growing intervals, up to twice a second; no connection is held in between."""
+        loop = asyncio.get_running_loop()
+        until, pause = loop.time() + within, FIRST_LOOK
+        while True:
+            async with self._store.transaction(ticket.scope.tenant) as conn:
+                row = await (await conn.execute(FIRST, _given(ticket))).fetchone()
+            if row is not None and row[0]:
+                return True
+            left = until - loop.time()
+            if left <= 0:
+                return False
+            await asyncio.sleep(min(pause, left))
+            pause = min(LAST_LOOK, 1.5 * pause)
+
+    async def hold(self, ticket: Ticket, *, seconds: float) -> bool:
+        """See the port."""
+        async with self._store.transaction(ticket.scope.tenant) as conn:
+            return (await conn.execute(HOLD, _given(ticket, seconds))).rowcount == 1
+
+    async def leave(self, ticket: Ticket) -> None:
+        """See the port."""
+        async with self._store.transaction(ticket.scope.tenant) as conn:
+            await conn.execute(LEAVE, _given(ticket))
+
+
+def _given(ticket: Ticket, seconds: float = 0.0) -> dict[str, object]:
+    return {
+        "user": storable(ticket.scope.user),
+        "conversation": storable(ticket.conversation),
+        "run_id": storable(ticket.run_id),
+        "ticket": ticket.number,
+        "seconds": seconds,
+    }
