@@ -128,7 +128,7 @@ def on_langgraph() -> Turn | None:
     from typing_extensions import TypedDict
 
     names = [work.__name__ for work in STEPS]
-    state = TypedDict("state", {f"{name}_made": object for name in names})  # type: ignore[misc, operator]
+    state = TypedDict("state", {f"{name}_made": object for name in names})  # type: ignore[misc]
     graph: Any = StateGraph(state)
     for name in names:
 
