@@ -90,15 +90,14 @@ class Execution:
 
     # -- starting
     def _begin(self) -> None:
-        known = [i for i, s in enumerate(self.plan.steps) if s.makes in self.have]
-        for i in known:
-            self.waits[i] = -1  # never met, so never started
-        ready = [i for i, n in enumerate(self.waits) if n == 0]
-        for i in known:
-            self._settle(i, Skipped("known", self.have[self.plan.steps[i].makes], known=True))
-        for i in ready:
-            self._ready(i)
-        self._seat()
+        self.handing_on = True  # all that is known is known, before anything is handed on
+        for i, s in enumerate(self.plan.steps):
+            if s.makes in self.have:
+                self._settle(i, Skipped("known", self.have[s.makes], known=True))
+        for i, waits in enumerate(self.plan.waits):
+            if waits == 0 and self.outcomes[i] is None:
+                self._ready(i)
+        self._work_off()
 
     def _ready(self, i: int) -> None:
         if self.over is not None:
@@ -206,13 +205,15 @@ class Execution:
         if (live := self.lives.get(s.makes)) is not None:
             live.close(getattr(outcome, "value", None), getattr(outcome, "error", error))
         self.settled.append(i)
-        if self.handing_on:
-            return
+        if not self.handing_on:
+            self._work_off(i)
+
+    def _work_off(self, ended: int | None = None) -> None:
         self.handing_on = True
         while self.settled:
             self._hand_on(self.settled.popleft())
         self.handing_on = False
-        self._seat(i)
+        self._seat(ended)
 
     def _hand_on(self, i: int) -> None:
         """What a step made goes to those that need it; who waited only for that is started."""

@@ -101,6 +101,25 @@ async def test_a_known_step_is_not_started_by_a_known_need() -> None:
 
 
 @virtual
+async def test_what_is_known_stays_known_when_what_it_needs_cannot_be_made() -> None:
+    watcher = Watcher()
+    run = await Flow("f", step(make_a), step(broken), step(make_c), step(make_d)).run(
+        A("x"), D("y"), within=0, observers=[watcher]
+    )
+    assert run.outcomes[D] == Skipped("known", D("y"), known=True)
+    assert [event.step for event in watcher.of(StepEnded)].count("make_d") == 1
+    assert run.degraded == {"broken": "timeout", "make_c": "timeout"}
+
+
+@virtual
+async def test_what_is_known_lets_nobody_jump_the_queue() -> None:
+    watcher = Watcher()
+    flow = Flow("f", step(only_d), step(make_a), step(make_b), shape=SEQUENTIAL)
+    await flow.run(A("known"), observers=[watcher])
+    assert [event.step for event in watcher.of(StepStarted)] == ["only_d", "make_b"]
+
+
+@virtual
 async def test_what_only_known_steps_need_must_not_be_given() -> None:
     run = await Flow("f", step(make_b), step(broken_c)).run(B("known"))
     assert run[B] == B("known")
