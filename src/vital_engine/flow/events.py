@@ -31,6 +31,8 @@ class FlowStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
+    """A step has what it needs, and a seat; it runs from now on."""
+
     flow: str
     step: str
     tier: str
@@ -49,6 +51,8 @@ class StreamOpened:
 
 @dataclass(frozen=True, slots=True)
 class StepEnded:
+    """A step has its one outcome, whether it ever started or not."""
+
     flow: str
     step: str
     tier: str
@@ -67,6 +71,8 @@ class LateResult:
 
 @dataclass(frozen=True, slots=True)
 class FlowEnded:
+    """Every step has its outcome. Told also when the caller was cancelled: ``run`` is then what he would have got."""
+
     flow: str
     run: Run
     at: float
