@@ -1,0 +1,43 @@
+"""What these tests share: the question, the seed's times, and proposals of each effect."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from vital_engine.nouns import Effect, Menu, Proposal, Question
+
+QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1", run_id="r1")
+SEED: dict[str, Any] = {
+    "retrieve": 0.5,
+    "suggest": 0.3,
+    "recall": 0.2,
+    "reply": 1.5,
+    "assess": 0.1,
+    "cite": 0.15,
+    "tally": 0.05,
+}
+
+
+@pytest.fixture
+def question() -> Question:
+    return QUESTION
+
+
+@pytest.fixture
+def seed() -> dict[str, Any]:
+    return dict(SEED)
+
+
+def proposal(effect: Effect = Effect.PURE, call_id: str = "call-1", **more: Any) -> Proposal:
+    return Proposal(call_id, "send_report", {"to": "board", "copies": 2}, "asked for", 1.0, Decimal(0), effect, **more)
+
+
+@pytest.fixture
+def menu_of() -> Any:
+    def make(*effects: Effect) -> Menu:
+        return Menu(tuple(proposal(effect, f"call-{i}") for i, effect in enumerate(effects, start=1)))
+
+    return make
