@@ -17,6 +17,8 @@
     assemble.py         what the steps made -> the answer
     stream.py           a turn as it happens
     state.py            a turn as a graph sees it
+    parts.py            a turn cut into parts, for those who run it node by node
+    graph.py, graph_*.py   the LangGraph door
     mode1_manual.py, mode2_automatic.py, mode3_chat_manual.py, mode4_chat_automatic.py
 
 May import: monitoring (to be watched by default), turn, flow, ports, nouns, errors.

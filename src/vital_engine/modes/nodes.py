@@ -6,18 +6,17 @@ A node is given a state (a mapping, see :class:`TurnState`), does not change it,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, TypeVar
+from dataclasses import replace
+from typing import ClassVar
 
-from vital_engine.flow import Flow, Live, Observer, speedup
-from vital_engine.nouns import Citations, Cost, Evidence, Memory, Menu, Piece, Question, Support
+from vital_engine.flow import Flow, Observer, speedup
+from vital_engine.nouns import Citations, Cost, Evidence, Memory, Menu, Question, Support
 from vital_engine.ports import Services
-from vital_engine.turn import gather, review
 
 from .mode import Mode
+from .parts import RETRIEVAL, REVIEW, Part, run_part
 from .settings import TurnSettings
 from .state import TurnState, Update
-
-T = TypeVar("T")
 
 
 class ParallelNodes:
@@ -27,68 +26,51 @@ class ParallelNodes:
     settings: TurnSettings
     mode: ClassVar[Mode]
     watchers: tuple[Callable[[Question, int], Observer], ...]
+    flow: Callable[[TurnSettings], Flow]
 
     async def parallel_retrieval_node(self, state: TurnState) -> Update:
         """Retrieve, suggest and recall at once.
 
         Reads ``question``, ``brief``; returns ``evidence``, ``menu``, ``memory``, ``outcomes``.
         """
-        run = await self._tier1().run(state["question"], state["brief"], observers=self._observers(state))
-        return Update(evidence=run[Evidence], menu=run[Menu], memory=run[Memory], outcomes=dict(run.steps))
+        return await self._node(RETRIEVAL, state)
 
     async def parallel_post_generation_node(self, state: TurnState) -> Update:
         """Cite, assess and tally at once.
 
         Reads ``question``, ``evidence``, ``draft``; returns ``citations``, ``support``, ``cost``, ``outcomes``.
         """
-        run = await self._tier2().run(*_spoken(state), observers=self._observers(state))
-        return Update(citations=run[Citations], support=run[Support], cost=run[Cost], outcomes=dict(run.steps))
+        return await self._node(REVIEW, state)
 
     async def _rag_retrieval_task(self, state: TurnState) -> Evidence:
-        return await self._alone(self._tier1(), Evidence, state["question"], state["brief"])
+        return (await self._alone("retrieve", RETRIEVAL, state))["evidence"]
 
     async def _tool_suggestion_task(self, state: TurnState) -> Menu:
-        return await self._alone(self._tier1(), Menu, state["question"], state["brief"])
+        return (await self._alone("suggest", RETRIEVAL, state))["menu"]
 
     async def _memory_retrieval_task(self, state: TurnState) -> Memory:
-        return await self._alone(self._tier1(), Memory, state["question"], state["brief"])
+        return (await self._alone("recall", RETRIEVAL, state))["memory"]
 
     async def _citation_extraction_task(self, state: TurnState) -> Citations:
-        return await self._alone(self._tier2(), Citations, *_spoken(state))
+        return (await self._alone("cite", REVIEW, state))["citations"]
 
     async def _quality_scoring_task(self, state: TurnState) -> Support:
-        return await self._alone(self._tier2(), Support, *_spoken(state))
+        return (await self._alone("assess", REVIEW, state))["support"]
 
     async def _cost_tracking_task(self, state: TurnState) -> Cost:
-        return await self._alone(self._tier2(), Cost, *_spoken(state))
+        return (await self._alone("tally", REVIEW, state))["cost"]
 
     @staticmethod
     def _calculate_speedup(wall_seconds: float, step_seconds: Sequence[float]) -> float | None:
         """Measured seconds of the steps over measured seconds on the clock; None for no time. Never from constants."""
         return speedup(list(step_seconds), wall_seconds)
 
-    def _tier1(self) -> Flow:
-        flow = gather(self.services, within=self.settings.parallel_timeout_ms / 1000)
-        return flow if self.settings.enable_parallel_tier1 and self._parallel else flow.sequential()
+    async def _node(self, part: Part, state: TurnState) -> Update:
+        """A part by itself, in a graph of somebody else's: watched by itself, since nobody says when the turn ends."""
+        observers = tuple(watch(state["question"], self.mode.number) for watch in self.watchers)
+        return await run_part(self.flow(self.settings).steps, part, state, self.settings, observers=observers)
 
-    def _tier2(self) -> Flow:
-        flow = review(self.services, within=self.settings.post_generation_timeout_ms / 1000)
-        return flow if self.settings.enable_parallel_tier2 and self._parallel else flow.sequential()
-
-    @property
-    def _parallel(self) -> bool:
-        return self.settings.profile != "sequential"
-
-    def _observers(self, state: TurnState) -> tuple[Observer, ...]:
-        return tuple(watch(state["question"], self.mode.number) for watch in self.watchers)
-
-    @staticmethod
-    async def _alone(flow: Flow, makes: type[T], *given: object) -> T:
-        """One step of a flow, under its own limit and with its own stand-in."""
-        return (await Flow(flow.name, *(s for s in flow.steps if s.makes is makes)).run(*given))[makes]
-
-
-def _spoken(state: TurnState) -> tuple[object, ...]:
-    """What tier 2 needs. A draft that is whole is a stream that has ended."""
-    draft = state["draft"]
-    return state["question"], state["evidence"], Live.closed(draft, [Piece(draft.text, draft.usage)])
+    async def _alone(self, step: str, part: Part, state: TurnState) -> Update:
+        """One step, under its own limit and with its own stand-in."""
+        one = replace(part, name=step, steps=(step,))
+        return await run_part(self.flow(self.settings).steps, one, state, self.settings)

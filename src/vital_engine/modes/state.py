@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
 
-from vital_engine.answer import Answer
+from vital_engine.answer import Answer, Timing
 from vital_engine.nouns import (
     Brief,
     Citations,
@@ -27,16 +27,20 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 class TurnState(TypedDict, total=False):
-    """``question`` is given; each other key is written by the node that makes it, and read by a later one."""
+    """``question`` is given; each other key is written by the node that makes it, and read by a later one.
+
+    ``brief`` and ``draft`` are None where their step made nothing; ``outcomes`` says why, by the step's name.
+    """
 
     question: Question
-    brief: Brief
+    brief: Brief | None
     evidence: Evidence
     menu: Menu
     memory: Memory
     consent: Consent
     findings: Findings
-    draft: Draft
+    draft: Draft | None
+    timing: Timing
     citations: Citations
     support: Support
     cost: Cost

@@ -1,0 +1,180 @@
+"""A turn as a graph keeps it: a channel per key that holds nouns, and gives checkpoints plain JSON.
+
+The only modules that import LangGraph are this one and :mod:`.graph`, and nobody imports them before a graph is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypedDict, get_type_hints
+
+from langgraph.channels.base import BaseChannel
+from langgraph.errors import EmptyChannelError, InvalidUpdateError
+
+from vital_engine.answer import Answer, Timing
+from vital_engine.flow import Outcome
+from vital_engine.nouns import (
+    Brief,
+    Citations,
+    Consent,
+    Cost,
+    Draft,
+    Evidence,
+    Findings,
+    Memory,
+    Menu,
+    Question,
+    Support,
+)
+
+from .graph_plain import outcome_of, plain, plain_outcome, revived
+
+_EMPTY: Any = object()
+
+
+class Noun(BaseChannel[Any, Any, Any]):
+    """Holds the latest noun of one class, or None where its step made none. Takes it plain as well.
+
+    :raises InvalidQuestion, WrongType: what is written is no such noun.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, typ: type, key: str = "", value: Any = _EMPTY) -> None:
+        super().__init__(typ, key)
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        """As a declaration: a key may be declared more than once, if alike."""
+        return isinstance(other, Noun) and other.typ is self.typ
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def ValueType(self) -> Any:  # noqa: N802
+        return self.typ
+
+    @property
+    def UpdateType(self) -> Any:  # noqa: N802
+        return self.typ
+
+    def copy(self) -> Noun:
+        return Noun(self.typ, self.key, self.value)
+
+    def from_checkpoint(self, checkpoint: Any) -> Noun:
+        """Empty for whatever the channel itself did not write: LangGraph has a mark of its own for "nothing"."""
+        written = checkpoint is None or isinstance(checkpoint, Mapping)
+        return Noun(self.typ, self.key, self._read(checkpoint) if written else _EMPTY)
+
+    def checkpoint(self) -> Any:
+        if self.value is _EMPTY:
+            return super().checkpoint()
+        return None if self.value is None else plain(self.value)
+
+    def update(self, values: Sequence[Any]) -> bool:
+        if len(values) > 1:
+            raise InvalidUpdateError(f"at key {self.key!r}: one step may write it once, not {len(values)} times")
+        if values:
+            self.value = self._read(values[0])
+        return bool(values)
+
+    def get(self) -> Any:
+        if self.value is _EMPTY:
+            raise EmptyChannelError
+        return self.value
+
+    def is_available(self) -> bool:
+        return self.value is not _EMPTY
+
+    def _read(self, value: Any) -> Any:
+        return None if value is None else revived(self.typ, value)
+
+
+class Outcomes(BaseChannel[Any, Any, Any]):
+    """How the steps of one turn ended, by name; what a node writes is added.
+
+    A node of ours writes ``{"run_id": ..., "steps": {...}}``: another run's steps are let go, so that the next turn on
+    a thread begins with none. A plain mapping of outcomes is added as it is.
+    """
+
+    __slots__ = ("run_id", "steps")
+
+    def __init__(
+        self, typ: Any = dict, key: str = "", run_id: str = "", steps: Mapping[str, Outcome[Any]] | None = None
+    ) -> None:
+        super().__init__(typ, key)
+        self.run_id, self.steps = run_id, steps
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Outcomes)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def ValueType(self) -> Any:  # noqa: N802
+        return dict[str, Any]
+
+    @property
+    def UpdateType(self) -> Any:  # noqa: N802
+        return dict[str, Any]
+
+    def copy(self) -> Outcomes:
+        return Outcomes(self.typ, self.key, self.run_id, self.steps)
+
+    def from_checkpoint(self, checkpoint: Any) -> Outcomes:
+        fresh = Outcomes(self.typ, self.key)
+        if isinstance(checkpoint, Mapping):
+            fresh.update([checkpoint])
+        return fresh
+
+    def checkpoint(self) -> Any:
+        if self.steps is None:
+            return super().checkpoint()
+        return {"run_id": self.run_id, "steps": {name: plain_outcome(o) for name, o in self.steps.items()}}
+
+    def update(self, values: Sequence[Any]) -> bool:
+        for value in values:
+            steps = value
+            if "run_id" in value:
+                steps = value["steps"]
+                if value["run_id"] != self.run_id:
+                    self.run_id, self.steps = value["run_id"], None
+            self.steps = {**(self.steps or {}), **{name: outcome_of(o) for name, o in steps.items()}}
+        return bool(values)
+
+    def get(self) -> Any:
+        if self.steps is None:
+            raise EmptyChannelError
+        return self.steps
+
+    def is_available(self) -> bool:
+        return self.steps is not None
+
+
+class GraphState(TypedDict, total=False):
+    """The state of a turn in a graph. Inherit from it to put nodes of ours into a graph of yours.
+
+    ``question`` is given, as a :class:`Question` or as JSON; ``answer`` is what comes out; every other key is written
+    by the node that makes it and read by a later one. None: its step made nothing, and ``outcomes`` says why.
+    """
+
+    question: Annotated[Question, Noun(Question)]
+    brief: Annotated[Brief | None, Noun(Brief)]
+    evidence: Annotated[Evidence, Noun(Evidence)]
+    menu: Annotated[Menu, Noun(Menu)]
+    memory: Annotated[Memory, Noun(Memory)]
+    consent: Annotated[Consent, Noun(Consent)]
+    findings: Annotated[Findings, Noun(Findings)]
+    draft: Annotated[Draft | None, Noun(Draft)]
+    timing: Annotated[Timing, Noun(Timing)]
+    citations: Annotated[Citations, Noun(Citations)]
+    support: Annotated[Support, Noun(Support)]
+    cost: Annotated[Cost, Noun(Cost)]
+    outcomes: Annotated[dict[str, Any], Outcomes()]
+    answer: Annotated[Answer, Noun(Answer)]
+
+
+def reading(name: str, keys: Sequence[str]) -> type[Any]:
+    """The part of the state that a node is given: *keys*, and no other."""
+    hints = get_type_hints(GraphState, include_extras=True)
+    return TypedDict(name, {key: hints[key] for key in keys}, total=False)  # type: ignore[operator, no-any-return]
