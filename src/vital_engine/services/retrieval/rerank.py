@@ -4,8 +4,10 @@ Reciprocal ranks forget by how much one passage is better than the next; the mod
 each as a z-score among the passages that are compared. Three features, no text is read again: BM25, cosine, and
 *coverage* (the idf of the query's terms in the passage, over the idf of all of them; it tells a passage that holds
 every rare term from one that repeats a single one). The coefficients, in rerank.json, are a logistic regression on
-the training claims of SciFact, made by bench/train_reranker.py; they are kept with their figures on corpora that
-they were not trained on. Sentence vectors, bigrams, title and length were tried as features and added nothing.
+the training claims of SciFact, made by bench/train_reranker.py. nDCG@10 before and after, by bench/retrieval.py:
+SciFact's test claims .723 and .741, and where nothing was trained PubMedQA .991 and .995, MedQuAD .782 and .809.
+Bigrams, the title, the length and the coverage of the best sentence were tried as further features: each changed the
+figures by less than .004, up on one corpus and down on another. Vectors of sentences were not tried.
 """
 
 from __future__ import annotations
