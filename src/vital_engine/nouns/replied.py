@@ -56,7 +56,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One element of a model's stream: text, or (usually last) what it used, who spoke and why it stopped."""
+    """One element of a model's stream: text and who speaks, or (usually last) what it used and why it stopped."""
 
     text: str = ""
     usage: Usage | None = None

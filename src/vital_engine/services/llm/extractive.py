@@ -111,7 +111,7 @@ class Extractive:
             # what ends without a full stop (a list item, a cut passage) would else run into the next sentence
             gap = "" if not text else " " if _ENDED.search(text) else "\n"
             text += gap + sentence
-            yield Piece(gap + sentence)
+            yield Piece(gap + sentence, model=MODEL, provider=PROVIDER)
         yield Piece(usage=estimate_usage(prompt, text), model=MODEL, provider=PROVIDER, finish="stop")
 
     def _quotes(self, question: str, evidence: Evidence) -> list[str]:

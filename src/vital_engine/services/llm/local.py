@@ -117,7 +117,7 @@ class Local:
                 finish = chunk.finish or finish
                 if chunk.text:
                     said.append(chunk.text)
-                    yield Piece(chunk.text)
+                    yield Piece(chunk.text, model=self.name, provider=PROVIDER)
         except TimeoutError:
             raise _broken("it fell silent" if said else "no first token in time", begun=bool(said)) from None
         finally:

@@ -146,6 +146,7 @@ class OpenAICompatible:
         said: list[str] = []
         usage: Usage | None = None
         model = finish = ""
+        asked: str = call.arguments["model"]
         async with self._response(call) as response:
             content_type = response.headers.get("content-type", "")
             read = _whole if "json" in content_type else _chunks
@@ -156,12 +157,13 @@ class OpenAICompatible:
                     finish = chunk.finish or finish
                     if chunk.text:
                         said.append(chunk.text)
-                        yield Piece(chunk.text)
+                        # Each piece says who speaks: what breaks off must be priced too.
+                        yield Piece(chunk.text, model=model or asked, provider=self.provider)
         if not finish:
             raise call.broken(f"the stream ({content_type or 'of no type'}) ended before the model did")
         if usage is None:
             usage = estimate_usage(prompt, "".join(said))
-        yield Piece(usage=usage, model=model or call.arguments["model"], provider=self.provider, finish=finish)
+        yield Piece(usage=usage, model=model or asked, provider=self.provider, finish=finish)
 
     @asynccontextmanager
     async def _response(self, call: _Call) -> AsyncGenerator[httpx2.Response, None]:
