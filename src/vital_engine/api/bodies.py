@@ -74,11 +74,13 @@ def links(run_id: str) -> dict[str, str]:
     return {"turn": base, "events": f"{base}/events", "receipt": f"{base}/receipt", "cancel": f"{base}/cancel"}
 
 
-def turn_body(receipt: Mapping[str, Any]) -> dict[str, Any]:
+def turn_body(receipt: Mapping[str, Any], *, conversation: str | None = None) -> dict[str, Any]:
     """A turn that has ended, from its receipt: the same from memory and from the store."""
     code = CANCELLED if receipt["model"]["finish"] == "cancelled" else receipt["error"]
     return {
         **{name: receipt[name] for name in SHOWN},
+        "conversation": conversation,
+        "proposed": receipt.get("proposed", []),
         "error": {"code": code, "message": told(code)} if code else None,
         "support": receipt["support"]["score"],
         "cost": {name: receipt["cost"][name] for name in ("usd", "at_least_usd")},
@@ -93,6 +95,7 @@ def running_body(entry: RunningTurn) -> dict[str, Any]:
     steps = {e.step: e.outcome or "running" for e in entry.log.items if isinstance(e, Step)}
     return {
         "run_id": entry.run_id,
+        "conversation": entry.question.conversation,
         "mode": entry.mode,
         "status": ("failed" if entry.log.error and not entry.cut else "cancelled") if ended else "running",
         "question": entry.question.text,

@@ -34,12 +34,13 @@ class Library:
 class Engine:
     """What the routes lean on.
 
-    ``workflow``: the workflow of a mode; ConfigError if there is none. ``tenant``, ``user``: who asks where a request
+    ``workflow``: the workflow of one of ``modes``. ``tenant``, ``user``: who asks where a request
     need not say. ``archive`` None: turns are known only while they run, and a moment longer. ``ping``: returns if the
     database answers within so many seconds, StoreError if not. ``notes``: what was done without at the start.
     """
 
     workflow: Callable[[int], ParallelBaseWorkflow]
+    modes: tuple[int, ...]
     tenant: str = "local"
     user: str = "local"
     expert: str | None = None
@@ -52,12 +53,14 @@ class Engine:
     @classmethod
     def of(cls, app: App) -> Engine:
         """A whole engine, as :func:`vital_engine.app.open_app` opens it."""
+        from vital_engine.app import MODES
 
         async def ping(within: float) -> None:
             await app.store.ping(within=within)
 
         return cls(
             workflow=app.workflow,
+            modes=tuple(MODES),
             tenant=app.settings.tenant,
             user=app.settings.user,
             expert=app.settings.expert,
@@ -70,5 +73,5 @@ class Engine:
 
     @classmethod
     def around(cls, workflow: ParallelBaseWorkflow) -> Engine:
-        """One workflow and nothing else: no archive, no library. Any mode is answered by it."""
-        return cls(workflow=lambda _: workflow)
+        """One workflow and nothing else: no archive, no library."""
+        return cls(workflow=lambda _: workflow, modes=(workflow.mode.number,))

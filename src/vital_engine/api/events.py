@@ -2,11 +2,12 @@
 
 ``id`` is the event's number in the log, ``event`` its kind, ``data`` one line of JSON. Whoever comes back with the last
 id that it has seen goes on from there, without a gap and without a repetition: the log is one, readers are indexes
-into it. All that is new at a wake-up is one write.
+into it. All that is new at a wake-up is one write, and there are at most a hundred of them in a second.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
@@ -34,20 +35,21 @@ HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """No proxy is to keep or to hold back what streams (the second is nginx's)."""
 
 _log = logger("vital_engine.api")
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def frame(data: Mapping[str, Any], *, id: int | str, kind: str) -> bytes:  # noqa: A002 - the field's name in SSE
     """One event. Half a surrogate pair, which a model may emit, cannot be sent and becomes a question mark."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return f"id: {id}\nevent: {kind}\ndata: {text}\n\n".encode("utf-8", "replace")
+    return f"id: {id}\nevent: {kind}\ndata: {_json.encode(data)}\n\n".encode("utf-8", "replace")
 
 
-def ending(receipt: Mapping[str, Any], *, id: int | str) -> bytes:  # noqa: A002
-    """The last event of a turn: ``finished`` if its answer is whole, else ``error`` with what there is of it."""
-    turn = turn_body(receipt)
+def ending(receipt: Mapping[str, Any], *, id: int | str, conversation: str | None) -> bytes:  # noqa: A002
+    """The last event of a turn: ``finished`` if its answer is whole, ``paused`` if it waits for a person, else ``error``
+    with what there is of it."""
+    turn = turn_body(receipt, conversation=conversation)
     seq = {"seq": id} if isinstance(id, int) else {}
     if turn["error"] is None:
-        return frame({**seq, "turn": turn}, id=id, kind="finished")
+        return frame({**seq, "turn": turn}, id=id, kind="paused" if turn["status"] == "paused" else "finished")
     return frame({**seq, **turn["error"], "turn": turn}, id=id, kind="error")
 
 
@@ -66,7 +68,7 @@ def _one(event: Event, entry: RunningTurn) -> bytes:
         case Token(text=text):
             data["text"] = text
         case Started(run_id=run_id):
-            data["run_id"] = run_id
+            data |= {"run_id": run_id, "conversation": entry.question.conversation}
         case Step():
             data = as_json(event)
         case Cited(citation=citation):
@@ -74,7 +76,7 @@ def _one(event: Event, entry: RunningTurn) -> bytes:
         case Spent(cost=cost):
             data["cost"] = {"usd": as_json(cost.usd), "at_least_usd": as_json(cost.at_least)}
         case Finished(answer=answer):
-            return ending(answer.receipt(), id=event.seq)
+            return ending(answer.receipt(), id=event.seq, conversation=entry.question.conversation)
         case Broken(code=code, message=message):
             if code == CANCELLED and entry.cut:
                 code, message = entry.cut, told(entry.cut)
@@ -92,9 +94,12 @@ class LogReader(AsyncIterator[bytes]):
     def __init__(self, entry: RunningTurn, render: Render, limits: ServerLimits, *, after: int = 0) -> None:
         self._log, self._render, self._at = entry.log, render, after
         self._idle, self._most = limits.idle_seconds, max(1, limits.frame_bytes // 256)
+        self._gap, self._not_before = limits.gap_seconds, 0.0
 
     async def __anext__(self) -> bytes:
-        log = self._log
+        log, loop = self._log, asyncio.get_running_loop()
+        if not log.ended and (early := self._not_before - loop.time()) > 0:
+            await asyncio.sleep(early)
         while self._at >= len(log.items):
             if log.ended:
                 raise StopAsyncIteration
@@ -104,6 +109,7 @@ class LogReader(AsyncIterator[bytes]):
                 return KEEPALIVE_COMMENT
         fresh = log.items[self._at : self._at + self._most]
         self._at += len(fresh)
+        self._not_before = loop.time() + self._gap
         return self._render(fresh)
 
 

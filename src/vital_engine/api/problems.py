@@ -30,6 +30,7 @@ STATUS: Final[Mapping[type[VitalError], int]] = MappingProxyType(
         errors.NotFound: 404,
         errors.Refused: 403,
         errors.Conflict: 409,
+        errors.ConversationBusy: 409,
         errors.Expired: 410,
         errors.OverCapacity: 503,
         errors.OutOfTime: 504,

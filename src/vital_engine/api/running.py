@@ -104,7 +104,12 @@ class RunningTurns:
         if self.draining or len(self._running) >= self.limits.turns:
             raise OverCapacity("the server is being stopped" if self.draining else f"{len(self._running)} turns run")
         turn = workflow.start(question, **overrides)
-        entry = RunningTurn(turn, question, workflow.mode.number, on_disconnect, datetime.now(UTC))
+        return self.take(turn, question, mode=workflow.mode.number, on_disconnect=on_disconnect)
+
+    def take(self, turn: Turn, question: Question, *, mode: int, on_disconnect: OnDisconnect) -> RunningTurn:
+        """Keep a turn that runs already. One of the same id that has ended (it was paused) gives way to it."""
+        entry = RunningTurn(turn, question, mode, on_disconnect, datetime.now(UTC))
+        self._ended.pop(turn.run_id, None)
         self._running[turn.run_id] = entry
         turn.task.add_done_callback(lambda task: self._done(entry, task))
         return entry

@@ -10,14 +10,14 @@ import anyio
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from vital_engine.errors import ConfigError, NotFound
+from vital_engine.errors import ConfigError, NotFound, VitalError
 from vital_engine.modes import ParallelBaseWorkflow, Step
 from vital_engine.nouns import Question, Scope
 
 from .bodies import TurnRequest, links, running_body, turn_body
 from .desk import Asker, Desk, TheDesk
 from .events import HEADERS, STORED, EventStream, ending, rendered
-from .problems import Problem
+from .problems import Problem, response_of
 from .running import LAST_SECONDS, OnDisconnect, RunningTurn
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ router = APIRouter(tags=["turns"])
 KEYS: Final = uuid.UUID("6f0cbb35-2b1c-5b0e-9d55-6ad6d2f8f0d1")
 """The name space in which an idempotency key of a tenant's user becomes a run id."""
 EVENTS: Final = "text/event-stream"
+OPEN: Final = frozenset({"paused", "cancelled"})
+"""Here this is the last word; in the store there may be a later one: a decision, or what a cancelled turn had said."""
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 LastEvent = Annotated[str | None, Header(alias="Last-Event-ID")]
 
@@ -55,7 +57,15 @@ async def ask(asked: TurnRequest, request: Request, desk: TheDesk, asker: Asker,
         return EventStream(entry, rendered(entry), desk.limits)
     written = await _written_down(entry) and desk.engine.archive is not None
     found = links(entry.run_id)
-    body = {"run_id": entry.run_id, "status": "running", "written_down": written, **found}
+    if not written and isinstance(entry.log.error, VitalError):
+        return response_of(entry.log.error, run_id=entry.run_id)
+    body = {
+        "run_id": entry.run_id,
+        "conversation": entry.question.conversation,
+        "status": "running",
+        "written_down": written,
+        **found,
+    }
     return JSONResponse(body, 202, {"Location": found["turn"]})
 
 
@@ -65,21 +75,23 @@ async def show(run_id: str, desk: TheDesk, asker: Asker) -> dict[str, Any]:
     entry = desk.running.find(run_id, asker)
     if entry is not None and not entry.log.ended:
         return running_body(entry)
-    if entry is not None and entry.answer is not None:
-        return turn_body(entry.answer.receipt())
+    known = _body_here(entry) if entry is not None else None
+    if known is not None and known["status"] not in OPEN:
+        return known
     try:
         stored = await _stored(run_id, desk, asker)
     except NotFound:
-        if entry is None:
+        if known is None:
             raise
-        return running_body(entry)
-    if stored.receipt is not None:
-        return turn_body(stored.receipt)
-    if entry is not None:
-        return running_body(entry)
+        return known
     line = stored.line
+    if stored.receipt is not None:
+        return turn_body(stored.receipt, conversation=line.conversation)
+    if known is not None:
+        return known
     return {
         "run_id": line.run_id,
+        "conversation": line.conversation,
         "mode": line.mode,
         "status": line.status,
         "question": line.question,
@@ -109,8 +121,9 @@ async def events(
     if entry is None:
         stored = await _stored(run_id, desk, asker)
         if stored.receipt is None:
-            raise Problem(409, "turn.elsewhere", "This turn is not run by this server.", run_id=run_id)
-        return Response(ending(stored.receipt, id=STORED), media_type=EVENTS, headers=HEADERS)
+            raise _not_here(stored)
+        last_event = ending(stored.receipt, id=STORED, conversation=stored.line.conversation)
+        return Response(last_event, media_type=EVENTS, headers=HEADERS)
     if seen > len(entry.log.items):
         raise Problem(422, "request.invalid", f"The log has {len(entry.log.items)} events, not {seen}.", run_id=run_id)
     if entry.log.ended and seen == len(entry.log.items):
@@ -122,12 +135,15 @@ async def events(
 async def receipt(run_id: str, desk: TheDesk, asker: Asker) -> Mapping[str, Any]:
     """The turn's whole account: steps, paid calls, citations, approvals, the critical path."""
     entry = desk.running.find(run_id, asker)
-    if entry is not None and entry.answer is not None:
-        return entry.answer.receipt()
-    if entry is None or entry.log.ended:
+    answer = entry.answer if entry is not None else None
+    if answer is not None and answer.status not in OPEN:
+        return answer.receipt()
+    if entry is None or (entry.log.ended and desk.engine.archive is not None):
         stored = await _stored(run_id, desk, asker)
         if stored.receipt is not None:
             return stored.receipt
+    elif entry.log.ended:
+        raise NotFound(f"of the run {run_id} no receipt was kept")
     raise Problem(409, "turn.running", "The turn has not ended: there is no receipt yet.", run_id=run_id)
 
 
@@ -138,7 +154,7 @@ async def cancel(run_id: str, desk: TheDesk, asker: Asker) -> dict[str, Any]:
     if entry is None:
         stored = await _stored(run_id, desk, asker)
         if stored.receipt is None:
-            raise Problem(409, "turn.elsewhere", "This turn is not run by this server.", run_id=run_id)
+            raise _not_here(stored)
         return {"run_id": run_id, "status": stored.line.status, **links(run_id)}
     entry.cancel()
     with anyio.move_on_after(LAST_SECONDS):
@@ -159,7 +175,7 @@ def begin(asked: TurnRequest, desk: Desk, asker: Scope, *, otherwise: OnDisconne
         asked.question,
         asker.tenant,
         asker.user,
-        conversation=asked.conversation,
+        conversation=asked.conversation or (uuid.uuid4().hex if workflow.mode.talk == "conversation" else None),
         expert=asked.expert or desk.engine.expert,
         limits=asked.limits.noun(),
         run_id=run_id,
@@ -170,9 +186,10 @@ def begin(asked: TurnRequest, desk: Desk, asker: Scope, *, otherwise: OnDisconne
 
 def _workflow(asked: TurnRequest, desk: Desk) -> tuple[ParallelBaseWorkflow, dict[str, Any]]:
     """Whose fault a wrong setting is depends on who made it: here it is the request's."""
-    overrides = asked.overrides()
+    if asked.mode not in desk.engine.modes:
+        raise Problem(422, "request.invalid", f"mode: there are {', '.join(map(str, desk.engine.modes))}.")
+    workflow, overrides = desk.engine.workflow(asked.mode), asked.overrides()
     try:
-        workflow = desk.engine.workflow(asked.mode)
         workflow.settings.but(overrides)
     except ConfigError as error:
         raise Problem(422, error.code, str(error)) from error
@@ -204,7 +221,21 @@ async def _known(run_id: str, asked: TurnRequest, desk: Desk, asker: Scope) -> R
 def _again(known: RunningTurn | StoredTurn, desk: Desk) -> Response:
     if isinstance(known, RunningTurn):
         return EventStream(known, rendered(known), desk.limits)
-    return Response(ending(known.receipt or {}, id=STORED), media_type=EVENTS, headers=HEADERS)
+    last_event = ending(known.receipt or {}, id=STORED, conversation=known.line.conversation)
+    return Response(last_event, media_type=EVENTS, headers=HEADERS)
+
+
+def _body_here(entry: RunningTurn) -> dict[str, Any]:
+    if entry.answer is None:
+        return running_body(entry)
+    return turn_body(entry.answer.receipt(), conversation=entry.question.conversation)
+
+
+def _not_here(stored: StoredTurn) -> Problem:
+    run_id = stored.line.run_id
+    if stored.line.status == "paused":
+        return Problem(409, "turn.paused", "This turn waits for the decision of a person.", run_id=run_id)
+    return Problem(409, "turn.elsewhere", "This turn is not run by this server.", run_id=run_id)
 
 
 async def _written_down(entry: RunningTurn) -> bool:

@@ -12,10 +12,10 @@ import pytest
 
 from vital_engine.api import Engine, ServerLimits
 from vital_engine.api.engine import Library
-from vital_engine.modes import Mode2AutomaticWorkflow
+from vital_engine.modes import Mode1ManualWorkflow, Mode2AutomaticWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Expert, Scope
 from vital_engine.services.retrieval.library import Library as Search
-from vital_engine.store import Store, Turns
+from vital_engine.store import ConversationFloor, Store, StoredApprovals, Turns
 from vital_engine.store.knowledge import Knowledge
 from vital_engine.testing import scripted
 
@@ -50,6 +50,7 @@ async def test_a_document_is_taken_in_found_read_and_taken_out(serving: Any, eng
         turn = await served.ended((await served.ask("Is metformin excreted by the kidneys?"))["run_id"])
         receipt = (await client.get(turn["links"]["receipt"])).json()
         assert [p["document"] for p in receipt["retrieved"]] == ["metformin.txt"]
+        found_in = receipt["index_version"]
 
         read = await client.get("/v1/documents/metformin.txt")
         assert "excreted by the kidneys" in read.json()["text"]
@@ -60,7 +61,8 @@ async def test_a_document_is_taken_in_found_read_and_taken_out(serving: Any, eng
         assert (await client.delete("/v1/documents/metformin.txt")).status_code == 404
         assert (await client.get("/v1/documents/metformin.txt")).status_code == 404
         after = await served.ended((await served.ask("Is metformin excreted by the kidneys?"))["run_id"])
-        assert (await client.get(after["links"]["receipt"])).json()["retrieved"] == []
+        receipt = (await client.get(after["links"]["receipt"])).json()
+        assert receipt["retrieved"] == [] and receipt["index_version"] != found_in
 
 
 async def test_a_form_of_files_each_of_which_costs_only_itself(serving: Any, engine: Engine) -> None:
@@ -141,6 +143,54 @@ async def test_a_turn_is_found_in_the_store_when_memory_has_let_it_go(
         again = await served.client.post("/v1/turns", json={"question": "Why?"}, headers=key)
         assert (again.status_code, again.json()["run_id"]) == (202, begun["run_id"])
         assert len(await Turns(store).list(Scope("local", "local"))) == 1
+
+
+async def test_a_turn_that_waits_for_a_person_is_told_as_paused(
+    serving: Any, engine: Engine, sse: Any, store: Store
+) -> None:
+    approvals = StoredApprovals(store)
+    services = replace(
+        scripted(tokens=12, sentences=3), register=Turns(store), keeper=Turns(store), approvals=approvals
+    )
+    workflow = Mode1ManualWorkflow(services)
+    async with serving(replace(engine, workflow=lambda _: workflow, modes=(1,))) as served:
+        client = served.client
+        refused = await client.post("/v1/turns", json={"question": "?", "mode": 2})
+        assert (refused.status_code, refused.json()["error"]["message"]) == (422, "mode: there are 1.")
+        last = sse((await client.post("/v1/turns", json={"question": "?", "mode": 1, "stream": True})).text)[-1]
+        turn = last["data"]["turn"]
+        assert (last["event"], turn["status"]) == ("paused", "paused")
+        assert [call["proposal"]["tool"] for call in turn["proposed"]] == ["scripted_tool"]
+        assert (await client.get(turn["links"]["turn"])).json() == turn
+        assert (await client.get(turn["links"]["receipt"])).status_code == 409
+        assert (await client.post(turn["links"]["cancel"])).json()["status"] == "paused"
+
+        served.desk.running._ended.clear()
+        assert (await client.get(turn["links"]["turn"])).json()["status"] == "paused"
+        for method, path in [("GET", turn["links"]["events"]), ("POST", turn["links"]["cancel"])]:
+            response = await client.request(method, path)
+            assert (response.status_code, response.json()["error"]["code"]) == (409, "turn.paused")
+
+        answer = await workflow.resume(turn["run_id"], {"call-1": "approve"}, scope=Scope("local", "local"))
+        after = (await client.get(turn["links"]["turn"])).json()
+        assert (after["status"], after["text"]) == ("complete", answer.text)
+        assert (await client.get(turn["links"]["receipt"])).json()["tool_results"]
+
+
+async def test_a_conversation_begins_by_itself_and_may_be_busy(serving: Any, engine: Engine, store: Store) -> None:
+    turns = Turns(store)
+    kept = replace(
+        scripted(reply=0.5, tokens=12, sentences=3), register=turns, keeper=turns, floor=ConversationFloor(store)
+    )
+    workflow = Mode4ChatAutomaticWorkflow(kept)
+    async with serving(replace(engine, workflow=lambda _: workflow, modes=(4,))) as served:
+        one = await served.ask(mode=4)
+        body = {"question": "And?", "mode": 4, "conversation": one["conversation"]}
+        refused = await served.client.post("/v1/turns", json={**body, "settings": {"on_contention": "refuse"}})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "turn.conversation_busy")
+        assert (await served.ended(one["run_id"]))["conversation"] == one["conversation"]
+        again = await served.ask(**body)
+        assert (await served.ended(again["run_id"]))["status"] == "complete"
 
 
 async def test_ready_means_that_the_database_answers(serving: Any, engine: Engine) -> None:

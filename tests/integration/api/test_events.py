@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.api import Engine, ServerLimits
+from vital_engine.api import ServerLimits
 from vital_engine.api.events import LogReader, rendered
 from vital_engine.api.running import RunningTurns
 from vital_engine.errors import ModelUnavailable, StreamBroken
@@ -168,8 +168,3 @@ async def test_the_last_words_of_a_turn_that_the_server_had_to_stop(serving: Any
         last = sse((await reading).text)[-1]
         assert (last["event"], last["data"]["code"]) == ("error", "server_draining")
         assert await draining == 1
-
-
-async def test_the_engine_may_be_less_than_a_whole_one() -> None:
-    engine = Engine.around(Mode2AutomaticWorkflow(scripted()))
-    assert engine.workflow(2) is engine.workflow(3)

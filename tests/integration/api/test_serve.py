@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,9 +14,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from vital_engine.api import ServerLimits
 from vital_engine.api.serve import FIRST_QUESTION, listening, serve
 from vital_engine.errors import ConfigError
 from vital_engine.settings import Settings
+from vital_engine.testing import scripted
 
 VITAL = (sys.executable, "-c", "from vital_engine.cli import main; main()")
 
@@ -60,6 +63,32 @@ def test_it_says_where_it_listens_answers_and_goes_when_told(process: Any) -> No
     assert process.returncode == 0, logged
     assert '"event": "serving"' in logged and '"event": "stopped"' in logged
     assert "Traceback" not in logged and FIRST_QUESTION not in logged
+
+
+async def test_what_runs_may_end_when_a_signal_comes_and_nothing_new_begins(serving: Any, sse: Any) -> None:
+    services = scripted(reply=0.6, tokens=12, sentences=3)
+    async with serving(services, ServerLimits(drain_seconds=5.0)) as served:
+        reading = asyncio.create_task(served.client.post("/v1/turns", json={"question": "?", "stream": True}))
+        while not len(served.desk.running):
+            await asyncio.sleep(0.01)
+        served.server.handle_exit(signal.SIGTERM, None)
+        ready = (await served.client.get("/readyz")).json()
+        assert (ready["draining"], ready["ready"], ready["turns"]) == (True, False, 1)
+        refused = await served.client.post("/v1/turns", json={"question": "?"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "turn.over_capacity")
+        assert sse((await reading).text)[-1]["event"] == "finished"
+
+
+async def test_a_second_signal_does_not_wait(serving: Any, sse: Any) -> None:
+    async with serving(scripted(reply=30.0, tokens=12, sentences=3), ServerLimits(drain_seconds=30.0)) as served:
+        reading = asyncio.create_task(served.client.post("/v1/turns", json={"question": "?", "stream": True}))
+        while not len(served.desk.running):
+            await asyncio.sleep(0.01)
+        served.server.handle_exit(signal.SIGINT, None)
+        await asyncio.sleep(0.2)
+        served.server.handle_exit(signal.SIGINT, None)
+        last = sse((await asyncio.wait_for(reading, 5.0)).text)[-1]
+        assert (last["event"], last["data"]["code"]) == ("error", "server_draining")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "vital.example", ""])

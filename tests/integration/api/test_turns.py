@@ -75,6 +75,7 @@ async def test_the_request_reaches_the_turn(serving: Any) -> None:
         ({"question": "?", "settings": {"profil": "tiers"}}, "setup.config", "did you mean 'profile'"),
         ({"question": "?", "settings": {"enable_rag": "yes"}}, "setup.config", "true or false"),
         ({"question": "?", "profile": "fast"}, "setup.config", "dataflow, tiers, sequential"),
+        ({"question": "?", "mode": 7}, "request.invalid", "mode: there are 2."),
         ({"question": "?", "limits": {"seconds": 0}}, "request.invalid", "limits.seconds"),
         ({"question": "?", "on_disconnect": "explode"}, "request.invalid", "'cancel' or 'continue'"),
         ({"question": "  "}, "turn.invalid_question", "empty"),
