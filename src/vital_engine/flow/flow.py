@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -73,6 +74,8 @@ class Flow:
         :param within: seconds for the whole run; what has not ended then is cancelled. 0 or less: nothing is started.
         :raises FlowError: something is needed that nothing makes, given twice, or given before it has ended.
         """
+        if within is not None and math.isnan(within):
+            raise FlowError(f"{self.name!r} was given a limit that is not a number")
         have: dict[type, object] = {}
         streams: dict[type, Live[Any]] = {}
         for thing in given:

@@ -140,7 +140,9 @@ async def test_given_things_are_checked() -> None:
         await flow.run(None)
     with pytest.raises(FlowError, match="a stream that has not ended"):
         await flow.run(Live[A]())
-    run = await flow.run(A())
+    with pytest.raises(FlowError, match="a limit that is not a number"):
+        await flow.run(A(), within=math.nan)
+    run = await flow.run(A(), within=math.inf)
     assert run[A] == A()
     with pytest.raises(FlowError, match="'f' has no step that makes D"):
         run[D]
