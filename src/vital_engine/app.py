@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import ConfigError, ServiceError, SetupError
+from .errors import ConfigError, ServiceError, SetupError, VitalError
 from .flow import drain
 from .modes import (
     Mode1ManualWorkflow,
@@ -27,7 +28,7 @@ from .modes import (
 )
 from .modes.settings import KEYS, known
 from .monitoring import Tracing, Watcher, default_watchers, log_turn
-from .nouns import Expert, Scope
+from .nouns import Expert, Question, Scope
 from .ports import LLM, Embedder, Services
 from .services.citations import QuoteChecker
 from .services.cost import Prices
@@ -60,6 +61,8 @@ MODES: Mapping[int, type[ParallelBaseWorkflow]] = {
     3: Mode3ChatManualWorkflow,
     4: Mode4ChatAutomaticWorkflow,
 }
+log = logging.getLogger("vital_engine.app")
+
 DRAIN_SECONDS = 10.0
 """For turns that still run when the engine is closed."""
 
@@ -99,6 +102,19 @@ class App:
         except KeyError:
             raise ConfigError(f"there is no mode {mode!r}; there are {', '.join(map(str, self._workflows))}") from None
 
+    async def warm(self) -> None:
+        """Make what the first turn would otherwise wait for: vectors of experts and tools, and a model in this process.
+
+        What fails here fails again, and is shown, in the turn that needs it.
+        """
+        question = Question("warm up", self.settings.tenant, self.settings.user)
+        with contextlib.suppress(VitalError):
+            brief = await self.roster.choose(question, mode=2)
+            await self.toolbox.suggest(question, brief)
+            await self.library.search(question.text, k=1, scope=self.scope())
+            if (warm := getattr(self.llm, "warm", None)) is not None:
+                await warm()
+
     def scope(self, tenant: str | None = None, user: str | None = None, domains: tuple[str, ...] = ()) -> Scope:
         return Scope(tenant or self.settings.tenant, user or self.settings.user, domains)
 
@@ -108,7 +124,11 @@ class App:
         if changed == self._file_changed:
             return
         self._file_changed = changed
-        settings = turn_settings(load(file=self.settings.file, turn_keys=KEYS))
+        try:
+            settings = turn_settings(load(file=self.settings.file, turn_keys=KEYS))
+        except ConfigError as error:
+            log.warning("%s was changed and cannot be obeyed: %s", self.settings.file, error)
+            return
         for workflow in self._workflows.values():
             workflow.settings = settings
 

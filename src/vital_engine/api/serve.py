@@ -71,6 +71,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         server = Server(create_app(engine), url=url)
+        await engine.warm()
         _log.info("serving", url=url, model=settings.model or "extractive", notes=list(engine.notes))
         await server.serve(sockets=[listener])
     _log.info("stopped")
