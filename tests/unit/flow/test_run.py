@@ -293,6 +293,14 @@ async def test_seats_are_taken_in_the_order_in_which_steps_stand() -> None:
 
 
 @virtual
+async def test_of_those_that_one_step_lets_go_the_first_to_stand_is_seated_first() -> None:
+    watcher = Watcher()
+    first, held = step(make_a).under(Policy(tier="1")), step(only_d).under(Policy(tier="2"))
+    await Flow("f", first, held, step(make_b), shape=Shape(width=1, barriers=True)).run(observers=[watcher])
+    assert [event.step for event in watcher.of(StepStarted)] == ["make_a", "only_d", "make_b"]
+
+
+@virtual
 async def test_lanes_limit_one_tier_and_leave_the_others_alone() -> None:
     def lane(n: int, tier: str, kind: type) -> object:
         async def work() -> A:
