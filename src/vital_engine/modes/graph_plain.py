@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from vital_engine import errors
 from vital_engine.answer import Answer
-from vital_engine.errors import InvalidQuestion, ServiceError, VitalError, WrongType
+from vital_engine.errors import InvalidQuestion, VitalError, WrongType
 from vital_engine.flow import Degraded, Done, Failed, Outcome, Skipped
 from vital_engine.nouns import Question
 
@@ -154,22 +154,20 @@ def _answer(given: Mapping[str, Any]) -> Answer:
 
 
 def _plain_error(error: BaseException) -> dict[str, Any]:
-    """Its code; its text only where it is ours, since a foreign one may hold anything."""
+    """Its code; its text and its facts only where it is ours, since a foreign one may hold anything."""
     if not isinstance(error, VitalError):
         return {"code": type(error).__name__}
-    result: dict[str, Any] = {"code": error.code, "text": str(error)}
-    if isinstance(error, ServiceError):
-        result |= {"service": error.service, "retryable": error.retryable}
-    return result
+    facts = {name: value for name, value in vars(error).items() if isinstance(value, str | int | float)}
+    return {"code": error.code, "text": str(error), "facts": facts}
 
 
 def _error(given: Mapping[str, Any]) -> BaseException:
     made, text = _FAULTS.get(given["code"]), given.get("text", "")
     if made is None:  # somebody else's: its name is all that was kept
         return RuntimeError(given["code"])
-    if issubclass(made, ServiceError):
-        return made(text, service=given.get("service", ""), retryable=given.get("retryable", False))
-    return made(text) if text else made()
+    error = made(text) if text else made()
+    vars(error).update({name: value for name, value in given.get("facts", {}).items() if name in vars(error)})
+    return error
 
 
 def _explain(error: Exception) -> str:
