@@ -1,0 +1,229 @@
+"""A person's decision in a graph: asked by an interrupt, taken once, and no tool called twice for it."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+
+from vital_engine import Mode1ManualWorkflow, Mode3ChatManualWorkflow
+from vital_engine.errors import Conflict
+from vital_engine.nouns import Effect, Menu, Proposal, Question
+from vital_engine.testing import ScriptedServices, run_virtual, scripted
+
+CONFIG: Any = {"configurable": {"thread_id": "one"}}
+TWO = Menu(
+    (
+        Proposal("call-1", "scripted_tool", {"x": 6}, effect=Effect.EFFECT, cost_usd=Decimal("0.02")),
+        Proposal("call-2", "scripted_tool", {"x": 7}),
+    )
+)
+
+
+def calls_of(services: ScriptedServices, port: str) -> int:
+    return sum(call.port == port for call in services.calls)
+
+
+def graph_of(services: ScriptedServices, saver: Any, mode: Any = Mode1ManualWorkflow, **settings: Any) -> Any:
+    return mode(services, **settings).build_graph().compile(checkpointer=saver)
+
+
+async def paused(graph: Any, question: Question, **context: Any) -> Any:
+    state = await graph.ainvoke({"question": question}, CONFIG, context=context)
+    (pause,) = state["__interrupt__"]
+    return pause.value
+
+
+def test_what_is_shown_is_all_that_a_person_must_know(question: Question) -> None:
+    shown = run_virtual(paused(graph_of(scripted(suggest=(0.1, TWO)), InMemorySaver()), question))
+    assert (shown["kind"], [c["id"] for c in shown["calls"]]) == ("approval", ["call-1", "call-2"])
+    assert shown["calls"][0] | {"expires_at": ""} == {
+        "id": "call-1",
+        "tool": "scripted_tool",
+        "arguments": {"x": 6},
+        "reason": "",
+        "cost_usd": "0.02",
+        "effect": "effect",
+        "tainted": False,
+        "expires_at": "",
+    }
+
+
+@pytest.mark.parametrize("mode", [Mode1ManualWorkflow, Mode3ChatManualWorkflow])
+def test_approved_runs_and_rejected_does_not_and_retrieval_ran_once(question: Question, mode: Any) -> None:
+    services = scripted(retrieve=0.5, suggest=(0.1, TWO), reply=1.5)
+
+    async def turn() -> Any:
+        graph = graph_of(services, InMemorySaver(), mode)
+        await paused(graph, question)
+        await asyncio.sleep(86_400)  # a day passes, and counts nowhere
+        return await graph.ainvoke(Command(resume={"call-1": "approve", "call-2": ["reject", "no"]}), CONFIG)
+
+    answer = run_virtual(turn())["answer"]
+    assert (answer.status, answer.timing.total) == ("complete", 2.0)
+    assert [(f.proposal.id, f.status) for f in answer.findings.results] == [("call-1", "done")]
+    assert [(d.approved, d.by, d.reason) for d in answer.consent.decisions] == [
+        (True, "u1", "approved"),
+        (False, "u1", "no"),
+    ]
+    assert [a.status for a in answer.approvals] == ["done", "rejected"]
+    assert [calls_of(services, port) for port in ("brief", "retrieve", "invoke", "reply", "save")] == [1] * 5
+
+
+def test_a_turn_is_resumed_by_another_process_with_the_settings_of_its_request(question: Question) -> None:
+    services, saver = scripted(suggest=(0.1, TWO), assess=0.4, cite=0.4, tally=0.4, sentences=1), InMemorySaver()
+
+    async def turn() -> Any:
+        await paused(graph_of(services, saver), question, post_generation_timeout_ms=100)
+        decision = Command(resume={"call-1": "approve", "call-2": "approve"})
+        return await graph_of(services, saver).ainvoke(decision, CONFIG)
+
+    answer = run_virtual(turn())["answer"]
+    assert {k: v for k, v in answer.degraded.items() if v == "timeout"} == dict.fromkeys(
+        ("cite", "assess", "tally"), "timeout"
+    )
+    assert calls_of(services, "invoke") == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("yes", "tool.invalid_arguments"),
+        ({"call-1": "maybe"}, "tool.invalid_arguments"),
+        ({"call-9": "approve"}, "turn.not_found"),
+    ],
+)
+def test_what_is_no_decision_is_asked_again_with_what_was_wrong(question: Question, said: Any, code: str) -> None:
+    services = scripted(suggest=(0.1, TWO))
+
+    async def turn() -> Any:
+        graph = graph_of(services, InMemorySaver())
+        await paused(graph, question)
+        again = await graph.ainvoke(Command(resume=said), CONFIG)
+        (pause,) = again["__interrupt__"]
+        assert pause.value["error"]["code"] == code
+        assert calls_of(services, "invoke") == 0
+        rest = await graph.ainvoke(Command(resume={"call-1": "reject"}), CONFIG)
+        (pause,) = rest["__interrupt__"]
+        assert [c["id"] for c in pause.value["calls"]] == ["call-2"] and "error" not in pause.value
+        return await graph.ainvoke(Command(resume={"call-2": "approve"}), CONFIG)
+
+    answer = run_virtual(turn())["answer"]
+    assert [f.proposal.id for f in answer.findings.results] == ["call-2"]
+
+
+def test_a_decision_that_comes_too_late_approves_nothing(question: Question) -> None:
+    services = scripted(suggest=(0.1, TWO))
+
+    async def turn() -> Any:
+        graph = graph_of(services, InMemorySaver(), approval_seconds=60)
+        await paused(graph, question)
+        await asyncio.sleep(61)
+        return await graph.ainvoke(Command(resume={"call-1": "approve", "call-2": "approve"}), CONFIG)
+
+    answer = run_virtual(turn())["answer"]
+    assert (answer.status, answer.findings.results) == ("complete", ())
+    assert {d.reason for d in answer.consent.decisions} == {"nobody decided in time"}
+    assert calls_of(services, "invoke") == 0
+
+
+@pytest.mark.parametrize("clients", [2, 8])
+def test_clients_who_approve_at_once_make_one_call_and_one_answer(question: Question, clients: int) -> None:
+    services, saver = scripted(suggest=(0.1, TWO), invoke=0.2, reply=30.0), InMemorySaver()
+
+    async def turn() -> Any:
+        await paused(graph_of(services, saver), question)
+        decision = Command(resume={"call-1": "approve", "call-2": "approve"})
+        ends = [graph_of(services, saver).ainvoke(decision, CONFIG) for _ in range(clients)]
+        return await asyncio.gather(*ends, return_exceptions=True)
+
+    ends = run_virtual(turn())
+    answers = [end["answer"] for end in ends if isinstance(end, dict)]
+    assert len(answers) == 1 and answers[0].status == "complete"
+    assert all(isinstance(end, Conflict) for end in ends if not isinstance(end, dict))
+    assert calls_of(services, "invoke") == 2
+    assert len(services.kept) == len(services.prompts) == 1
+
+
+def test_a_double_click_in_one_process_makes_one_call_and_one_answer(question: Question) -> None:
+    services = scripted(suggest=(0.1, TWO), invoke=0.2, reply=1.5)
+
+    async def turn() -> Any:
+        graph = graph_of(services, InMemorySaver())
+        await paused(graph, question)
+        decision = Command(resume={"call-1": "approve", "call-2": "approve"})
+        ends = await asyncio.gather(*(graph.ainvoke(decision, CONFIG) for _ in range(2)), return_exceptions=True)
+        return ends, (await graph.aget_state(CONFIG)).values
+
+    ends, kept = run_virtual(turn())
+    assert sorted(type(end).__name__ for end in ends) == ["Conflict", "dict"]
+    assert calls_of(services, "invoke") == 2
+    assert kept["answer"].status == "complete" and len(services.kept) == 1
+
+
+def test_a_turn_that_was_cut_after_its_tools_calls_none_of_them_again(question: Question) -> None:
+    services, saver = scripted(suggest=(0.1, TWO), invoke=0.2, reply=("hang")), InMemorySaver()
+
+    async def turn() -> Any:
+        graph = graph_of(services, saver)
+        await paused(graph, question)
+        decision = Command(resume={"call-1": "approve", "call-2": "approve"})
+        going = asyncio.ensure_future(graph.ainvoke(decision, CONFIG))
+        await asyncio.sleep(5)
+        going.cancel()
+        await asyncio.wait({going})
+        elsewhere = graph_of(services, saver, reply_timeout_ms=1000)
+        return await elsewhere.ainvoke(None, CONFIG)
+
+    answer = run_virtual(turn())["answer"]
+    assert (answer.status, calls_of(services, "invoke"), calls_of(services, "retrieve")) == ("failed", 2, 1)
+    assert [f.status for f in answer.findings.results] == ["done", "done"]
+
+
+def test_a_pause_that_cannot_be_kept_goes_on_without_tools_and_says_so(question: Question, drive: Any) -> None:
+    from dataclasses import replace
+
+    from vital_engine.errors import NotFound, StoreError
+
+    class Broken:
+        async def look(self, run_id: str, scope: Any) -> Any:
+            raise NotFound(run_id)
+
+        async def pause(self, paused: Any, *, seconds: float) -> Any:
+            raise StoreError("down", service="store")
+
+    services: Any = replace(scripted(), approvals=Broken())
+    answer = run_virtual(drive(Mode1ManualWorkflow(services), question))["answer"]
+    assert (answer.status, answer.degraded, answer.findings.results) == ("complete", {"consent": "error"}, ())
+
+
+def test_a_conversation_speaks_one_turn_at_a_time_through_the_graph() -> None:
+    services = scripted(reply=1.5)
+
+    async def both() -> Any:
+        workflow = Mode3ChatManualWorkflow(services, enable_tools=False)
+        graph = workflow.build_graph().compile(checkpointer=InMemorySaver())
+        asked = [Question(text=t, tenant="t1", user="u1", conversation="talk") for t in ("one", "two")]
+        ends = [graph.ainvoke({"question": q}, {"configurable": {"thread_id": q.text}}) for q in asked]
+        await asyncio.gather(*ends)
+        return [call for call in services.calls if call.port == "reply"]
+
+    first, second = run_virtual(both())
+    assert (first.start, first.end, second.start, second.end) == (0.0, 1.5, 1.5, 3.0)
+
+
+def test_a_refused_message_is_a_typed_error_of_the_graph() -> None:
+    from vital_engine.errors import ConversationBusy
+
+    async def both() -> Any:
+        workflow = Mode3ChatManualWorkflow(scripted(reply=1.5), enable_tools=False, on_contention="refuse")
+        graph = workflow.build_graph().compile()
+        asked = [Question(text=t, tenant="t1", user="u1", conversation="talk") for t in ("one", "two")]
+        return await asyncio.gather(*(graph.ainvoke({"question": q}) for q in asked), return_exceptions=True)
+
+    first, second = run_virtual(both())
+    assert first["answer"].status == "complete" and isinstance(second, ConversationBusy)
