@@ -27,9 +27,11 @@ cli = typer.Typer(
 )
 experts_cli = typer.Typer(help="Who answers.", no_args_is_help=True)
 runs_cli = typer.Typer(help="Turns that were run.", no_args_is_help=True)
+approvals_cli = typer.Typer(help="Tool calls that wait for a person.", no_args_is_help=True)
 config_cli = typer.Typer(help="The settings, and whether they are possible.", no_args_is_help=True)
 cli.add_typer(experts_cli, name="experts")
 cli.add_typer(runs_cli, name="runs")
+cli.add_typer(approvals_cli, name="approvals")
 cli.add_typer(config_cli, name="config")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -38,7 +40,9 @@ Model = Annotated[
 ]
 ModelUrl = Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible server.")]
 Tenant = Annotated[str | None, typer.Option(help="Whose documents.")]
-Mode = Annotated[int, typer.Option(help="2: automatic research.")]
+Mode = Annotated[
+    int, typer.Option(help="1: you approve tools; 2: the policy does; 3 and 4: the same in a conversation.")
+]
 Profile = Annotated[str | None, typer.Option(help="dataflow, tiers or sequential.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting of the turn, as name=value. Repeatable.")]
 
@@ -76,6 +80,22 @@ def ask(
             sources=sources,
         )
     )
+
+
+@cli.command()
+def chat(
+    mode: Annotated[int, typer.Option(help="3: you approve tools; 4: the policy does.")] = 3,
+    expert: Annotated[str | None, typer.Option(help="Who answers; default: whoever fits.")] = None,
+    conversation: Annotated[str | None, typer.Option(help="One that was begun before; default: a new one.")] = None,
+    model: Model = None,
+    model_url: ModelUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Talk: answers stream, calls are shown and decided by a key. /help lists what else there is."""
+    from .chat import chat as work
+
+    settings = _settings(model=model, model_url=model_url, tenant=tenant)
+    raise typer.Exit(work(settings, mode=mode, expert=expert, conversation=conversation))
 
 
 @cli.command()
@@ -168,6 +188,52 @@ def runs_show(run_id: str, tenant: Tenant = None) -> None:
     from .lists import show_run
 
     _run(show_run(run_id, _settings(tenant=tenant)))
+
+
+@approvals_cli.command("list")
+def approvals_list(
+    limit: Annotated[int, typer.Option(help="Turns at most, oldest first.")] = 50,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """What waits for a decision, with the exact arguments."""
+    from .approvals import show_approvals
+
+    _run(show_approvals(_settings(tenant=tenant), limit=limit, as_json=as_json))
+
+
+@approvals_cli.command("approve")
+def approvals_approve(
+    approval: Annotated[str, typer.Argument(help="The call's id.")],
+    arguments: Annotated[str | None, typer.Option(help="Other arguments, as a JSON object: an edit.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "",
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a call run, once; when its turn waits for nothing else, it goes on."""
+    from vital_engine.nouns import Ruling
+
+    from .approvals import decide
+    from .visible import json_object
+
+    edit = None if arguments is None else json_object(arguments)
+    ruling = Ruling("approve" if edit is None else "edit", reason, edit)
+    _run(decide(approval, ruling, _settings(tenant=tenant), as_json=as_json))
+
+
+@approvals_cli.command("reject")
+def approvals_reject(
+    approval: Annotated[str, typer.Argument(help="The call's id.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "",
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refuse a call; when its turn waits for nothing else, it goes on without it."""
+    from vital_engine.nouns import Ruling
+
+    from .approvals import decide
+
+    _run(decide(approval, Ruling("reject", reason), _settings(tenant=tenant), as_json=as_json))
 
 
 @config_cli.command("show")

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from vital_engine.answer import Answer
-from vital_engine.errors import InvalidQuestion, NotFound, Refused, SetupError, VitalError
+from vital_engine.errors import (
+    Conflict,
+    ConversationBusy,
+    Expired,
+    InvalidArguments,
+    InvalidQuestion,
+    NotFound,
+    Refused,
+    SetupError,
+    VitalError,
+)
 
 OK: Final = 0
 USAGE: Final = 2
@@ -23,9 +33,9 @@ def code_of(answer: Answer) -> int:
 
 def code_of_error(error: BaseException | None) -> int:
     match error:
-        case SetupError() | InvalidQuestion():
+        case SetupError() | InvalidQuestion() | InvalidArguments():
             return USAGE
-        case NotFound() | Refused():
+        case NotFound() | Refused() | Conflict() | Expired() | ConversationBusy():
             return REFUSED
         case VitalError() | _:
             return FAILED

@@ -8,6 +8,8 @@ from decimal import Decimal
 from vital_engine.answer import Answer
 from vital_engine.nouns import Citation, Evidence
 
+from .visible import arguments, exact
+
 WIDTH = 100
 BAR = 48
 
@@ -16,7 +18,8 @@ MARKS = {"verified": "ok", "weak": "weak", "mismatch": "WRONG", "dangling": "DAN
 
 def report(answer: Answer) -> str:
     """What stands below the answer's text: citations, tool results, warnings, who spoke, and one line of timing."""
-    blocks = ["\n".join(block) for block in (citations(answer), tools(answer), warnings(answer)) if block]
+    parts = (citations(answer), tools(answer), pending(answer), warnings(answer))
+    blocks = ["\n".join(block) for block in parts if block]
     return "\n\n".join([*blocks, "\n".join([speaker(answer), timing(answer)])])
 
 
@@ -51,6 +54,19 @@ def tools(answer: Answer) -> list[str]:
     ]
     refused = [f"  {d.proposal.tool}: not called, {d.reason}" for d in answer.consent.decisions if not d.approved]
     return ["Tools", *rows, *refused] if rows or refused else []
+
+
+def pending(answer: Answer) -> list[str]:
+    """The calls that wait for a person, exactly as they would run, and how to decide them."""
+    lines = []
+    for a in answer.approvals:
+        if a.pending:
+            lines += [
+                f"  {exact(a.call.tool)} ({a.call.effect.value}, {money(a.call.cost_usd)}): {exact(a.call.reason)}"
+            ]
+            lines += [f"      {line}" for line in arguments(a.call.arguments).splitlines()]
+            lines += [f"      vital approvals approve {a.id}", f"      vital approvals reject {a.id} --reason ..."]
+    return ["Waiting for your decision", *lines] if lines else []
 
 
 def warnings(answer: Answer) -> list[str]:

@@ -1,0 +1,280 @@
+"""``vital chat``: a conversation in the terminal.
+
+The engine runs in a thread of its own, and the terminal in this one: a line can be edited, and Ctrl-C stops the answer
+and not the program. What is typed at the prompt is a message and never an approval; calls are decided by a key, at the
+frame that shows them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from rich.console import Console
+from rich.text import Text
+
+from vital_engine.answer import Answer
+from vital_engine.app import App, open_app
+from vital_engine.errors import InvalidArguments, VitalError
+from vital_engine.modes import Broken, Finished, Step, Token, Turn
+from vital_engine.nouns import Approval, Question, Ruling
+from vital_engine.settings import Settings
+
+from . import render, screen
+from .exits import OK, code_of_error
+from .follow import followed
+from .keys import END, read_key, read_line
+from .visible import exact, json_object, safe
+
+COMMANDS = (
+    ("/help", "this list"),
+    ("/sources", "all that was retrieved for the last answer"),
+    ("/timeline", "when each step of the last answer ran"),
+    ("/expert ID", "who answers from now on; without an id: whoever fits"),
+    ("/mode N", "1 or 2: each question for itself; 3: you approve tools; 4: the policy does"),
+    ("/decide", "the calls that wait for your decision"),
+    ("/new", "another conversation"),
+    ("/quit", "leave; what waits can be decided later (vital approvals list)"),
+)
+BUSY = {"retrieve": "searching", "suggest": "choosing tools", "recall": "remembering", "invoke": "calling tools"}
+
+
+def chat(
+    settings: Settings, *, mode: int, expert: str | None, conversation: str | None, console: Console | None = None
+) -> int:
+    """Talk until the end of the input. Returns the exit code."""
+    console = console or Console(highlight=False)
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  # lines can be edited and found again
+    with start_blocking_portal(name="vital") as portal, portal.wrap_async_context_manager(open_app(settings)) as app:
+        for note in app.notes:
+            print(f"note: {note}", file=sys.stderr)
+        talk = Talk(app, portal, console, mode, expert or settings.expert, conversation or uuid.uuid4().hex)
+        talk.workflow()  # an unknown mode is refused before anything is said
+        return talk.run()
+
+
+@dataclass(slots=True)
+class Talk:
+    """One person's conversation. ``waiting``: the calls of the turn that waits for a decision, if one does."""
+
+    app: App
+    portal: BlockingPortal
+    console: Console
+    mode: int
+    expert: str | None
+    conversation: str
+    last: Answer | None = None
+    waiting: tuple[Approval, ...] = ()
+    code: int = OK
+    _queued: list[str] = field(default_factory=list)
+
+    def workflow(self) -> Any:
+        return self.app.workflow(self.mode)
+
+    def run(self) -> int:
+        self._greet()
+        self._take_up()
+        while (text := self._line("you › ")) is not None:
+            if not text.strip():
+                continue
+            if text.startswith("/"):
+                if not self._command(*text[1:].split(maxsplit=1)):
+                    break
+                continue
+            self._queued.append(text)
+            if self.waiting:
+                self.console.print(Text("Your message is queued: first, a call waits for your decision.", "yellow"))
+                self._decide()
+            while self._queued and not self.waiting:
+                self._say(self._queued.pop(0))
+        return self.code
+
+    # -- saying and hearing
+    def _say(self, text: str) -> None:
+        talk = self.conversation if self.mode in {3, 4} else None
+        scope = self.app.scope()
+        question = Question(text, scope.tenant, scope.user, conversation=talk, expert=self.expert)
+        workflow = self.workflow()
+        self._follow(lambda: self.portal.call(workflow.start, question))
+
+    def _follow(self, start: Any) -> None:
+        """A turn to its end, or to its pause. Ctrl-C stops it; what was said is kept."""
+        try:
+            answer = self._show(start())
+        except VitalError as error:
+            self._told(error)
+            return
+        if answer is None:
+            return
+        self.last = answer
+        self.waiting = answer.approvals if answer.status == "paused" else ()
+        if self.waiting:
+            self._decide()
+        else:
+            screen.report(self.console, answer)
+            self.console.print()
+
+    def _show(self, turn: Turn) -> Answer | None:
+        words, running = screen.Words(self.console), dict[str, None]()
+        answer: Answer | None = None
+        status = self.console.status(Text("thinking", "dim"), spinner="dots")
+        status.start()
+        try:
+            for event in followed(self.portal, turn):
+                match event:
+                    case Token(text=text):
+                        status.stop()
+                        words.feed(text)
+                    case Step(step=step, outcome="") if step in BUSY:
+                        running[BUSY[step]] = None
+                        status.update(Text(", ".join(running), "dim"))
+                    case Step(step=step):
+                        running.pop(BUSY.get(step, ""), None)
+                    case Finished():
+                        answer = event.answer
+                    case Broken(code=code, message=message):
+                        status.stop()
+                        words.close()
+                        self.console.print(Text(f"{message} ({code})", "yellow"))
+                    case _:
+                        pass
+        finally:
+            status.stop()
+        if answer is not None:
+            words.close()
+        return answer
+
+    # -- deciding
+    def _decide(self) -> None:
+        """Ask about each call that waits, and go on when all are decided."""
+        if not self.waiting:
+            self.console.print(Text("Nothing waits for a decision.", "dim"))
+            return
+        pending = [a for a in self.waiting if a.pending]
+        rulings: dict[str, Ruling] = {}
+        for number, approval in enumerate(pending, start=1):
+            screen.call(self.console, approval, number=number, of=len(pending))
+            if (ruling := self._ruling(approval)) is None:
+                self.console.print(Text(f"Left for later: /decide, or vital approvals approve {approval.id}", "dim"))
+                return
+            rulings[approval.id] = ruling
+        workflow, run_id = self.workflow(), self.waiting[0].run_id
+        self.waiting = ()  # unless what follows says otherwise
+        self._follow(lambda: self.portal.call(workflow.start_resumed, run_id, rulings))
+
+    def _ruling(self, approval: Approval) -> Ruling | None:
+        while True:
+            keys = (("a", " approve   "), ("r", " reject   "), ("e", " edit   "), ("l", " later"))
+            shown = [part for key, means in keys for part in ((key, "bold cyan"), (means, ""))]
+            self.console.print(Text.assemble("  ", *shown, " › "), end="")
+            try:
+                key = read_key()
+            except KeyboardInterrupt:
+                key = END
+            said = {"a": "approve", "r": "reject", "e": "edit", "l": "later", END: "later"}.get(key, "?")
+            self.console.print(said)
+            match said:
+                case "approve":
+                    return Ruling("approve")
+                case "reject":
+                    return Ruling("reject", (self._line("  why (Enter: no reason) › ") or "").strip())
+                case "later":
+                    return None
+                case "edit" if (edited := self._edited(approval)) is not None:
+                    return edited
+                case _:
+                    continue
+
+    def _edited(self, approval: Approval) -> Ruling | None:
+        """New arguments, checked by the tool before anything is settled; None: keep those that were proposed."""
+        before = json.dumps(dict(approval.call.arguments), ensure_ascii=True, sort_keys=True)
+        self.console.print(Text(f"  now  {before}", "dim"), soft_wrap=True)
+        text = self._line("  new arguments (JSON, Enter: keep) › ", prefilled=before)
+        if not text or not text.strip() or text.strip() == before:
+            return None
+        try:
+            vetter = self.app.services.vetter
+            proposal = replace(approval.proposal, arguments=json_object(text))
+            vetted = proposal if vetter is None else self.portal.call(vetter.vet, proposal)
+        except VitalError as error:
+            self._told(error)
+            return None
+        self.console.print(Text(f"  new  {exact(json.dumps(dict(vetted.arguments), ensure_ascii=False))}"))
+        return Ruling("edit", arguments=vetted.arguments)
+
+    def _take_up(self) -> None:
+        """What waits in this conversation since another day."""
+        for turn in self.portal.call(self.app.approvals.pending, self.app.scope()):
+            if turn.paused.question.conversation == self.conversation and turn.paused.mode == self.mode:
+                self.waiting = turn.approvals
+                self.console.print(Text(f"Still open: {safe(turn.paused.question.text)}", "yellow"))
+                self._decide()
+                return
+
+    # -- commands
+    def _command(self, name: str = "", value: str = "") -> bool:
+        """False: leave."""
+        match name:
+            case "quit" | "exit" | "q":
+                return False
+            case "sources" if self.last is not None:
+                screen.sources(self.console, self.last)
+            case "timeline" if self.last is not None:
+                screen.listing(self.console, render.timeline(self.last).splitlines())
+            case "sources" | "timeline":
+                self.console.print(Text("There is no answer yet.", "dim"))
+            case "expert":
+                self.expert = value.strip() or None
+                self.console.print(Text(f"expert: {self.expert or 'whoever fits'}", "dim"))
+            case "mode":
+                self._switch(value.strip())
+            case "decide":
+                self._decide()
+            case "new":
+                self.conversation, self.waiting = uuid.uuid4().hex, ()
+                self._greet()
+            case "help":
+                screen.table(self.console, COMMANDS)
+            case _:
+                self.console.print(Text(f"There is no /{name}; /help lists what there is.", "yellow"))
+        return True
+
+    def _switch(self, number: str) -> None:
+        if self.waiting:
+            self.console.print(Text("First decide what waits: /decide", "yellow"))
+            return
+        before = self.mode
+        try:
+            self.mode = int(number) if number.isdecimal() else 0
+            self.workflow()
+        except VitalError as error:
+            self.mode = before
+            self._told(error)
+        self._greet()
+
+    def _greet(self) -> None:
+        mode = self.workflow().mode
+        name = f"mode {mode.number}: {mode.name}"
+        screen.greeting(self.console, mode=name, expert=self.expert or "whoever fits", conversation=self.conversation)
+
+    def _told(self, error: VitalError) -> None:
+        said = str(error) if isinstance(error, InvalidArguments) else error.public
+        self.console.print(Text(f"{exact(said)} ({error.code})", "yellow"))
+        self.code = code_of_error(error)
+
+    def _line(self, prompt: str, *, prefilled: str = "") -> str | None:
+        """A line of the person's; None at the end of the input."""
+        try:
+            return read_line(prompt, prefilled=prefilled)
+        except EOFError:
+            self.console.print()
+            return None
+        except KeyboardInterrupt:
+            self.console.print()
+            return "" if prompt.startswith("  ") else "/quit"
