@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from vital_engine.answer import Answer, TurnEnded
 from vital_engine.flow import (
+    Flow,
     FlowEnded,
     FlowStarted,
     LateResult,
@@ -82,7 +83,8 @@ class Sessions:
     def put(self, run_id: str, session: Session) -> Session:
         self._open[run_id] = session
         while len(self._open) > OPEN_TURNS:
-            self._open.popitem(last=False)
+            _, left = self._open.popitem(last=False)
+            left.end(Run(TURN, Flow(TURN).plan, {}, {}, 0.0))
         return session
 
     def pop(self, run_id: str) -> Session | None:
