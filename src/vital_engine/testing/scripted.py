@@ -171,7 +171,7 @@ def _nth(act: Act, work: Any) -> Any:
         case _:
             pass
     act.value = NOTHING
-    return lambda *_: next(dealt, rest)
+    return lambda *_, **__: next(dealt, rest)
 
 
 class _Speaker:
@@ -218,6 +218,7 @@ class _Speaker:
 
 
 async def _until(when: float) -> None:
-    left = when - asyncio.get_running_loop().time()
+    # To the nanosecond, as the virtual clock is: what a sum of floats is off by must not become a tick of its own.
+    left = round(when - asyncio.get_running_loop().time(), 9)
     if left > 0:
         await asyncio.sleep(left)
