@@ -179,10 +179,13 @@ class ParallelBaseWorkflow(ParallelNodes):
         raise NotFound(f"no paused run {run_id}: mode {self.mode.number} asks nobody")
 
     def build_graph(self) -> StateGraph[Any, Any, Any, Any]:
-        """This workflow as a LangGraph ``StateGraph``, not yet compiled; see docs/langgraph.md."""
-        from .graph import TurnGraph
+        """This workflow as a LangGraph ``StateGraph``, not yet compiled; see docs/langgraph.md.
 
-        return TurnGraph(self).build()
+        :raises ConfigError: LangGraph is not installed.
+        """
+        from .door import graph_of
+
+        return graph_of(self)
 
     # -- how a turn runs
     def _ask(self, question: Question) -> Question:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from vital_engine import Mode1ManualWorkflow, Mode3ChatManualWorkflow
-from vital_engine.errors import Conflict
+from vital_engine.errors import Conflict, ConversationBusy, NotFound, StoreError
 from vital_engine.nouns import Effect, Menu, Proposal, Question
 from vital_engine.testing import ScriptedServices, run_virtual, scripted
 
@@ -185,10 +186,6 @@ def test_a_turn_that_was_cut_after_its_tools_calls_none_of_them_again(question: 
 
 
 def test_a_pause_that_cannot_be_kept_goes_on_without_tools_and_says_so(question: Question, drive: Any) -> None:
-    from dataclasses import replace
-
-    from vital_engine.errors import NotFound, StoreError
-
     class Broken:
         async def look(self, run_id: str, scope: Any) -> Any:
             raise NotFound(run_id)
@@ -201,29 +198,46 @@ def test_a_pause_that_cannot_be_kept_goes_on_without_tools_and_says_so(question:
     assert (answer.status, answer.degraded, answer.findings.results) == ("complete", {"consent": "error"}, ())
 
 
+def talk(services: ScriptedServices, **settings: Any) -> tuple[Any, list[Any]]:
+    """A chat's graph, and two messages to one conversation."""
+    workflow = Mode3ChatManualWorkflow(services, enable_tools=False, **settings)
+    asked = [Question(text=text, tenant="t1", user="u1", conversation="talk") for text in ("one", "two")]
+    return workflow.build_graph().compile(), [{"question": question} for question in asked]
+
+
 def test_a_conversation_speaks_one_turn_at_a_time_through_the_graph() -> None:
-    services = scripted(reply=1.5)
+    services = scripted(retrieve=0.5, recall=0.5, reply=1.5)
 
-    async def both() -> Any:
-        workflow = Mode3ChatManualWorkflow(services, enable_tools=False)
-        graph = workflow.build_graph().compile(checkpointer=InMemorySaver())
-        asked = [Question(text=t, tenant="t1", user="u1", conversation="talk") for t in ("one", "two")]
-        ends = [graph.ainvoke({"question": q}, {"configurable": {"thread_id": q.text}}) for q in asked]
-        await asyncio.gather(*ends)
-        return [call for call in services.calls if call.port == "reply"]
+    async def both() -> None:
+        graph, asked = talk(services)
+        await asyncio.gather(*(graph.ainvoke(question) for question in asked))
 
-    first, second = run_virtual(both())
-    assert (first.start, first.end, second.start, second.end) == (0.0, 1.5, 1.5, 3.0)
+    run_virtual(both())
+    ports = [(call.port, call.start) for call in services.calls if call.port in ("brief", "reply", "save")]
+    assert ports == [("brief", 0.0), ("reply", 0.5), ("save", 2.0), ("brief", 2.0), ("reply", 2.5), ("save", 4.0)]
+
+
+def test_a_turn_that_is_cancelled_gives_the_floor_to_the_next() -> None:
+    services = scripted(reply="hang")
+
+    async def both() -> float:
+        graph, asked = talk(services)
+        first, second = (asyncio.ensure_future(graph.ainvoke(question)) for question in asked)
+        await asyncio.sleep(1)
+        first.cancel()
+        await asyncio.wait({first})
+        await asyncio.sleep(1)
+        second.cancel()
+        await asyncio.wait({second})
+        return [call.start for call in services.calls if call.port == "reply"][1]
+
+    assert run_virtual(both()) < 1.5
 
 
 def test_a_refused_message_is_a_typed_error_of_the_graph() -> None:
-    from vital_engine.errors import ConversationBusy
-
     async def both() -> Any:
-        workflow = Mode3ChatManualWorkflow(scripted(reply=1.5), enable_tools=False, on_contention="refuse")
-        graph = workflow.build_graph().compile()
-        asked = [Question(text=t, tenant="t1", user="u1", conversation="talk") for t in ("one", "two")]
-        return await asyncio.gather(*(graph.ainvoke({"question": q}) for q in asked), return_exceptions=True)
+        graph, asked = talk(scripted(reply=1.5), on_contention="refuse")
+        return await asyncio.gather(*(graph.ainvoke(question) for question in asked), return_exceptions=True)
 
     first, second = run_virtual(both())
     assert first["answer"].status == "complete" and isinstance(second, ConversationBusy)
