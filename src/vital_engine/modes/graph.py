@@ -35,7 +35,7 @@ from .chat import ChatWorkflow
 from .course import TurnClock
 from .graph_consent import ask_person, claimed
 from .graph_leases import holding, speaking
-from .graph_plain import plain, plain_outcome
+from .graph_plain import written
 from .graph_state import GraphState, reading
 from .graph_turn import Here
 from .graph_watching import Session, Sessions
@@ -95,7 +95,7 @@ class TurnGraph:
             except BaseException:
                 self._broken_off(here)
                 raise
-            return {key: _written(here, key, value) for key, value in made.items()}
+            return written(made, here.question.run_id)
 
         return node
 
@@ -195,14 +195,6 @@ class TurnGraph:
         if isinstance(workflow, ChatWorkflow):
             return {"answer": await workflow._with_summary(question, keep)}
         return {"answer": await keep()}
-
-
-def _written(here: Here, key: str, value: Any) -> Any:
-    """What a node made, in the form in which a checkpointer keeps it."""
-    if key == "outcomes":
-        steps = {name: plain_outcome(outcome) for name, outcome in value.items()}
-        return {"run_id": here.question.run_id, "steps": steps}
-    return None if value is None else plain(value)
 
 
 def _not_run(here: Here) -> dict[str, Any]:

@@ -73,6 +73,21 @@ def revived(expected: type[T], given: Any) -> T:
     return cast("T", noun)
 
 
+def written(made: Mapping[str, Any], run_id: str = "") -> dict[str, Any]:
+    """What a node made, in the form in which a checkpointer keeps it; what is not ours stays as it is.
+
+    *run_id*: of a turn whose graph knows where it begins: the outcomes of another are let go.
+    """
+    result: dict[str, Any] = {}
+    for key, value in made.items():
+        if key == "outcomes":
+            steps = {name: plain_outcome(outcome) for name, outcome in value.items()}
+            result[key] = {"run_id": run_id, "steps": steps} if run_id else steps
+        else:
+            result[key] = plain(value) if type(value).__module__.startswith("vital_engine.") else value
+    return result
+
+
 def plain_outcome(outcome: Outcome[Any]) -> dict[str, Any]:
     """How a step ended, without what it made: that stands under a key of its own."""
     kind = type(outcome).__name__.lower()

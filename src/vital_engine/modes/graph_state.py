@@ -5,7 +5,7 @@ The only modules that import LangGraph are this one and :mod:`.graph`, and nobod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, TypedDict, get_type_hints
 
 from langgraph.channels.base import BaseChannel
@@ -27,7 +27,7 @@ from vital_engine.nouns import (
     Support,
 )
 
-from .graph_plain import outcome_of, plain, plain_outcome, revived
+from .graph_plain import outcome_of, plain, plain_outcome, revived, written
 
 _EMPTY: Any = object()
 
@@ -152,7 +152,7 @@ class Outcomes(BaseChannel[Any, Any, Any]):
 
 
 class GraphState(TypedDict, total=False):
-    """The state of a turn in a graph. Inherit from it to put nodes of ours into a graph of yours.
+    """The state of a turn in a graph. Inherit from it to put nodes of ours into a graph of yours (see :func:`plainly`).
 
     ``question`` is given, as a :class:`Question` or as JSON; ``answer`` is what comes out; every other key is written
     by the node that makes it and read by a later one. None: its step made nothing, and ``outcomes`` says why.
@@ -178,3 +178,15 @@ def reading(name: str, keys: Sequence[str]) -> type[Any]:
     """The part of the state that a node is given: *keys*, and no other."""
     hints = get_type_hints(GraphState, include_extras=True)
     return TypedDict(name, {key: hints[key] for key in keys}, total=False)  # type: ignore[operator, no-any-return]
+
+
+def plainly(node: Callable[[Any], Awaitable[Mapping[str, Any]]]) -> Callable[[Any], Awaitable[dict[str, Any]]]:
+    """*node* of ours for a graph of yours whose state is a :class:`GraphState`: what it makes is written plain.
+
+    So that a checkpointer that kept what a node wrote, and no more before a crash, gives it back as it was.
+    """
+
+    async def plain_node(state: Any) -> dict[str, Any]:
+        return written(await node(state))
+
+    return plain_node
