@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from vital_engine.answer import Answer
-from vital_engine.errors import ConversationBusy, StoreError
+from vital_engine.errors import ConversationBusy, VitalError
 from vital_engine.flow import Flow, Observer, Policy, bounded, step, supervise
 from vital_engine.nouns import Question, Ticket
 from vital_engine.ports import Floor
@@ -54,7 +54,7 @@ class ChatWorkflow(ParallelBaseWorkflow):
         async def hold() -> bool:
             return await floor.hold(ticket, seconds=seconds)
 
-        paused = False
+        paused, leaving = False, None
         try:
             async with leased(hold, seconds=seconds, name=f"conversation of {question.run_id}"):
                 if not await floor.wait(ticket, within=0):
@@ -64,7 +64,8 @@ class ChatWorkflow(ParallelBaseWorkflow):
         finally:
             if not paused:  # a paused turn keeps its place until it is decided
                 leaving = supervise(bounded(floor.leave(ticket), within=SAVE_SECONDS), name="leave the floor")
-                await asyncio.wait({leaving})
+        if leaving is not None:  # who was cancelled does not wait for it
+            await asyncio.wait({leaving})
         return answer
 
     async def _queue(
@@ -87,7 +88,7 @@ class ChatWorkflow(ParallelBaseWorkflow):
             return answer
         try:
             await bounded(condenser.condense(question), within=SAVE_SECONDS)
-        except (StoreError, TimeoutError):
+        except (VitalError, TimeoutError):
             lost = "The summary of the earlier conversation could not be brought up to date."
             return replace(answer, warnings=(*answer.warnings, lost))
         return answer

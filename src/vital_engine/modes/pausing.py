@@ -14,7 +14,7 @@ from typing import Any
 
 from vital_engine.answer import Answer, TurnEnded
 from vital_engine.approving import asked
-from vital_engine.errors import ConfigError, Conflict, NotFound
+from vital_engine.errors import ConfigError, Conflict, NotFound, StepAbandoned, StoreError
 from vital_engine.flow import Degraded, Done, Failed, Flow, Observer, Outcome, Policy, Skipped, bounded, step, tell
 from vital_engine.nouns import (
     Approval,
@@ -22,6 +22,7 @@ from vital_engine.nouns import (
     Claim,
     Consent,
     Evidence,
+    Findings,
     Memory,
     Menu,
     Paused,
@@ -222,18 +223,48 @@ class PausingWorkflow(ParallelBaseWorkflow):
         run = await self._through(closing, course, paused.question, *made, consent.value, claim)
         after = {name: later(outcome, before) for name, outcome in run.steps.items()}
         path = (*paused.critical_path, *run.critical_path)
-        approvals: tuple[Approval, ...] = ()
+        return await self._assembled(course, {**outcomes, **after}, path, course.clock.now())
+
+    async def _assembled(
+        self,
+        course: Course,
+        outcomes: Mapping[str, Outcome[Any]],
+        path: tuple[str, ...],
+        seconds: float,
+        approvals: tuple[Approval, ...] = (),
+    ) -> Answer:
+        """A resumed turn, also one that was cancelled, tells all that was decided and called."""
         if course.claim is not None:
-            approvals = (await self._approvals.look(claim.run_id, claim.scope)).approvals
-        return await self._assembled(course, {**outcomes, **after}, path, course.clock.now(), approvals)
+            try:
+                turn = await bounded(self._approvals.look(course.claim.run_id, course.claim.scope), within=SAVE_SECONDS)
+            except (StoreError, StepAbandoned, TimeoutError):
+                pass  # the answer is worth more than its account
+            else:
+                outcomes, approvals = {**_known_of(turn), **outcomes}, turn.approvals
+        return await super()._assembled(course, outcomes, path, seconds, approvals)
 
     async def _keep(self, answer: Answer, course: Course) -> Answer:
         """Only who holds the claim keeps a resumed turn. Conflict if another does."""
         if course.claim is not None:
             hold = self._approvals.hold(course.claim, seconds=course.settings.lease_seconds)
-            if not await bounded(hold, within=SAVE_SECONDS):
+            try:
+                mine = await bounded(hold, within=SAVE_SECONDS)
+            except (StoreError, StepAbandoned, TimeoutError):
+                mine = True  # nobody knows; the first to keep the turn wins its row
+            if not mine:
                 raise Conflict(f"another goes on with the run {answer.run_id}")
         return await super()._keep(answer, course)
+
+
+def _known_of(turn: PausedTurn) -> dict[str, Outcome[Any]]:
+    """What was made before the pause, what was decided, and what the calls have brought."""
+    paused, findings = turn.paused, tuple(a.finding for a in turn.approvals if a.finding is not None)
+    known_then = outcomes_of(paused)
+    known_then["consent"] = Done(by_person(turn), 0.0, paused.seconds, paused.seconds)
+    if findings:
+        called = sum(finding.seconds for finding in findings)
+        known_then["invoke"] = Done(Findings(findings), called, paused.seconds, paused.seconds)
+    return known_then
 
 
 def _owner(question: Question) -> Scope:

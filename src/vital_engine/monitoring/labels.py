@@ -33,6 +33,8 @@ STEPS: Final = frozenset(
 )
 STATUSES: Final = ("complete", "paused", "partial", "failed", "cancelled")
 OUTCOMES: Final = ("done", "degraded", "failed", "skipped", "unknown")
+DECISIONS: Final = ("approved", "edited", "rejected", "expired")
+DECIDERS: Final = ("person", "policy", "nobody")
 TOKEN_CLASSES: Final = ("input", "cached", "output", "reasoning", "estimated_input", "estimated_output")
 PROVIDER_KINDS: Final = ("extractive", "embedded", "scripted", "api", "unknown")
 

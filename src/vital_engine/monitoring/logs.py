@@ -27,6 +27,7 @@ from vital_engine.nouns import Question
 
 from . import metrics
 from .labels import code_of, outcome_label
+from .track import decided
 from .watching import TURN, OpenFlow, Watch
 
 #: Records that may wait for a slow writer; those beyond are dropped and counted.
@@ -91,6 +92,7 @@ class TurnLog(Watch):
         if self._over:
             return
         self._over = True
+        self._decisions(answer)
         timing, usd = answer.timing, answer.cost.usd
         log = self._log.info if answer.error is None else self._log.error
         log(
@@ -102,6 +104,16 @@ class TurnLog(Watch):
             code=answer.code,
             cost_usd=None if usd is None else str(usd),
         )
+
+    def _decisions(self, answer: Answer) -> None:
+        """Each decision on a proposed call, and each call without a result. A policy's reason is a rule; a person's may
+        hold anything, and stays out."""
+        for decision, (what, by) in zip(answer.consent.decisions, decided(answer), strict=True):
+            why = {"reason": decision.reason} if by == "policy" else {}
+            self._log.info("call decided", tool=decision.proposal.tool, decision=what, by=by, **why)
+        for finding in answer.findings.results:
+            if finding.status != "done":
+                self._log.warning("call failed", tool=finding.proposal.tool, reason=finding.status, code=finding.error)
 
 
 # -- where records go

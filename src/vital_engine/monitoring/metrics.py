@@ -151,6 +151,12 @@ degraded_turns = Counter(
     ("step", "reason"),
     registry=registry,
 )
+approvals = Counter(
+    "vital_approvals_total",
+    "Proposed tool calls of turns that ended, by what was decided on them and by whom.",
+    ("mode", "decision", "by"),
+    registry=registry,
+)
 tokens = Counter(
     "vital_tokens_total",
     "Tokens of paid calls. The classes do not overlap; estimated ones were not reported by the model's server.",

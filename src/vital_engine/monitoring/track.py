@@ -16,11 +16,12 @@ from typing import ParamSpec
 
 from prometheus_client import Counter, Histogram
 
+from vital_engine.answer import Answer
 from vital_engine.flow import REASONS
 from vital_engine.nouns import Cost, Usage
 
 from . import metrics
-from .labels import MODES, OUTCOMES, STATUSES, TIERS, one_of, provider_kind, step_label
+from .labels import DECIDERS, DECISIONS, MODES, OUTCOMES, STATUSES, TIERS, one_of, provider_kind, step_label
 
 P = ParamSpec("P")
 
@@ -167,6 +168,28 @@ def track_turn(
         metrics.first_token.labels(labels[0], provider_kind(provider)).observe(first)
     if cost is not None:
         track_spending(cost)
+
+
+@_guarded
+def track_approvals(mode: int | str, answer: Answer) -> None:
+    """What was decided on the calls that a turn proposed. A turn that waits has decided nothing yet."""
+    for decision, by in decided(answer):
+        metrics.approvals.labels(one_of(mode, MODES), one_of(decision, DECISIONS), one_of(by, DECIDERS)).inc()
+
+
+def decided(answer: Answer) -> list[tuple[str, str]]:
+    """Decision and decider of each proposed call: edits are told from approvals, persons are not told apart."""
+    asked = {approval.id: approval for approval in answer.approvals}
+    result = []
+    for decision in answer.consent.decisions:
+        approval = asked.get(decision.proposal.id)
+        if approval is None:
+            result.append(("approved" if decision.approved else "rejected", "policy"))
+        elif approval.ruling is None:
+            result.append(("expired", "nobody"))
+        else:
+            result.append(({"approve": "approved", "edit": "edited"}.get(approval.ruling.action, "rejected"), "person"))
+    return result
 
 
 @_guarded

@@ -10,7 +10,7 @@ from vital_engine.flow import Degraded, Failed, LateResult, Skipped, StepEnded, 
 
 from . import metrics
 from .labels import MODES, TIERS, outcome_label, step_label
-from .track import step_duration, step_failures, tier_series, track_spending, track_turn
+from .track import step_duration, step_failures, tier_series, track_approvals, track_spending, track_turn
 from .watching import TURN, OpenFlow, Watch, Watcher, reason_of
 
 #: The step that is the model.
@@ -79,6 +79,7 @@ class TurnWatch(Watch):
             track_spending(answer.cost)
             return
         self._counted = True
+        track_approvals(self._mode, answer)
         track_turn(
             self._mode,
             status=answer.status,

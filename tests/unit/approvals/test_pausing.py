@@ -414,7 +414,11 @@ def test_cancelling_a_resumed_turn_keeps_what_was_said_and_the_call_is_not_made_
 
     events = run_virtual(stop())
     assert isinstance(events[-1], Broken)
-    assert [k.status for k in services.kept] == ["partial"]
+    (kept,) = services.kept
+    assert kept.status == "partial"
+    assert kept.receipt["retrieved"]
+    assert [a["by"] for a in kept.receipt["approvals"]] == ["u1"]
+    assert [f["status"] for f in kept.receipt["tool_results"]] == ["done"]
     assert len(ports(services, "invoke")) == 1
 
 
@@ -506,3 +510,43 @@ def test_consent_stands_among_the_outcomes(seed: Any, question: Any) -> None:
     consent = answer.outcomes["consent"]
     assert isinstance(consent, Done)
     assert consent.value == answer.consent
+
+
+@pytest.mark.parametrize("failing", ["look", "hold", "finish"])
+def test_a_book_that_fails_after_the_model_has_spoken_costs_no_answer(failing: str, seed: Any, question: Any) -> None:
+    services = scripted(**seed)
+    book: Any = services.approvals
+
+    class Shaky:
+        def __getattr__(self, name: str) -> Any:
+            async def method(*args: Any, **kwargs: Any) -> Any:
+                if name == failing and (services.prompts or name == "finish"):
+                    raise StoreError("down", service="store")
+                return await getattr(book, name)(*args, **kwargs)
+
+            return method
+
+    _, answer = both(Mode1ManualWorkflow(replace(services, approvals=Shaky())), question)
+    assert answer.status == "complete"
+    assert [f.status for f in answer.findings.results] == ["done"]
+    assert len(services.kept) == 1
+    assert len(ports(services, "invoke")) == 1
+
+
+def test_a_call_that_cannot_be_written_down_is_not_made(seed: Any, question: Any) -> None:
+    services = scripted(**seed)
+    book: Any = services.approvals
+
+    class Closed:
+        def __getattr__(self, name: str) -> Any:
+            async def method(*args: Any, **kwargs: Any) -> Any:
+                if name == "start":
+                    raise StoreError("down", service="store")
+                return await getattr(book, name)(*args, **kwargs)
+
+            return method
+
+    _, answer = both(Mode1ManualWorkflow(replace(services, approvals=Closed())), question)
+    assert answer.status == "complete"
+    assert ports(services, "invoke") == []
+    assert [(f.status, f.error) for f in answer.findings.results] == [("error", "store")]
