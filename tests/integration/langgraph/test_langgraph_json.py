@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 
 from vital_engine import langgraph_app
+from vital_engine.errors import Conflict
 
 ROOT = Path(__file__).parents[3]
 DECLARED = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))
@@ -56,6 +58,30 @@ async def test_a_question_as_json_is_answered_and_kept(deployed: None) -> None:
         assert (answer.status, answer.mode) == ("complete", 2)
         assert "save" in answer.outcomes and "save" not in answer.degraded
     assert langgraph_app._open == []
+
+
+async def test_a_pause_outlives_the_engine_that_began_it(deployed: None) -> None:
+    saver, config = InMemorySaver(), {"configurable": {"thread_id": "one"}}
+    async with langgraph_app.engine(), langgraph_app.mode1() as graph:
+        state = await graph.compile(checkpointer=saver).ainvoke(ASKED, config)
+        (pause,) = state["__interrupt__"]
+    decisions = {call["id"]: "approve" for call in pause.value["calls"]}
+    assert "calculator" in {call["tool"] for call in pause.value["calls"]}
+    async with langgraph_app.engine(), langgraph_app.mode1() as graph:
+        again = graph.compile(checkpointer=saver)
+        answer = (await again.ainvoke(Command(resume=decisions), config))["answer"]
+        found = {finding.proposal.tool: finding for finding in answer.findings.results}
+        assert "42" in found["calculator"].text
+        assert {a.status for a in answer.approvals} <= {"done", "failed"} and "save" not in answer.degraded
+        with pytest.raises(Conflict):  # the same decision again, from where the graph stood still
+            await again.ainvoke(Command(resume=decisions), (await _paused_at(again, config)))
+
+
+async def _paused_at(graph: Any, config: Any) -> Any:
+    async for snapshot in graph.aget_state_history(config):
+        if snapshot.next == ("consent",):
+            return snapshot.config
+    raise AssertionError("it never paused")
 
 
 async def test_a_graph_that_is_asked_for_by_itself_opens_an_engine_for_itself(

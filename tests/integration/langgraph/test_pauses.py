@@ -117,6 +117,19 @@ def test_what_is_no_decision_is_asked_again_with_what_was_wrong(question: Questi
     assert [f.proposal.id for f in answer.findings.results] == ["call-2"]
 
 
+def test_an_edit_runs_with_the_arguments_of_the_person(question: Question) -> None:
+    services = scripted(suggest=(0.1, TWO))
+
+    async def turn() -> Any:
+        graph = graph_of(services, InMemorySaver())
+        await paused(graph, question)
+        return await graph.ainvoke(Command(resume={"call-1": ["edit", {"x": 9}], "call-2": "reject"}), CONFIG)
+
+    answer = run_virtual(turn())["answer"]
+    (made,) = [call.arguments["proposal"] for call in services.calls if call.port == "invoke"]
+    assert (made.arguments, answer.approvals[0].status) == ({"x": 9}, "done")
+
+
 def test_a_decision_that_comes_too_late_approves_nothing(question: Question) -> None:
     services = scripted(suggest=(0.1, TWO))
 
