@@ -26,7 +26,7 @@ from vital_engine.nouns import Approval, Question, Ruling
 from vital_engine.settings import Settings
 
 from . import render, screen
-from .exits import OK, code_of_error
+from .exits import OK
 from .follow import followed
 from .keys import END, read_key, read_line
 from .visible import exact, json_object, safe
@@ -56,7 +56,8 @@ def chat(
             print(f"note: {note}", file=sys.stderr)
         talk = Talk(app, portal, console, mode, expert or settings.expert, conversation or uuid.uuid4().hex)
         talk.workflow()  # an unknown mode is refused before anything is said
-        return talk.run()
+        talk.run()
+    return OK
 
 
 @dataclass(slots=True)
@@ -71,13 +72,12 @@ class Talk:
     conversation: str
     last: Answer | None = None
     waiting: tuple[Approval, ...] = ()
-    code: int = OK
     _queued: list[str] = field(default_factory=list)
 
     def workflow(self) -> Any:
         return self.app.workflow(self.mode)
 
-    def run(self) -> int:
+    def run(self) -> None:
         self._greet()
         self._take_up()
         while (text := self._line("you › ")) is not None:
@@ -93,7 +93,6 @@ class Talk:
                 self._decide()
             while self._queued and not self.waiting:
                 self._say(self._queued.pop(0))
-        return self.code
 
     # -- saying and hearing
     def _say(self, text: str) -> None:
@@ -266,7 +265,6 @@ class Talk:
     def _told(self, error: VitalError) -> None:
         said = str(error) if isinstance(error, InvalidArguments) else error.public
         self.console.print(Text(f"{exact(said)} ({error.code})", "yellow"))
-        self.code = code_of_error(error)
 
     def _line(self, prompt: str, *, prefilled: str = "") -> str | None:
         """A line of the person's; None at the end of the input."""
