@@ -25,13 +25,10 @@ from .consent import by_person, not_asked
 from .graph_turn import Here
 from .graph_watching import Sessions
 from .parts import spent
-from .pausing import PausingWorkflow
+from .pausing import FIRST_LOOK, LAST_LOOK, PausingWorkflow
 from .recorded import past_steps
 from .rulings import rulings_of, vetted
 from .settings import KEYS, TurnSettings, known
-
-LOOK_SECONDS = 0.05
-"""Between two looks at a turn that another goes on with."""
 
 #: Begins to watch a turn that goes on: its question, its settings, and the right to.
 Begin = Callable[[Question, TurnSettings, Claim], object]
@@ -70,13 +67,14 @@ async def claimed(turn: PausedTurn, approvals: Approvals, settings: TurnSettings
     """
     question = turn.paused.question
     whose, loop = Scope(question.tenant, question.user), asyncio.get_running_loop()
-    until = loop.time() + settings.turn_timeout_ms / 1000 + 2 * settings.lease_seconds
+    until, pause = loop.time() + settings.turn_timeout_ms / 1000 + 2 * settings.lease_seconds, FIRST_LOOK
     while loop.time() < until:
         if (claim := await approvals.claim(question.run_id, whose, seconds=settings.lease_seconds)) is not None:
             return claim
         if (await approvals.look(question.run_id, whose)).receipt is not None:
             raise Conflict(f"the run {question.run_id} was resumed before, and is answered")
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(pause)
+        pause = min(LAST_LOOK, 2 * pause)
     raise Conflict(f"another goes on with the run {question.run_id}, and has not ended")
 
 

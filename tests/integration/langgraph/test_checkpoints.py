@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.graph import START, StateGraph
 from langgraph.types import Command
 
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
-from vital_engine.errors import StepFailed
-from vital_engine.nouns import Evidence, Question
+from vital_engine.errors import ConfigError, InvalidQuestion, StepFailed
+from vital_engine.modes.graph_state import GraphState
+from vital_engine.nouns import Evidence, Menu, Question
 from vital_engine.testing import run_virtual, scripted
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}
@@ -135,6 +137,65 @@ def test_a_turn_goes_on_in_another_process_with_the_same_answer(question: Questi
     for receipt in (mine, its):
         receipt["steps"].pop("save")
     assert mine == its
+
+
+@pytest.mark.parametrize("before", ["invoke", "reply", "save"])
+def test_a_turn_in_which_nobody_was_asked_goes_on_elsewhere_too(question: Question, before: str) -> None:
+    services, saver = scripted(suggest=(0.1, Menu())), InMemorySaver(serde=Strict())
+
+    async def turn() -> Any:
+        for stop in ([before], None):
+            graph = Mode1ManualWorkflow(services).build_graph().compile(checkpointer=saver)
+            state = await graph.ainvoke({"question": question} if stop else None, CONFIG, interrupt_before=stop)
+        return state
+
+    answer = run_virtual(turn())["answer"]
+    assert (answer.status, answer.approvals, len(services.prompts)) == ("complete", (), 1)
+
+
+@pytest.mark.parametrize("sent", [None, "text", {"text": "x"}, {"text": " ", "tenant": "t", "user": "u"}])
+def test_what_is_no_question_is_refused_before_anything_is_done(sent: Any) -> None:
+    services = scripted()
+    graph = Mode2AutomaticWorkflow(services).build_graph().compile()
+    with pytest.raises(InvalidQuestion):
+        run_virtual(graph.ainvoke({"question": sent}))
+    assert services.calls == []
+
+
+def test_an_unknown_setting_in_the_context_is_refused_by_name(question: Question) -> None:
+    graph = Mode2AutomaticWorkflow(scripted()).build_graph().compile()
+    with pytest.raises(ConfigError, match="parallel_timeout_ms"):
+        run_virtual(graph.ainvoke({"question": question}, context={"parallel_timeout": 1}))
+
+
+class Outer(GraphState, total=False):
+    told: str
+
+
+@pytest.mark.parametrize("mode", [Mode1ManualWorkflow, Mode2AutomaticWorkflow])
+def test_a_whole_turn_is_one_node_of_a_graph_of_yours(question: Question, mode: Any) -> None:
+    services = scripted(retrieve=0.5, reply=1.5)
+
+    async def tell(state: Outer) -> dict[str, Any]:
+        return {"told": f"{state['answer'].expert}: {len(state['answer'].citations)} citations"}
+
+    async def turn() -> Any:
+        builder: Any = StateGraph(Outer)
+        builder.add_node("turn", mode(services).build_graph().compile())
+        builder.add_node("tell", tell)
+        builder.add_edge(START, "turn")
+        builder.add_edge("turn", "tell")
+        graph = builder.compile(checkpointer=InMemorySaver(serde=Strict()))
+        state = await graph.ainvoke({"question": question}, CONFIG)
+        if "__interrupt__" in state:
+            calls = state["__interrupt__"][0].value["calls"]
+            state = await graph.ainvoke(Command(resume={call["id"]: "approve" for call in calls}), CONFIG)
+        return state, (await graph.aget_state(CONFIG)).values
+
+    state, kept = run_virtual(turn())
+    assert state["told"] == kept["told"] == "scripted: 8 citations"
+    assert kept["answer"].timing.total == 2.0
+    assert [call.port for call in services.calls].count("retrieve") == 1
 
 
 def test_a_failure_that_was_kept_is_met_again_by_what_comes_after_it(question: Question) -> None:

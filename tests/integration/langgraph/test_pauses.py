@@ -13,7 +13,7 @@ from langgraph.types import Command
 
 from vital_engine import Mode1ManualWorkflow, Mode3ChatManualWorkflow
 from vital_engine.errors import Conflict, ConversationBusy, NotFound, StoreError
-from vital_engine.nouns import Effect, Menu, Proposal, Question
+from vital_engine.nouns import Effect, Menu, Proposal, Question, Scope
 from vital_engine.testing import ScriptedServices, run_virtual, scripted
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}
@@ -161,6 +161,23 @@ def test_clients_who_approve_at_once_make_one_call_and_one_answer(question: Ques
     assert all(isinstance(end, Conflict) for end in ends if not isinstance(end, dict))
     assert calls_of(services, "invoke") == 2
     assert len(services.kept) == len(services.prompts) == 1
+
+
+def test_who_waits_for_another_that_does_not_end_is_told_so(question: Question) -> None:
+    services = scripted()
+
+    async def turn() -> float:
+        graph = graph_of(services, InMemorySaver(), turn_timeout_ms=1000, lease_seconds=1)
+        shown = await paused(graph, question)
+        assert services.approvals is not None
+        await services.approvals.claim(shown["run_id"], Scope("t1", "u1"), seconds=3600)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(Conflict, match="has not ended"):
+            await graph.ainvoke(Command(resume={"call-1": "approve"}), CONFIG)
+        return asyncio.get_running_loop().time() - began
+
+    assert 3.0 <= run_virtual(turn()) < 4.1
+    assert calls_of(services, "invoke") == 0
 
 
 def test_a_double_click_in_one_process_makes_one_call_and_one_answer(question: Question) -> None:

@@ -17,6 +17,7 @@ from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
 from vital_engine.answer import TurnEnded
 from vital_engine.errors import RetrievalError
 from vital_engine.flow import FlowEnded, FlowStarted, StepEnded, StepStarted
+from vital_engine.modes import TurnSettings, graph_watching
 from vital_engine.modes.graph import TurnGraph
 from vital_engine.monitoring import Tracing, registry
 from vital_engine.nouns import Question
@@ -126,6 +127,22 @@ def test_two_turns_at_once_are_watched_apart(seed: Any) -> None:
     assert told["a"] == told["b"] and len(told["a"]) == len(set(told["a"])) == 12
 
 
+def test_turns_that_were_left_by_whoever_ran_them_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_watching, "OPEN_TURNS", 2)
+    told: list[Any] = []
+
+    async def leave_three() -> int:
+        graph = TurnGraph(Mode2AutomaticWorkflow(scripted(), watchers=[lambda *_: told.append]))
+        compiled = graph.build().compile(checkpointer=InMemorySaver(), interrupt_before=["reply"])
+        for thread in "abc":
+            asked = Question(text="x", tenant="t", user="u")
+            await compiled.ainvoke({"question": asked}, {"configurable": {"thread_id": thread}})
+        return len(graph.sessions)
+
+    assert run_virtual(leave_three()) == 2
+    assert [type(event) for event in told if isinstance(event, FlowStarted | FlowEnded)].count(FlowEnded) == 1
+
+
 # -- streams
 async def streamed(graph: Any, question: Any, mode: str) -> list[Any]:
     return [chunk async for chunk in graph.astream({"question": question}, CONFIG, stream_mode=mode)]
@@ -165,6 +182,21 @@ def test_values_are_nouns_and_updates_are_plain(question: Question) -> None:
     updates = run_virtual(streamed(graph, question, "updates"))
     assert [next(iter(update)) for update in updates][1] == "parallel_retrieval"
     assert updates[1]["parallel_retrieval"]["evidence"]["noun"] == "Evidence"
+
+
+def test_a_changed_setting_counts_from_the_next_turn_on(question: Question, seed: Any) -> None:
+    workflow = Mode2AutomaticWorkflow(scripted(**seed))
+    graph = workflow.build_graph().compile()
+
+    async def turn() -> float:
+        async for update in graph.astream({"question": question}, stream_mode="updates"):
+            if "brief" in update:
+                workflow.settings = TurnSettings(profile="sequential")
+            if "save" in update:
+                return float(update["save"]["answer"]["value"]["timing"]["total"])
+        raise AssertionError("it never ended")
+
+    assert [run_virtual(turn()), run_virtual(turn())] == [2.15, 2.8]
 
 
 # -- cancellation
