@@ -105,7 +105,7 @@ class TurnGraph:
                 raise InvalidQuestion('a graph is given {"question": ...}')
             state = TurnState(question=self.workflow._ask(state["question"]))  # an earlier turn's state is let go
         runtime, question = get_runtime(), state["question"]
-        session = self.sessions.get(question.run_id)
+        session = None if part is BRIEF else self.sessions.get(question.run_id)
         settings = self.workflow.settings.but(runtime.context or {}) if session is None else session.settings
         if part.name == "consent" and self._approvals is not None:
             if session is not None and session.claim is not None:  # another's, who goes on with this very turn

@@ -81,10 +81,13 @@ class Sessions:
         return self._open.get(run_id)
 
     def put(self, run_id: str, session: Session) -> Session:
+        """Whoever had begun to watch the same run before, and those beyond what is watched at once, are let go."""
+        left = [self._open.pop(run_id)] if run_id in self._open else []
         self._open[run_id] = session
-        while len(self._open) > OPEN_TURNS:
-            _, left = self._open.popitem(last=False)
-            left.end(Run(TURN, Flow(TURN).plan, {}, {}, 0.0))
+        if len(self._open) > OPEN_TURNS:
+            left.append(self._open.popitem(last=False)[1])
+        for earlier in left:
+            earlier.end(Run(TURN, Flow(TURN).plan, {}, {}, 0.0))
         return session
 
     def pop(self, run_id: str) -> Session | None:

@@ -163,6 +163,24 @@ def test_clients_who_approve_at_once_make_one_call_and_one_answer(question: Ques
     assert len(services.kept) == len(services.prompts) == 1
 
 
+def test_a_pause_of_the_graph_may_be_answered_on_the_engines_own_path(question: Question) -> None:
+    services = scripted(retrieve=0.5, suggest=(0.1, TWO), reply=1.5)
+
+    async def turn() -> Any:
+        workflow = Mode1ManualWorkflow(services)
+        graph = workflow.build_graph().compile(checkpointer=InMemorySaver())
+        shown = await paused(graph, question)
+        decisions = {"call-1": "approve", "call-2": "reject"}
+        answer = await workflow.resume(shown["run_id"], decisions, scope=Scope("t1", "u1"))
+        with pytest.raises(Conflict, match="answered"):
+            await graph.ainvoke(Command(resume=decisions), CONFIG)
+        return answer
+
+    answer = run_virtual(turn())
+    assert (answer.status, answer.timing.total) == ("complete", 2.0)
+    assert [calls_of(services, port) for port in ("retrieve", "invoke", "reply", "save")] == [1] * 4
+
+
 def test_who_waits_for_another_that_does_not_end_is_told_so(question: Question) -> None:
     services = scripted()
 

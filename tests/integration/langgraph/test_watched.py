@@ -143,6 +143,25 @@ def test_turns_that_were_left_by_whoever_ran_them_do_not_pile_up(monkeypatch: py
     assert [type(event) for event in told if isinstance(event, FlowStarted | FlowEnded)].count(FlowEnded) == 1
 
 
+def test_a_run_that_begins_anew_is_watched_anew(question: Question) -> None:
+    told: list[Any] = []
+    question = replace(question, run_id="run")
+
+    async def twice() -> int:
+        graph = TurnGraph(Mode2AutomaticWorkflow(scripted(), watchers=[lambda *_: told.append]))
+        await (
+            graph.build()
+            .compile(checkpointer=InMemorySaver(), interrupt_before=["reply"])
+            .ainvoke({"question": question}, CONFIG)
+        )
+        await graph.build().compile().ainvoke({"question": question})
+        return len(graph.sessions)
+
+    assert run_virtual(twice()) == 0
+    flows = [type(event) for event in told if isinstance(event, FlowStarted | FlowEnded) and event.flow == "turn"]
+    assert sorted(flow.__name__ for flow in flows) == ["FlowEnded"] * 2 + ["FlowStarted"] * 2
+
+
 # -- streams
 async def streamed(graph: Any, question: Any, mode: str) -> list[Any]:
     return [chunk async for chunk in graph.astream({"question": question}, CONFIG, stream_mode=mode)]
