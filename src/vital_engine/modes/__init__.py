@@ -18,7 +18,8 @@
     stream.py           a turn as it happens
     state.py            a turn as a graph sees it
     parts.py            a turn cut into parts, for those who run it node by node
-    graph.py, graph_*.py   the LangGraph door
+    door.py             the way to the graph; who does not take it does not load LangGraph
+    graph.py, graph_*.py   a turn as a LangGraph graph
     mode1_manual.py, mode2_automatic.py, mode3_chat_manual.py, mode4_chat_automatic.py
 
 May import: monitoring (to be watched by default), turn, flow, ports, nouns, errors.
