@@ -16,6 +16,12 @@ FIRST_LOOK: Final = 0.02
 LAST_LOOK: Final = 0.5
 """Seconds between two looks of one that waits: from the first, growing, to this."""
 
+# Numbers are given out before they are committed: without this, a higher one could be seen, and speak, before a lower.
+LOCK_LINE = """
+select pg_advisory_xact_lock(hashtextextended(jsonb_build_array(%(tenant)s::text, %(user)s::text,
+    %(conversation)s::text)::text, 0))
+"""
+
 # A run that comes again has its old place, unless that has run out: then it stands at the end.
 ASK = """
 with gone as (
@@ -73,8 +79,7 @@ class ConversationFloor:
             "seconds": seconds,
         }
         async with self._store.transaction(question.tenant) as conn:
-            line = "\0".join((question.tenant, given["user"], given["conversation"])).encode(errors="replace").hex()
-            await conn.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [line])
+            await conn.execute(LOCK_LINE, given)
             row = await (await conn.execute(ASK, given)).fetchone()
             row = row or await (await conn.execute(JOIN, given)).fetchone()
         assert row is not None  # an upsert returns its row

@@ -81,6 +81,18 @@ async def test_of_two_who_decide_differently_at_once_one_is_told(services: Any, 
     assert len({o.approvals[0].by for o in outcomes if not isinstance(o, Conflict)}) == 1
 
 
+async def test_who_decides_waits_for_one_who_is_deciding(services: Any, question: Question, store: Store) -> None:
+    made = services(Effect.PURE)
+    await Mode1ManualWorkflow(made).execute(question)
+    async with store.transaction("t1") as conn:
+        await conn.execute("select from paused_turns where run_id = 'r1' for update")
+        ruling = {"r1-1": Ruling("approve")}
+        deciding = asyncio.create_task(made.approvals.settle("r1", ruling, MINE, by="u1"))
+        await asyncio.sleep(0.1)
+        assert not deciding.done()
+    assert (await deciding).approvals[0].status == "approved"
+
+
 async def test_what_is_anothers_is_not_found(services: Any, question: Question) -> None:
     made = services(Effect.PURE)
     workflow = Mode1ManualWorkflow(made)

@@ -10,21 +10,24 @@ from typing import Any
 from vital_engine import Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Effect, PastTurn, Question, Scope
 from vital_engine.store import ConversationFloor, Store, Turns
+from vital_engine.store.leases import LOCK_LINE
 from vital_engine.store.summaries import extended
 
 MINE = Scope("t1", "u1")
 
 
 async def test_messages_of_two_processes_are_answered_in_order(services: Any, question: Question, store: Store) -> None:
-    ours, theirs = services(reply=0.05), services(reply=0.05)
+    ours, theirs = services(reply=0.4), services(reply=0.4)
     workflows = [Mode4ChatAutomaticWorkflow(ours), Mode4ChatAutomaticWorkflow(theirs)]
-    talk = [replace(question, text=f"message {i}", run_id=f"r{i}", conversation="c1") for i in range(6)]
-
-    async def send(i: int) -> Any:
-        await asyncio.sleep(0.01 * i)
-        return await workflows[i % 2].execute(talk[i])
-
-    answers = await asyncio.gather(*(send(i) for i in range(6)))
+    talk = [replace(question, text=f"message {i}", run_id=f"r{i}", conversation="c1") for i in range(4)]
+    turns = []
+    for i, message in enumerate(talk):
+        turns.append(workflows[i % 2].start(message))
+        while (
+            await _in_line(store) <= i and not turns[0].task.done()
+        ):  # the next is sent when this one stands in the line
+            await asyncio.sleep(0.005)
+    answers = await asyncio.gather(*(turn.answer() for turn in turns))
     assert {a.status for a in answers} == {"complete"}
     spoken = sorted(
         (c.start, c.end, c.arguments["prompt"]) for s in (ours, theirs) for c in s.calls if c.port == "reply"
@@ -40,9 +43,9 @@ async def test_messages_of_two_processes_are_answered_in_order(services: Any, qu
 async def test_a_message_during_a_pause_waits_also_in_another_process(services: Any, question: Question) -> None:
     first, other = services(Effect.EFFECT), services()
     talk = replace(question, conversation="c1")
-    await Mode3ChatManualWorkflow(first).execute(talk)
+    await Mode3ChatManualWorkflow(first, lease_seconds=0.2).execute(talk)
     message = Mode4ChatAutomaticWorkflow(other).start(replace(talk, text="approve", run_id="r2"))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.5)  # longer than a lease: a pause keeps its place without a heartbeat
     assert not message.task.done()
     assert [c for s in (first, other) for c in s.calls if c.port == "invoke"] == []
     third = services(Effect.EFFECT)  # after a restart
@@ -70,6 +73,17 @@ async def test_a_place_in_the_line_is_kept_renewed_lost_and_left(store: Store, q
     assert await floor.wait(again, within=0)
 
 
+async def test_a_line_is_joined_by_one_at_a_time(store: Store, question: Question) -> None:
+    floor, talk = ConversationFloor(store), replace(question, conversation="c1")
+    async with store.transaction("t1") as conn:
+        await conn.execute(LOCK_LINE, {"tenant": "t1", "user": "u1", "conversation": "c1"})  # one that joins just now
+        joining = asyncio.create_task(floor.ask(talk, seconds=5))
+        elsewhere = await floor.ask(replace(talk, conversation="c2"), seconds=5)
+        await asyncio.sleep(0.1)
+        assert not joining.done()
+    assert (await joining).number > elsewhere.number
+
+
 async def test_two_hundred_turns_cost_the_same_each_and_the_last_prompt_has_summary_and_window(
     services: Any, question: Question, store: Store
 ) -> None:
@@ -91,6 +105,13 @@ async def test_two_hundred_turns_cost_the_same_each_and_the_last_prompt_has_summ
     assert abs(len(str(last)) - len(str(early))) <= 2
 
 
+async def _in_line(store: Store) -> int:
+    async with store.transaction("t1") as conn:
+        row = await (await conn.execute("select count(*) from conversation_tickets")).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 async def _bytes(store: Store) -> int:
     """What the conversation's rows weigh, in every table that a turn writes to."""
     total = 0
@@ -100,8 +121,7 @@ async def _bytes(store: Store) -> int:
             row = await (await conn.execute(query)).fetchone()
             assert row is not None
             total += int(row[0])
-        tickets = await (await conn.execute("select count(*) from conversation_tickets")).fetchone()
-    assert tickets == (0,)
+    assert await _in_line(store) == 0
     return total
 
 

@@ -396,6 +396,22 @@ def test_who_lost_the_claim_neither_keeps_nor_answers_otherwise(seed: Any, quest
     assert len(ports(services, "invoke")) == 1
 
 
+def test_a_living_turn_keeps_its_claim_beyond_one_lease(seed: Any, question: Any) -> None:
+    services = scripted(**{**seed, "reply": 60.0})
+    workflow, other = Mode1ManualWorkflow(services), Mode1ManualWorkflow(services)
+
+    async def both_of_them() -> list[Any]:
+        await workflow.execute(question)
+        first = await workflow.start_resumed("r1", YES)
+        await asyncio.sleep(20)
+        second = await other.start_resumed("r1", YES, scope=MINE)
+        return [await first.answer(), await second.answer()]
+
+    answers = run_virtual(both_of_them())
+    assert {a.status for a in answers} == {"complete"}
+    assert len(services.prompts) == len(services.kept) == 1
+
+
 def test_cancelling_a_resumed_turn_keeps_what_was_said_and_the_call_is_not_made_again(seed: Any, question: Any) -> None:
     services = scripted(**seed)
     workflow = Mode1ManualWorkflow(services)
