@@ -120,7 +120,7 @@ def shown(report: IngestReport) -> None:
 
 async def run(options: argparse.Namespace, folder: Path) -> None:
     async with open_store(data_dir=folder) as store:
-        shelves, embedder = Knowledge(store), MiniLM()
+        shelves, embedder = Knowledge(store, sentence_vectors=False), MiniLM()
         for name in options.corpora:
             corpus = CORPORA[name](options.data)
             report = await ingest(

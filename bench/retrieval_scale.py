@@ -2,7 +2,8 @@
 
 Passages are made by recombining sentences of SciFact's abstracts (most of one abstract, some of another), so that
 words and meanings are spread as in real text. A passage's vector is the unit mean of its sentences' vectors, which
-saves embedding each passage; the indexes do not see the difference. All goes through the real ingest into a real
+saves embedding each passage; the indexes do not see the difference. Sentences' vectors are kept and read as in a
+deployment (``--no-sentences``: neither). All goes through the real ingest into a real
 database: a tenant with 80 % of the passages in four domains, one with 19.5 %, one with 0.5 %. Queries are claims
 of SciFact and questions of PubMedQA, embedded by the real model.
 
@@ -35,11 +36,12 @@ from vital_engine.services.retrieval.ingest import IngestReport, ingest
 from vital_engine.services.retrieval.lexical_index import LexicalIndex
 from vital_engine.services.retrieval.library import Library, Ranking
 from vital_engine.services.retrieval.reading import Document
+from vital_engine.services.retrieval.sentence_vectors import SentenceVectors
 from vital_engine.store import Knowledge, Store, open_store
 
 SHARES = {"big": 0.8, "middle": 0.195, "small": 0.005}
 DOMAINS = ("cardiology", "oncology", "neurology", "pharmacy")
-TABLES = ("documents", "passages", "vectors", "lexical_segments", "lexical_postings")
+TABLES = ("documents", "passages", "vectors", "sentence_vectors", "lexical_segments", "lexical_postings")
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -48,7 +50,7 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 class Sentences:
-    """Abstracts as sentences with vectors, and passages made of them. Fulfils the port Embedder for its passages."""
+    """Abstracts as sentences with vectors, and passages made of them. Fulfils the port Embedder for these."""
 
     def __init__(self, abstracts: list[list[str]], model: MiniLM) -> None:
         self.abstracts = abstracts
@@ -59,6 +61,8 @@ class Sentences:
         ends = np.cumsum([len(abstract) for abstract in abstracts])
         self.vectors = np.split(flat, ends[:-1])
         self._made: dict[str, NDArray[np.float32]] = {}
+        self._known = dict(zip((sentence for abstract in abstracts for sentence in abstract), flat, strict=True))
+        self._embed = model.embed
 
     def passages(self, count: int, seed: int) -> Iterator[Document]:
         chance = random.Random(seed)
@@ -78,7 +82,10 @@ class Sentences:
             yield Document(key, "", text, "bench", "text/plain", key)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return np.array([self._made.pop(text) for text in texts], np.float32)
+        # The engine cuts a few of the sentences at other places than the corpus does.
+        others = [text for text in texts if text not in self._made and text not in self._known]
+        self._known.update(zip(others, self._embed(others), strict=True))
+        return np.array([self._made.pop(text) if text in self._made else self._known[text] for text in texts])
 
 
 def whole(document: Document) -> list[Chunk]:
@@ -146,7 +153,8 @@ async def measure(shelves: Knowledge, model: MiniLM, queries: list[str], *, vect
         "small": Scope("small", "u"),
     }
     for name, scope in scopes.items():
-        library = Library(shelves, model if vectors else None)
+        kept = SentenceVectors(model) if vectors and shelves.sentence_vectors else None
+        library = Library(shelves, model if vectors else None, sentences=kept)
 
         async def ask(query: str, library: Library = library, scope: Scope = scope) -> object:
             return await library.search(query, k=10, scope=scope)
@@ -228,7 +236,7 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
     queries += [row["question"] for row in rows(options.data / "pubmedqa/questions.jsonl")]
     queries = chance.sample(queries, options.queries)
     async with open_store(data_dir=folder, statement_seconds=120.0) as store:
-        shelves = Knowledge(store)
+        shelves = Knowledge(store, sentence_vectors=not options.no_sentences)
         async with shelves.reading("big") as reader:
             filled = (await reader.counts(model=None))["passages"]
         if not filled:
@@ -248,6 +256,7 @@ def main() -> None:
     parser.add_argument("--abstracts", type=int, default=3_000, help="how many the sentences come from")
     parser.add_argument("--queries", type=int, default=600, help="half of them cold, half warm")
     parser.add_argument("--words-only", action="store_true", help="no vectors: the lexical part at a larger scale")
+    parser.add_argument("--no-sentences", action="store_true", help="no vectors of sentences are kept or read")
     parser.add_argument("--keep", type=Path, help="a folder for the database (a temporary one)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vital-bench-") as folder:

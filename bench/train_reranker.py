@@ -45,7 +45,7 @@ async def candidates(data: Path, folder: Path) -> tuple[NDArray[np.float64], NDA
     corpus = retrieval.scifact(data, "train")
     rows, relevant, queries = [], [], 0
     async with open_store(data_dir=folder) as store:
-        shelves, embedder = Knowledge(store), MiniLM()
+        shelves, embedder = Knowledge(store, sentence_vectors=False), MiniLM()
         await ingest(corpus.documents, shelves=shelves, tenant=corpus.name, embedder=embedder)
         library = Library(shelves, embedder)
         for text, answers in corpus.queries:

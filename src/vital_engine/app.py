@@ -159,8 +159,9 @@ async def open_app(
         )
         embedder, notes = await loading
         vectors = SentenceVectors(embedder) if embedder is not None else None
-        knowledge, turns, experts = Knowledge(store), Turns(store), Experts(store)
-        library = Library(knowledge, embedder)
+        knowledge = Knowledge(store, sentence_vectors=settings.sentence_vectors)
+        turns, experts = Turns(store), Experts(store)
+        library = Library(knowledge, embedder, sentences=vectors)
         # Profiles and tools rarely change: their vectors outlive the process.
         lasting = KeptVectors(embedder, settings.home / "vectors") if embedder is not None else None
         toolbox = Toolbox(standard_tools(retriever=library), embedder=lasting)

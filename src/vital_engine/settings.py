@@ -22,6 +22,11 @@ PREFIX: Final = "VITAL_"
 FILE: Final = "vital.toml"
 PLAIN: Final[Mapping[str, str]] = {"database_url": "DATABASE_URL", "model_key": "OPENAI_API_KEY"}
 """Settings that also have a name that everybody knows."""
+TRUTHS: Final[Mapping[str, bool]] = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+"""How yes and no are written in the environment."""
 SECRETS: Final = frozenset({"database_url", "model_key", "embedder_key"})
 
 
@@ -50,6 +55,10 @@ class Settings:
     embedder: str | None = field(
         default=None,
         metadata={"help": "a folder with MiniLM weights; default: the packaged ones; 'none': search by words only"},
+    )
+    sentence_vectors: bool = field(
+        default=True,
+        metadata={"help": "keep sentences' vectors at ingest: answers come sooner, an ingest takes longer"},
     )
     tenant: str = field(default="local", metadata={"help": "whose documents and turns the command line works on"})
     user: str = field(default="local", metadata={"help": "who asks on the command line"})
@@ -147,6 +156,11 @@ def _fit(name: str, value: Any, hint: Any) -> Any:
             return int(value)
         except (TypeError, ValueError):
             raise ConfigError(f"{name} must be a whole number, not {value!r}") from None
+    if kind is bool:
+        read = TRUTHS.get(value.strip().lower()) if isinstance(value, str) else value
+        if isinstance(read, bool):
+            return read
+        raise ConfigError(f"{name} must be true or false, not {value!r}")
     if kind is str and isinstance(value, str):
         return value
     if name in {"turn", "prices"} and isinstance(value, Mapping):
@@ -158,12 +172,8 @@ def typed(key: str, text: Any) -> Any:
     """A setting of a turn as it stands in the environment (text), read as what it looks like."""
     if not isinstance(text, str):
         return text
-    lowered = text.strip().lower()
-    if key.startswith("enable_"):
-        if lowered in {"1", "true", "yes", "on"}:
-            return True
-        if lowered in {"0", "false", "no", "off"}:
-            return False
+    if key.startswith("enable_") and (read := TRUTHS.get(text.strip().lower())) is not None:
+        return read
     if key.endswith(("_ms", "_seconds")):
         try:
             return float(text)

@@ -38,6 +38,18 @@ class StoredPassage:
 
 
 @dataclass(frozen=True, slots=True)
+class Unembedded:
+    """A passage that a model has not embedded whole: without a vector of its own, or without those of its sentences."""
+
+    ordinal: int
+    domain: str
+    title: str
+    text: str
+    vector: bool
+    sentences: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentEntry:
     """A document as a list shows it: without its text. ``characters`` is the length of that, ``passages`` their number."""
 

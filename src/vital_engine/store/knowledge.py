@@ -15,10 +15,14 @@ __all__ = ["Knowledge", "Reader", "Writer"]
 
 
 class Knowledge:
-    """The door to the library's tables."""
+    """The door to the library's tables.
 
-    def __init__(self, store: Store) -> None:
+    :param sentence_vectors: whether an ingest keeps the vectors of sentences here too. Those that are kept are read.
+    """
+
+    def __init__(self, store: Store, *, sentence_vectors: bool = True) -> None:
         self._store = store
+        self.sentence_vectors = sentence_vectors
 
     @contextlib.asynccontextmanager
     async def reading(self, tenant: str) -> AsyncIterator[Reader]:

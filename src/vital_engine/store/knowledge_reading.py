@@ -9,7 +9,7 @@ from psycopg import sql
 
 from vital_engine.errors import StoreError
 from vital_engine.nouns import Passage
-from vital_engine.nouns.stored import Catalogue, DocumentEntry, LexicalSegment, StoredDocument
+from vital_engine.nouns.stored import Catalogue, DocumentEntry, LexicalSegment, StoredDocument, Unembedded
 
 from .pool import Connection
 
@@ -128,18 +128,22 @@ class Reader:
         ).format(size=size, number=sql.Literal(model))
         return dict(await self._rows(query, literal(vector), self.tenant, list(ordinals)))
 
-    async def passages(self, ordinals: Sequence[int]) -> dict[int, Passage]:
-        """Passages with the title and source of their documents, without scores."""
+    async def passages(
+        self, ordinals: Sequence[int], *, model: int | None = None
+    ) -> dict[int, tuple[Passage, bytes | None]]:
+        """Passages with the title and source of their documents, without scores; each with what is kept of its
+        sentences' vectors of *model*, None if nothing is."""
         rows = await self._rows(
-            "select p.ordinal, p.document, p.number, p.text, d.title, p.starts_at, p.ends_at, p.page, d.source, p.domain"
+            "select p.ordinal, s.vectors,"
+            " p.document, p.number, p.text, d.title, p.starts_at, p.ends_at, p.page, d.source, p.domain"
             " from passages p join documents d on d.tenant = p.tenant and d.id = p.document"
+            " left join sentence_vectors s on s.tenant = p.tenant and s.ordinal = p.ordinal and s.model = %s"
             " where p.tenant = %s and p.ordinal = any(%s)",
-            self.tenant,
-            list(ordinals),
+            *(model, self.tenant, list(ordinals)),
         )
         return {
-            ordinal: Passage(f"{document}#{number}", text, document, title, start, end, page, source, domain)
-            for ordinal, document, number, text, title, start, end, page, source, domain in rows
+            ordinal: (Passage(f"{document}#{number}", text, document, title, start, end, page, source, domain), kept)
+            for ordinal, kept, document, number, text, title, start, end, page, source, domain in rows
         }
 
     async def model(self, name: str, dimensions: int) -> int | None:
@@ -191,17 +195,19 @@ class Reader:
         )
         return tuple(DocumentEntry(*row) for row in rows)
 
-    async def without_vector(self, *, model: int, after: int, limit: int) -> list[tuple[int, str, str, str]]:
-        """Passages without a vector of *model*, from behind the ordinal *after* on: ordinal, domain, title, text."""
+    async def unembedded(self, *, model: int, sentences: bool, after: int, limit: int) -> list[Unembedded]:
+        """Passages without a vector of *model*, and with *sentences* also those without vectors of their sentences,
+        from behind the ordinal *after* on."""
         rows = await self._rows(
-            "select p.ordinal, p.domain, d.title, p.text"
+            "select p.ordinal, p.domain, d.title, p.text, v.ordinal is not null, s.ordinal is not null"
             " from passages p join documents d on d.tenant = p.tenant and d.id = p.document"
-            " where p.tenant = %s and p.ordinal > %s and not exists"
-            " (select from vectors v where v.tenant = p.tenant and v.model = %s and v.ordinal = p.ordinal)"
+            " left join vectors v on v.tenant = p.tenant and v.ordinal = p.ordinal and v.model = %s"
+            " left join sentence_vectors s on s.tenant = p.tenant and s.ordinal = p.ordinal and s.model = %s"
+            " where p.tenant = %s and p.ordinal > %s and (v.ordinal is null or (%s and s.ordinal is null))"
             " order by p.ordinal limit %s",
-            *(self.tenant, after, model, limit),
+            *(model, model, self.tenant, after, sentences, limit),
         )
-        return [(ordinal, domain, title, text) for ordinal, domain, title, text in rows]
+        return [Unembedded(*row) for row in rows]
 
     async def counts(self, *, model: int | None) -> dict[str, Any]:
         """How much there is: documents, passages, vectors of *model*, segments, and the index's version."""

@@ -66,9 +66,11 @@ class Writer(Reader):
         *,
         domain: str,
         vectors: NDArray[np.float32] | None = None,
+        sentences: Sequence[bytes] | None = None,
         model: int | None = None,
     ) -> None:
-        """New documents of one *domain* with their passages, one segment, and the passages' vectors of *model*."""
+        """New documents of one *domain* with their passages and one segment; of *model*, the passages' vectors and,
+        packed, those of their *sentences*."""
         await self._add_documents(documents, passages, domain)
         if not passages:
             return
@@ -93,6 +95,8 @@ class Writer(Reader):
         if vectors is not None and model is not None:
             scopes = [(ordinal, domain) for ordinal in range(first, first + len(passages))]
             await self.add_vectors(scopes, vectors, model=model)
+        if sentences is not None and model is not None:
+            await self.add_sentences(range(first, first + len(passages)), sentences, model=model)
         await self.add_segment(
             domain,
             first,
@@ -153,6 +157,16 @@ class Writer(Reader):
                 [literal(vector) for vector in vectors.tolist()],
                 self.tenant,
             ),
+        )
+
+    async def add_sentences(self, ordinals: Sequence[int], packed: Sequence[bytes], *, model: int) -> None:
+        """The vectors of the sentences of passages; those that are there already stay."""
+        await self._connection.execute(
+            "insert into sentence_vectors (tenant, ordinal, model, vectors)"
+            " select p.tenant, p.ordinal, %s, new.vectors from unnest(%s::bigint[], %s::bytea[]) as new (ordinal, vectors)"
+            " join passages p on p.tenant = %s and p.ordinal = new.ordinal"  # not those deleted meanwhile
+            " on conflict do nothing",
+            (model, list(ordinals), list(packed), self.tenant),
         )
 
     async def add_segment(

@@ -52,6 +52,20 @@ async def test_a_file_that_cannot_be_obeyed_changes_nothing_and_is_told(
     assert "did you mean 'profile'" in caplog.text
 
 
+@pytest.mark.parametrize(("text", "kept"), [("", True), ("false", False), ("on", True), ("0", False)])
+def test_whether_sentences_are_kept_is_read_from_the_environment(text: str, kept: bool) -> None:
+    assert load(environ={"VITAL_SENTENCE_VECTORS": text}).sentence_vectors is kept
+
+
+async def test_sentences_are_kept_unless_the_deployment_says_no(file: Path) -> None:
+    with pytest.raises(ConfigError, match="sentence_vectors must be true or false, not 'perhaps'"):
+        load(environ={"VITAL_SENTENCE_VECTORS": "perhaps"})
+    for said in (True, False):
+        settings = load(environ={}, file=file, turn_keys=KEYS).but({"sentence_vectors": said})
+        async with open_app(settings, watchers=()) as app:
+            assert app.knowledge.sentence_vectors is said
+
+
 async def test_it_says_what_it_has_to_do_without(app: App) -> None:
     assert app.embedder is None
     assert "by words only" in app.notes[0]

@@ -17,13 +17,14 @@ from vital_engine.ports import Embedder
 from .analysis import ANALYSIS, terms
 from .chunking import Chunk, estimated_tokens
 from .reading import Document
+from .sentence_vectors import embed_packed
 
 __all__ = ["Batch", "Failure", "prepare", "read_some", "searched"]
 
 MOST_DOCUMENTS = 256
 MOST_CHARACTERS = 300_000
 REVISION = 1
-"""Of how a document becomes passages: part of its hash, so that a change here makes every document new."""
+"""Of how a document becomes passages and sentences: part of its hash, so that a change makes every document new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Documents with all that is to be written of them; ``vectors`` and ``terms`` have a row for each passage."""
+    """Documents with all that is to be written of them; ``terms``, ``vectors`` and ``sentences`` (packed vectors) have
+    a row for each passage."""
 
     documents: Sequence[StoredDocument] = ()
     passages: Sequence[StoredPassage] = ()
     terms: Sequence[list[str]] = ()
     vectors: NDArray[np.float32] | None = None
+    sentences: Sequence[bytes] | None = None
     failed: tuple[Failure, ...] = ()
     unchanged: int = 0
 
@@ -54,6 +57,7 @@ class Batch:
             passages=[self.passages[row] for row in rows],
             terms=[self.terms[row] for row in rows],
             vectors=self.vectors[rows] if self.vectors is not None else None,
+            sentences=[self.sentences[row] for row in rows] if self.sentences is not None else None,
         )
 
 
@@ -109,6 +113,7 @@ def prepare(
     unchanged: int,
     embedder: Embedder | None,
     cut: Callable[[Document], Sequence[Chunk]],
+    sentence_vectors: bool,
 ) -> Batch:
     """Cut up, analyse and embed. Runs in a thread."""
     documents: list[StoredDocument] = []
@@ -128,12 +133,15 @@ def prepare(
         for number, c in enumerate(chunks):
             passages.append(StoredPassage(stored.id, number, c.start, c.end, c.text, c.page, estimated_tokens(c.text)))
             texts.append(searched(stored.title, c.text))
+    vectors, sentences = None, None
     try:
-        vectors = np.asarray(embedder.embed(texts), np.float32) if embedder is not None and texts else None
+        if embedder is not None and texts:
+            vectors = np.asarray(embedder.embed(texts), np.float32)
+            sentences = embed_packed(embedder, [p.text for p in passages]) if sentence_vectors else None
     except ServiceError as error:
         bad += [Failure(stored.id, f"{error.code}: {error}") for stored in documents]
         return Batch(failed=tuple(bad), unchanged=unchanged)
-    return Batch(documents, passages, [terms(text) for text in texts], vectors, tuple(bad), unchanged)
+    return Batch(documents, passages, [terms(text) for text in texts], vectors, sentences, tuple(bad), unchanged)
 
 
 def searched(title: str, text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vital_engine.nouns.stored import DocumentEntry, StoredDocument, StoredPassage
+from vital_engine.nouns.stored import DocumentEntry, StoredDocument, StoredPassage, Unembedded
 from vital_engine.ports import Embedder
 
 from .analysis import ANALYSIS
@@ -25,6 +25,7 @@ from .batch import Batch, Failure, prepare, read_some, searched
 from .chunking import Chunk, chunk
 from .lexical import Packed, pack
 from .reading import Document
+from .sentence_vectors import embed_packed
 from .upkeep import UpkeepReader, UpkeepWriter, keep_up
 
 __all__ = ["Failure", "IngestReport", "Progress", "embed_missing", "ingest"]
@@ -36,7 +37,7 @@ AT_ONCE = 256
 class IngestReader(UpkeepReader, Protocol):
     async def model(self, name: str, dimensions: int) -> int | None: ...
     async def hashes(self, documents: Sequence[str]) -> dict[str, str]: ...
-    async def without_vector(self, *, model: int, after: int, limit: int) -> list[tuple[int, str, str, str]]: ...
+    async def unembedded(self, *, model: int, sentences: bool, after: int, limit: int) -> list[Unembedded]: ...
 
 
 class IngestWriter(IngestReader, UpkeepWriter, Protocol):
@@ -48,6 +49,7 @@ class IngestWriter(IngestReader, UpkeepWriter, Protocol):
     async def add_vectors(
         self, scopes: Sequence[tuple[int, str]], vectors: NDArray[np.float32], *, model: int
     ) -> None: ...
+    async def add_sentences(self, ordinals: Sequence[int], packed: Sequence[bytes], *, model: int) -> None: ...
     async def add(
         self,
         documents: Sequence[StoredDocument],
@@ -56,13 +58,19 @@ class IngestWriter(IngestReader, UpkeepWriter, Protocol):
         *,
         domain: str,
         vectors: NDArray[np.float32] | None = None,
+        sentences: Sequence[bytes] | None = None,
         model: int | None = None,
     ) -> None: ...
 
 
 class IngestShelves(Protocol):
-    """The store's side of an ingest: ``vital_engine.store.Knowledge`` fulfils it."""
+    """The store's side of an ingest: ``vital_engine.store.Knowledge`` fulfils it.
 
+    ``sentence_vectors``: whether the vectors of sentences are to be computed and kept as well.
+    """
+
+    @property
+    def sentence_vectors(self) -> bool: ...
     def reading(self, tenant: str) -> AbstractAsyncContextManager[IngestReader]: ...
     def writing(self, tenant: str, *, analysis: str) -> AbstractAsyncContextManager[IngestWriter]: ...
     async def register(self, model: str, dimensions: int) -> int: ...
@@ -124,7 +132,7 @@ async def ingest(
                 fresh = [(document, stored) for document, stored in read if known.get(stored.id) != stored.content_hash]
                 # A future, not a task: this batch is prepared in threads while the one before is written.
                 ahead = asyncio.get_running_loop().run_in_executor(
-                    None, prepare, fresh, failed, len(read) - len(fresh), embedder, cut
+                    None, prepare, fresh, failed, len(read) - len(fresh), embedder, cut, shelves.sentence_vectors
                 )
             if ready is not None:
                 report = await _write(await ready, report, shelves=shelves, tenant=tenant, domain=domain, model=model)
@@ -159,7 +167,13 @@ async def _write(
                 if replaced:
                     await writer.remove(replaced)
                 packed = await asyncio.to_thread(pack, new.terms)
-                await writer.add(new.documents, new.passages, packed, domain=domain, vectors=new.vectors, model=model)
+                await writer.add(
+                    *(new.documents, new.passages, packed),
+                    domain=domain,
+                    vectors=new.vectors,
+                    sentences=new.sentences,
+                    model=model,
+                )
                 await writer.changed()
                 added, updated, passages = len(new.documents) - len(replaced), len(replaced), len(new.passages)
             unchanged += len(same)
@@ -192,7 +206,8 @@ async def _prune(shelves: IngestShelves, tenant: str, domain: str, seen: Contain
 async def embed_missing(
     *, shelves: IngestShelves, tenant: str, embedder: Embedder, progress: Callable[[int], None] | None = None
 ) -> int:
-    """Embed the passages that have no vector of *embedder*'s model, as after a change of models; returns how many.
+    """Embed the passages that have no vector of *embedder*'s model, as after a change of models, or none of their
+    sentences where the shelves keep those; returns how many.
 
     Passages can be found by meaning as they are done. Running it again goes on from there.
 
@@ -203,15 +218,20 @@ async def embed_missing(
     done, after = 0, -1
     while True:
         async with shelves.reading(tenant) as reader:
-            rows = await reader.without_vector(model=model, after=after, limit=AT_ONCE)
+            rows = await reader.unembedded(model=model, sentences=shelves.sentence_vectors, after=after, limit=AT_ONCE)
         if not rows:
             return done
-        texts = [searched(title, text) for _, _, title, text in rows]
-        vectors = np.asarray(await asyncio.to_thread(embedder.embed, texts), np.float32)
+        whole = [row for row in rows if not row.vector]
+        parts = [row for row in rows if not row.sentences] if shelves.sentence_vectors else []
+        texts = [searched(row.title, row.text) for row in whole]
+        vectors = np.asarray(await asyncio.to_thread(embedder.embed, texts), np.float32) if texts else None
+        packed = await asyncio.to_thread(embed_packed, embedder, [row.text for row in parts])
         async with shelves.writing(tenant, analysis=ANALYSIS) as writer:
-            await writer.add_vectors([(ordinal, of) for ordinal, of, _, _ in rows], vectors, model=model)
-            await writer.changed()
-        done, after = done + len(rows), rows[-1][0]
+            if vectors is not None:
+                await writer.add_vectors([(row.ordinal, row.domain) for row in whole], vectors, model=model)
+                await writer.changed()
+            await writer.add_sentences([row.ordinal for row in parts], packed, model=model)
+        done, after = done + len(rows), rows[-1].ordinal
         if progress is not None:
             progress(done)
 

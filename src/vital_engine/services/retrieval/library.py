@@ -23,6 +23,7 @@ from . import rerank
 from .analysis import ANALYSIS, terms
 from .fusion import fuse
 from .lexical_index import CACHE_BYTES, Found, LexicalIndex, LexicalReader
+from .sentence_vectors import SentenceVectors
 from .upkeep import UpkeepWriter, keep_up
 
 __all__ = ["Library", "Ranking"]
@@ -46,7 +47,9 @@ class LibraryReader(LexicalReader, Protocol):
         self, vector: Sequence[float], *, model: int, domains: Sequence[str] = (), limit: int, exact: bool
     ) -> list[tuple[int, float]]: ...
     async def cosines(self, vector: Sequence[float], *, model: int, ordinals: Sequence[int]) -> dict[int, float]: ...
-    async def passages(self, ordinals: Sequence[int]) -> dict[int, Passage]: ...
+    async def passages(
+        self, ordinals: Sequence[int], *, model: int | None = None
+    ) -> dict[int, tuple[Passage, bytes | None]]: ...
     async def document(self, document: str) -> StoredDocument | None: ...
     async def documents(
         self, *, domains: Sequence[str] = (), after: str = "", limit: int = 100
@@ -94,6 +97,8 @@ class Library:
     """Fulfils :class:`vital_engine.ports.Retriever`. One for all tenants of a process, used from one event loop.
 
     :param cache_bytes: memory for the decoded lexical index.
+    :param sentences: is primed with what was kept at ingest of the passages that a search returns.
+    :raises ConfigError: *sentences* are of another model than *embedder*.
     """
 
     def __init__(
@@ -103,11 +108,15 @@ class Library:
         *,
         ranking: Ranking | None = None,
         cache_bytes: int = CACHE_BYTES,
+        sentences: SentenceVectors | None = None,
     ) -> None:
+        if sentences is not None and (embedder is None or sentences.model != embedder.model):
+            raise ConfigError(f"sentences of {sentences.model} beside passages of {embedder and embedder.model}")
         self._shelves = shelves
         self._embedder = embedder
         self._ranking = ranking or Ranking()
         self._lexical = LexicalIndex(cache_bytes=cache_bytes)
+        self._sentences = sentences
         self._model: int | None = None
 
     async def search(self, query: str, *, k: int, scope: Scope) -> Evidence:
@@ -142,7 +151,7 @@ class Library:
                         ranked = await self._compared(
                             reader, ranked[: max(k, self._ranking.compared)], words, vector.result()[0]
                         )
-                    found, whole = await _passages(reader, ranked[:k])
+                    found, whole = await self._passages(reader, ranked[:k])
                     if whole:
                         break
         finally:
@@ -212,6 +221,19 @@ class Library:
         ]
         return sorted(again, key=lambda found: -found[1])
 
+    async def _passages(self, reader: LibraryReader, ranked: Sequence[Ranked]) -> tuple[tuple[Passage, ...], bool]:
+        """The passages that were ranked, and whether all of them were still there."""
+        model = self._model if self._sentences is not None else None
+        kept = await reader.passages([ordinal for ordinal, _, _ in ranked], model=model) if ranked else {}
+        if self._sentences is not None:
+            for passage, packed in kept.values():
+                if packed is not None:
+                    self._sentences.prime(passage, packed)
+        found = tuple(
+            replace(kept[ordinal][0], score=score, scores=of) for ordinal, score, of in ranked if ordinal in kept
+        )
+        return found, len(found) == len(ranked)
+
     @property
     def cached_bytes(self) -> int:
         """Memory that the decoded lexical index takes at present."""
@@ -246,13 +268,6 @@ class Library:
             if embedder is not None:
                 model = await reader.model(embedder.model, embedder.dimensions)
             return {**await reader.counts(model=model), "model": embedder.model if embedder is not None else None}
-
-
-async def _passages(reader: LibraryReader, ranked: Sequence[Ranked]) -> tuple[tuple[Passage, ...], bool]:
-    """The passages that were ranked, and whether all of them were still there."""
-    kept = await reader.passages([ordinal for ordinal, _, _ in ranked]) if ranked else {}
-    found = tuple(replace(kept[ordinal], score=score, scores=of) for ordinal, score, of in ranked if ordinal in kept)
-    return found, len(found) == len(ranked)
 
 
 async def _document(reader: LibraryReader, document: str, scope: Scope) -> StoredDocument:

@@ -1,7 +1,10 @@
-"""The sentences of passages with their vectors, computed once per passage and text.
+"""The sentences of passages with their vectors: computed at ingest and kept, or else once per passage and text.
 
 The extractive answerer and the judge of support read the same passages within one turn, and popular passages
-come again in later ones. About 15 KB a passage (10 sentences of 384 float32).
+come again in later ones. About 15 KB a passage (10 sentences of 384 float32) in memory, 4 KB as it is kept.
+
+Each sentence is embedded alone, over what :func:`vital_engine.sentences.split` gives. What is kept is a row of int8
+per sentence, scaled by its largest value. The scale itself is not kept: a vector of length 1 is known by its direction.
 """
 
 from __future__ import annotations
@@ -23,10 +26,47 @@ from vital_engine.nouns import Passage, Sentence
 from vital_engine.ports import Embedder
 from vital_engine.sentences import split
 
-__all__ = ["SentenceVectors"]
+__all__ = ["SentenceVectors", "embed_packed", "pack", "unpack"]
 
 Entry = tuple[tuple[Sentence, ...], NDArray[np.float32]]
 _Key = tuple[str, bytes]
+_Missing = tuple[Future[Entry], str, bytes | None]
+
+AT_ONCE = 256
+"""Passages whose sentences are embedded in one go: a book's would take hundreds of megabytes before they are packed."""
+
+
+def embed_packed(embedder: Embedder, texts: Sequence[str]) -> list[bytes]:
+    """For each of *texts* the vectors of its sentences, as :func:`pack` makes them. Blocks.
+
+    :raises RetrievalError: the embedder failed.
+    """
+    found: list[bytes] = []
+    for first in range(0, len(texts), AT_ONCE):
+        sentences = [[sentence.text for sentence in split(text)] for text in texts[first : first + AT_ONCE]]
+        # neighbouring passages overlap, and headings recur
+        different = list(dict.fromkeys(sentence for of in sentences for sentence in of))
+        rows = pack(_matrix(embedder.embed(different))) if different else []
+        packed = dict(zip(different, rows, strict=True))
+        found += [b"".join(packed[sentence] for sentence in of) for of in sentences]
+    return found
+
+
+def pack(vectors: NDArray[np.float32]) -> list[bytes]:
+    """Each row of ``[n, dimensions]`` as int8, its largest value being 127 or -127. Behind one another they are what
+    :func:`unpack` reads."""
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    scaled = vectors * (np.float32(127) / np.where(largest > 0, largest, np.float32(1)))
+    return [row.tobytes() for row in np.rint(scaled).astype(np.int8)]
+
+
+def unpack(packed: bytes, sentences: int, dimensions: int) -> NDArray[np.float32] | None:
+    """Unit rows ``[sentences, dimensions]``; None if *packed* holds another number of them. Zero stays zero."""
+    if len(packed) != sentences * dimensions:
+        return None
+    rows = np.frombuffer(packed, np.int8).reshape(sentences, dimensions).astype(np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return _matrix(rows / np.where(lengths > 0, lengths, np.float32(1)))
 
 
 class SentenceVectors:
@@ -34,7 +74,7 @@ class SentenceVectors:
     at once compute it once.
 
     :param embedder: whose vectors; all of one SentenceVectors are of one model.
-    :param capacity: passages kept, at least 1.
+    :param capacity: passages kept, at least 1; as many again wait, packed, to be asked for.
     :param within: seconds that a thread waits for another's computation of the same passage.
     """
 
@@ -43,6 +83,7 @@ class SentenceVectors:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
         self._embedder, self._capacity, self._within = embedder, capacity, within
         self._entries: OrderedDict[_Key, Future[Entry]] = OrderedDict()
+        self._primed: OrderedDict[_Key, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -52,21 +93,22 @@ class SentenceVectors:
     def of(self, passage: Passage) -> Entry:
         """The sentences of ``passage.text`` (offsets into it) and their unit vectors ``[n, dimensions]``.
 
-        Blocks while it embeds. RetrievalError where the embedder fails or takes longer than ``within``.
+        Blocks while it embeds what was not primed. RetrievalError where the embedder fails or takes longer than
+        ``within``.
         """
         return self.of_all([passage])[0]
 
     def of_all(self, passages: Sequence[Passage]) -> list[Entry]:
         """:meth:`of` for each passage, with all that is missing embedded in one batch."""
-        mine: dict[_Key, tuple[Future[Entry], str]] = {}
+        mine: dict[_Key, _Missing] = {}
         waiting: list[Future[Entry]] = []
         with self._lock:
             for passage in passages:
-                key = _key(passage.id, passage.text)
+                key = _key(passage)
                 future = self._entries.get(key)
                 if future is None:
                     future = self._entries[key] = Future()
-                    mine[key] = future, passage.text
+                    mine[key] = future, passage.text, self._primed.pop(key, None)
                 self._entries.move_to_end(key)
                 waiting.append(future)
         if mine:
@@ -78,51 +120,56 @@ class SentenceVectors:
                 f"sentence vectors were not there within {self._within} s", service="retrieval"
             ) from error
 
-    def prime(self, passage_id: str, text: str, vectors: NDArray[np.float32]) -> None:
-        """Keeps *vectors* that were computed before, as at ingest: one row per sentence of ``split(text)``.
-        ValueError if the rows are not as many, or not of the embedder's dimensions."""
-        sentences = tuple(split(text))
-        if vectors.shape != (len(sentences), self._embedder.dimensions):
-            raise ValueError(f"{vectors.shape} vectors for {len(sentences)} sentences of {passage_id!r}")
-        future: Future[Entry] = Future()
-        future.set_result((sentences, np.asarray(vectors, np.float32)))
+    def prime(self, passage: Passage, packed: bytes) -> None:
+        """Gives what was kept at ingest, packed, of the embedder's own model. It costs next to nothing until somebody
+        asks for *passage*; if it does not fit the sentences that the text has now, they are embedded instead."""
+        key = _key(passage)
         with self._lock:
-            self._entries[_key(passage_id, text)] = future
-            self._trim()
+            if key not in self._entries:
+                self._primed[key] = packed
+                self._primed.move_to_end(key)
+                self._trim()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _compute(self, mine: dict[_Key, tuple[Future[Entry], str]]) -> None:
-        sentences = [tuple(split(text)) for _, text in mine.values()]
-        rows = None
+    def _compute(self, mine: dict[_Key, _Missing]) -> None:
+        wanted: list[tuple[Future[Entry], tuple[Sentence, ...]]] = []
         try:
-            rows = _matrix(self._embedder.embed([s.text for of in sentences for s in of]))
+            for future, text, packed in mine.values():
+                sentences = tuple(split(text))
+                rows = unpack(packed, len(sentences), self._embedder.dimensions) if packed is not None else None
+                if rows is None:
+                    wanted.append((future, sentences))
+                else:
+                    future.set_result((sentences, rows))
+            if wanted:
+                rows = _matrix(self._embedder.embed([s.text for _, of in wanted for s in of]))
+                edges = accumulate((len(of) for _, of in wanted), initial=0)
+                for (future, of), (start, end) in zip(wanted, pairwise(edges), strict=True):
+                    # a copy, so that a kept passage does not keep the whole batch
+                    future.set_result((of, rows[start:end].copy()))
         finally:
-            if rows is None:
-                self._give_up(mine)
-        edges = [0, *accumulate(len(of) for of in sentences)]
-        for (future, _), of, (start, end) in zip(mine.values(), sentences, pairwise(edges), strict=True):
-            # a copy, so that a kept passage does not keep the whole batch
-            future.set_result((of, rows[start:end].copy()))
+            self._give_up({key: future for key, (future, _, _) in mine.items() if not future.done()})
         with self._lock:
             self._trim()
 
-    def _give_up(self, mine: dict[_Key, tuple[Future[Entry], str]]) -> None:
+    def _give_up(self, mine: dict[_Key, Future[Entry]]) -> None:
         """Tells whoever waits for these, and lets the next to come try again."""
         with self._lock:
-            for key, (future, _) in mine.items():
+            for key, future in mine.items():
                 self._entries.pop(key, None)
                 future.set_exception(RetrievalError("the embedder failed for another caller", service="retrieval"))
 
     def _trim(self) -> None:
-        while len(self._entries) > self._capacity:
-            self._entries.popitem(last=False)
+        for kept in (self._entries, self._primed):
+            while len(kept) > self._capacity:
+                kept.popitem(last=False)
 
 
 def _matrix(vectors: Any) -> NDArray[np.float32]:
     return np.asarray(vectors, np.float32)
 
 
-def _key(passage: str, text: str) -> _Key:
-    return passage, hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _key(passage: Passage) -> _Key:
+    return passage.id, hashlib.blake2b(passage.text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
