@@ -35,15 +35,24 @@ async def drain(*, within: float, grace: float = 1.0) -> int:
 
     :returns: how many had to be cancelled.
     """
-    loop = asyncio.get_running_loop()
-    mine = {task for task in supervised if task.get_loop() is loop and task is not asyncio.current_task()}
-    if not mine:
-        return 0
-    _, late = await asyncio.wait(mine, timeout=within)
+    late = await _ended_within(within)
     for task in late:
         task.cancel()
     if late:
-        _, deaf = await asyncio.wait(late, timeout=grace)
-        for task in deaf:
+        for task in await _ended_within(grace):
+            task.cancel()
             abandon(task)
     return len(late)
+
+
+async def _ended_within(seconds: float) -> set[asyncio.Task[Any]]:
+    """What still runs in this loop after *seconds*, also of what was begun meanwhile: a turn that is cancelled ends by
+    beginning another task, its last words."""
+    loop, current = asyncio.get_running_loop(), asyncio.current_task()
+    until = loop.time() + seconds
+    while mine := {task for task in supervised if task.get_loop() is loop and task is not current}:
+        left = until - loop.time()
+        if left <= 0:
+            return mine
+        await asyncio.wait(mine, timeout=left)
+    return set()

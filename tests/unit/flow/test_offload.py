@@ -291,3 +291,28 @@ async def test_supervised_work_is_held_until_it_ends_and_can_be_drained() -> Non
     assert not supervised and not abandoned
     quick = supervise(answer(0.5), name="quick")
     assert await drain(within=1.0) == 0 and quick.done()
+
+
+async def test_drain_waits_for_what_is_begun_meanwhile() -> None:
+    said: list[str] = []
+
+    async def last_words() -> None:
+        await asyncio.sleep(0.02)
+        said.append("kept")
+
+    async def turn() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            supervise(last_words(), name="last words")
+
+    task = supervise(turn(), name="turn")
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await drain(within=1.0) == 0
+    assert said == ["kept"]
+    late = supervise(turn(), name="turn")
+    await asyncio.sleep(0)
+    assert await drain(within=0.01) == 1
+    assert late.done()
+    assert said == ["kept", "kept"]
