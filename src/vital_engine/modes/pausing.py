@@ -14,7 +14,7 @@ from typing import Any
 
 from vital_engine.answer import Answer, TurnEnded
 from vital_engine.approving import asked
-from vital_engine.errors import ConfigError, Conflict, NotFound, StepAbandoned, StoreError
+from vital_engine.errors import ConfigError, Conflict, NotFound, Refused, StepAbandoned, StoreError
 from vital_engine.flow import Degraded, Done, Failed, Flow, Observer, Outcome, Policy, Skipped, bounded, step, tell
 from vital_engine.nouns import (
     Approval,
@@ -22,7 +22,6 @@ from vital_engine.nouns import (
     Claim,
     Consent,
     Evidence,
-    Findings,
     Memory,
     Menu,
     Paused,
@@ -38,7 +37,7 @@ from .assemble import assemble_paused, later
 from .consent import by_person, not_asked
 from .course import Course
 from .lease import leased
-from .recorded import answer_of, outcomes_of, past_steps
+from .recorded import answer_of, known_of, outcomes_of, past_steps
 from .rulings import Decisions, rulings_of, vetted
 from .settings import KEYS, TurnSettings, known
 from .workflow import SAVE_SECONDS, ParallelBaseWorkflow, Turn, switched_off
@@ -64,6 +63,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
         self._owners: OrderedDict[str, Scope] = OrderedDict()
         self._answers: OrderedDict[tuple[str, str], Answer] = OrderedDict()
         self._resuming: dict[tuple[str, str], Turn] = {}
+        self._repeats: OrderedDict[str, None] = OrderedDict()
 
     def _build_halves(self, settings: TurnSettings) -> tuple[Flow, Flow]:
         closing = self._closing(settings, invoking_approved(self.services, self._approvals))
@@ -74,7 +74,31 @@ class PausingWorkflow(ParallelBaseWorkflow):
         )
 
     # -- the first half
+    def _ask(self, question: Question) -> Question:
+        asked_now = super()._ask(question)
+        if asked_now.run_id == question.run_id:  # its id was told, not made here: it may have been asked before
+            _remember(self._repeats, question.run_id, None)
+        return asked_now
+
+    async def _before(self, question: Question, settings: TurnSettings, extra: tuple[Observer, ...]) -> Answer | None:
+        """The same question again, by its run id: the pause or the answer that it came to the first time."""
+        if question.run_id not in self._repeats:
+            return None
+        del self._repeats[question.run_id]
+        try:
+            turn = await bounded(self._approvals.look(question.run_id, _owner(question)), within=SAVE_SECONDS)
+        except (NotFound, StoreError, StepAbandoned, TimeoutError):
+            return None
+        if turn.paused.question.text != question.text:
+            raise Refused(f"the run {question.run_id} is another question's")
+        _remember(self._owners, question.run_id, _owner(question))
+        if turn.pending or turn.receipt is not None:
+            return self._standing(turn)
+        return await self._claimed(question.run_id, _owner(question), settings, extra)  # decided, and then it died
+
     async def _run(self, question: Question, settings: TurnSettings, extra: tuple[Observer, ...]) -> Answer:
+        if (before := await self._before(question, settings, extra)) is not None:
+            return before
         course = self._course(question, settings, extra)
         opening, closing = self._halves(settings)
         run = await self._through(opening, course, question, *switched_off(settings))
@@ -166,7 +190,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
         settings = self.settings.but(known(turn.paused.settings))
 
         async def work() -> Answer:
-            return await self._claimed(run_id, whose, settings, stream)
+            return await self._claimed(run_id, whose, settings, (stream,))
 
         return await self._in_turn(turn.paused.question, settings, (stream,), work)
 
@@ -180,7 +204,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
         known_here = self._answers.get((question.tenant, question.run_id))
         return known_here or answer_of(turn, profile=profile)
 
-    async def _claimed(self, run_id: str, whose: Scope, settings: TurnSettings, stream: Observer) -> Answer:
+    async def _claimed(self, run_id: str, whose: Scope, settings: TurnSettings, extra: tuple[Observer, ...]) -> Answer:
         """Go on with the turn, or wait for whoever does: the claim is given to one at a time."""
         loop = asyncio.get_running_loop()
         until, pause = loop.time() + settings.turn_timeout_ms / 1000 + 2 * settings.lease_seconds, FIRST_LOOK
@@ -189,7 +213,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
             turn = await self._approvals.look(run_id, whose)
             if claim is not None:
                 try:
-                    return await self._holding(claim, turn, settings, stream)
+                    return await self._holding(claim, turn, settings, extra)
                 except Conflict:
                     continue  # it was taken over: who has it now gives the answer
             if turn.receipt is not None:
@@ -198,7 +222,9 @@ class PausingWorkflow(ParallelBaseWorkflow):
             pause = min(LAST_LOOK, 2 * pause)
         raise Conflict(f"another goes on with the run {run_id}, and has not ended")
 
-    async def _holding(self, claim: Claim, turn: PausedTurn, settings: TurnSettings, stream: Observer) -> Answer:
+    async def _holding(
+        self, claim: Claim, turn: PausedTurn, settings: TurnSettings, extra: tuple[Observer, ...]
+    ) -> Answer:
         paused, seconds = turn.paused, settings.lease_seconds
 
         async def hold() -> bool:
@@ -207,7 +233,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
         consent, outcomes = by_person(turn), outcomes_of(paused)
         outcomes["consent"] = Done(consent, 0.0, paused.seconds, paused.seconds)
         async with leased(hold, seconds=seconds, name=f"run {claim.run_id}"):
-            course = self._course(paused.question, settings, (stream,), before=paused.seconds, claim=claim)
+            course = self._course(paused.question, settings, extra, before=paused.seconds, claim=claim)
             answer = await self._go_on(paused, outcomes, course, claim)
         _remember(self._answers, (claim.scope.tenant, claim.run_id), answer)
         return answer
@@ -240,7 +266,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
             except (StoreError, StepAbandoned, TimeoutError):
                 pass  # the answer is worth more than its account
             else:
-                outcomes, approvals = {**_known_of(turn), **outcomes}, turn.approvals
+                outcomes, approvals = {**known_of(turn), **outcomes}, turn.approvals
         return await super()._assembled(course, outcomes, path, seconds, approvals)
 
     async def _keep(self, answer: Answer, course: Course) -> Answer:
@@ -254,17 +280,6 @@ class PausingWorkflow(ParallelBaseWorkflow):
             if not mine:
                 raise Conflict(f"another goes on with the run {answer.run_id}")
         return await super()._keep(answer, course)
-
-
-def _known_of(turn: PausedTurn) -> dict[str, Outcome[Any]]:
-    """What was made before the pause, what was decided, and what the calls have brought."""
-    paused, findings = turn.paused, tuple(a.finding for a in turn.approvals if a.finding is not None)
-    known_then = outcomes_of(paused)
-    known_then["consent"] = Done(by_person(turn), 0.0, paused.seconds, paused.seconds)
-    if findings:
-        called = sum(finding.seconds for finding in findings)
-        known_then["invoke"] = Done(Findings(findings), called, paused.seconds, paused.seconds)
-    return known_then
 
 
 def _owner(question: Question) -> Scope:

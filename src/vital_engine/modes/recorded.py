@@ -30,6 +30,8 @@ from vital_engine.nouns import (
 )
 from vital_engine.turn import Registered
 
+from .consent import by_person
+
 T = TypeVar("T")
 
 _ERRORS: Mapping[str, type[VitalError]] = {getattr(errors, n).code: getattr(errors, n) for n in errors.__all__}
@@ -63,6 +65,17 @@ def outcomes_of(paused: Paused) -> dict[str, Outcome[Any]]:
         "recall": paused.memory,
     }
     return {step.name: _outcome(step, made.get(step.name)) for step in paused.steps}
+
+
+def known_of(turn: PausedTurn) -> dict[str, Outcome[Any]]:
+    """What was made before the pause, what was decided, and what the calls have brought."""
+    paused, findings = turn.paused, tuple(a.finding for a in turn.approvals if a.finding is not None)
+    known_then = outcomes_of(paused)
+    known_then["consent"] = Done(by_person(turn), 0.0, paused.seconds, paused.seconds)
+    if findings:
+        called = sum(finding.seconds for finding in findings)
+        known_then["invoke"] = Done(Findings(findings), called, paused.seconds, paused.seconds)
+    return known_then
 
 
 def _outcome(step: PastStep, value: Any) -> Outcome[Any]:

@@ -295,6 +295,9 @@ def test_a_pause_that_cannot_be_kept_costs_the_tools_and_not_the_turn(seed: Any,
         async def pause(self, paused: Any, *, seconds: float) -> Any:
             raise StoreError("down", service="store")
 
+        async def look(self, run_id: str, scope: Scope) -> Any:
+            raise StoreError("down", service="store")
+
     answer = run_virtual(Mode1ManualWorkflow(replace(services, approvals=Unreachable())).execute(question))
     assert answer.status == "complete"
     assert answer.degraded == {"consent": "error"}
@@ -566,3 +569,37 @@ def test_a_call_that_cannot_be_written_down_is_not_made(seed: Any, question: Any
     assert answer.status == "complete"
     assert ports(services, "invoke") == []
     assert [(f.status, f.error) for f in answer.findings.results] == [("error", "store")]
+
+
+@pytest.mark.parametrize("make", MANUAL)
+def test_the_same_run_asked_again_gives_what_it_came_to_and_retrieves_nothing(
+    make: Any, seed: Any, question: Any
+) -> None:
+    services = scripted(**seed)
+    talk = replace(question, conversation="c1")
+
+    async def again() -> None:
+        paused = await make(services).execute(talk)
+        repeated = await make(services).execute(talk)  # as after a restart
+        assert (repeated.status, repeated.approvals) == ("paused", paused.approvals)
+        with pytest.raises(Refused):
+            await make(services).execute(replace(talk, text="another question"))
+        answer = await make(services).resume("r1", YES, scope=MINE)
+        assert (await make(services).execute(talk)).text == answer.text
+
+    run_virtual(again())
+    assert [len(ports(services, port)) for port in ("retrieve", "invoke")] == [1, 1]
+
+
+def test_a_turn_that_was_decided_and_then_died_goes_on_when_it_is_asked_again(seed: Any, question: Any) -> None:
+    services = scripted(**seed)
+    book: Any = services.approvals
+
+    async def decided_then_dead() -> Any:
+        await Mode1ManualWorkflow(services).execute(question)
+        await book.settle("r1", {"call-1": Ruling("approve")}, MINE, by="u1")
+        return await Mode1ManualWorkflow(services).execute(question)
+
+    answer = run_virtual(decided_then_dead())
+    assert (answer.status, answer.timing.total) == ("complete", 2.01875)
+    assert len(ports(services, "retrieve")) == len(ports(services, "invoke")) == 1
