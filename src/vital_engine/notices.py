@@ -17,6 +17,7 @@ TOOL_RESULT: Final = "Result of the tool"
 #: step -> (line in the prompt, warning to the user)
 NOTICES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
+        "brief": ("", "No expert could be chosen ({reason})."),
         "retrieve": (
             (
                 "The search of the documents failed: nobody could look. This is not the same as finding nothing. "

@@ -17,6 +17,7 @@ from vital_engine.modes.settings import KEYS
 from vital_engine.settings import Settings, load
 
 from .exits import FAILED, code_of_error
+from .terminal import prepare_terminal
 
 cli = typer.Typer(
     name="vital",
@@ -274,6 +275,7 @@ def _run(work: Coroutine[Any, Any, int]) -> None:
 
 def main() -> None:
     """The entry point. An error of ours is one line on standard error and an exit code; see ``exits``."""
+    prepare_terminal()
     try:
         cli()
     except VitalError as error:
@@ -283,3 +285,6 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(FAILED)
+    except SystemExit as end:
+        # 1 is typer's own: the reader of a pipe has gone, or a prompt was not answered.
+        sys.exit(FAILED if end.code == 1 else end.code)

@@ -14,6 +14,8 @@ from vital_engine.settings import Settings
 
 from . import render
 from .exits import code_of
+from .terminal import show_log
+from .visible import safe
 
 
 async def ask(
@@ -28,6 +30,7 @@ async def ask(
     sources: bool,
 ) -> int:
     """Ask, and print. Returns the exit code."""
+    show_log(settings)
     async with open_app(settings) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
@@ -36,7 +39,7 @@ async def ask(
         answer: Answer | None = None
         async for event in workflow.stream(question, **changes):
             if isinstance(event, Token) and not as_json:
-                print(event.text, end="", flush=True)
+                print(safe(event.text), end="", flush=True)
             elif isinstance(event, Finished):
                 answer = event.answer
         assert answer is not None  # a stream of a turn that was not cancelled ends in Finished
@@ -45,8 +48,8 @@ async def ask(
             return code_of(answer)
         print("\n" if answer.text else "")
         if sources:
-            print("\n".join(["Retrieved", *render.passages(answer.evidence)]), end="\n\n")
-        print(render.report(answer))
+            print(safe("\n".join(["Retrieved", *render.passages(answer.evidence)])), end="\n\n")
+        print(safe(render.report(answer)))
         if timeline:
             print("\n" + render.timeline(answer))
         return code_of(answer)

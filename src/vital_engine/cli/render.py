@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from vital_engine.answer import Answer
+from vital_engine.errors import NotFound
+from vital_engine.notices import for_user
 from vital_engine.nouns import Citation, Evidence
 
 from .visible import arguments, exact
@@ -70,13 +72,20 @@ def pending(answer: Answer) -> list[str]:
 
 
 def warnings(answer: Answer) -> list[str]:
-    lines = [f"  ! {w}" for w in answer.warnings]
+    said = answer.warnings
+    if answer.status == "failed":  # what could not run for want of something else is no news beside why
+        follow = {for_user(step, reason) for step, reason in answer.degraded.items() if reason == "skipped"}
+        said = tuple(w for w in said if w not in follow)
+    lines = [f"  ! {w}" for w in said]
     if answer.status in {"failed", "partial"}:
         lines.insert(0, f"  ! {public(answer)} ({answer.code})")
     return ["Warnings", *lines] if lines else []
 
 
 def public(answer: Answer) -> str:
+    """What went wrong. What is not there is named: whoever sits at the command line may know what they typed."""
+    if isinstance(answer.error, NotFound):
+        return str(answer.error)
     return getattr(answer.error, "public", "The answer was stopped.")
 
 
