@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -140,11 +141,21 @@ def test_ctrl_c_stops_the_answer_and_not_the_program() -> None:
 
 def test_a_key_needs_no_enter_and_a_line_can_begin_with_text(monkeypatch: pytest.MonkeyPatch) -> None:
     import pty
+    import termios
 
     master, slave = pty.openpty()
-    with os.fdopen(slave, "r", encoding="utf-8") as terminal:
+
+    def press() -> None:  # once it listens: what was typed before the question is dropped, and must not answer it
+        while termios.tcgetattr(slave)[3] & termios.ICANON:
+            time.sleep(0.005)
         os.write(master, b"A")
+
+    with os.fdopen(slave, "r", encoding="utf-8") as terminal:
+        os.write(master, b"r")
+        finger = threading.Thread(target=press)
+        finger.start()
         assert read_key(terminal) == "a"
+        finger.join()
     os.close(master)
     piped = io.StringIO("reject\n")
     assert read_key(piped) == "r"

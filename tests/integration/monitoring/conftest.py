@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from vital_engine.flow import DATAFLOW, Flow, Live, Policy, Shape, step
 from vital_engine.monitoring import render
+from vital_engine.monitoring.track import tier_series
 from vital_engine.nouns import (
     Brief,
     Citations,
@@ -31,6 +32,12 @@ CANARY = "CANARY-7f3a"
 """Stands for what must never leave a turn by way of a log or a trace."""
 
 Script = Mapping[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def fresh_window() -> None:
+    """The success rate is over the latest executions of the process; those of other tests are none of ours."""
+    tier_series.cache_clear()
 
 
 async def _act(script: Script, name: str) -> None:
