@@ -3,8 +3,8 @@
 DIR holds ``scifact/`` as JSON Lines: corpus (``_id``, ``title``, ``sentences``), queries (``_id``, ``text``),
 ``qrels/test.tsv`` and evidence (``claim``, ``doc_id``, ``sentences``: the indexes of those that bear on the
 claim). Prints one JSON object: milliseconds a query, texts a second, nDCG@10 of dense search alone, and how
-often the best ranked sentence of an abstract is one that bears on the claim, with sentences embedded by
-themselves and with late chunking.
+often the best ranked sentence of an abstract is one that bears on the claim: with sentences embedded by
+themselves, the same as they are kept (int8), and with late chunking.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from vital_engine.services.retrieval.chunking import chunk
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.retrieval.minilm import converted, find_weights
 from vital_engine.services.retrieval.reading import read
+from vital_engine.services.retrieval.sentence_vectors import pack, unpack
 
 Rows = list[dict[str, Any]]
 
@@ -91,7 +92,7 @@ def _sentences(embedder: MiniLM, corpus: Rows, evidence: Rows, precision: str) -
     claims = embedder.embed([claim for claim, _ in keys])
     texts = [documents[document] for _, document in keys]
     pooled = _late(precision)
-    alone_hits = late_hits = 0
+    alone_hits = kept_hits = late_hits = 0
     alone_s = late_s = 0.0
     for row, (key, document) in enumerate(zip(keys, texts, strict=True)):
         started = time.perf_counter()
@@ -105,10 +106,13 @@ def _sentences(embedder: MiniLM, corpus: Rows, evidence: Rows, precision: str) -
         late = pooled(" ".join(document["sentences"]), spans)
         late_s += time.perf_counter() - started
         alone_hits += int(np.argmax(alone @ claims[row])) in pairs[key]
+        kept = unpack(b"".join(pack(alone)), *alone.shape)
+        kept_hits += kept is not None and int(np.argmax(kept @ claims[row])) in pairs[key]
         late_hits += int(np.argmax(late @ claims[row])) in pairs[key]
     return {
         "evidence_pairs": len(keys),
         "sentence_hit_at_1_alone": round(alone_hits / len(keys), 3),
+        "sentence_hit_at_1_kept": round(kept_hits / len(keys), 3),
         "sentence_hit_at_1_late": round(late_hits / len(keys), 3),
         "ms_per_abstract_sentences_alone": round(alone_s / len(keys) * 1e3, 1),
         "ms_per_abstract_late": round(late_s / len(keys) * 1e3, 1),

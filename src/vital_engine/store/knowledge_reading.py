@@ -133,11 +133,12 @@ class Reader:
     ) -> dict[int, tuple[Passage, bytes | None]]:
         """Passages with the title and source of their documents, without scores; each with what is kept of its
         sentences' vectors of *model*, None if nothing is."""
+        # No join: with statistics from before a large ingest the planner reads all of the tenant's for a merge.
         rows = await self._rows(
-            "select p.ordinal, s.vectors,"
+            "select p.ordinal, (select s.vectors from sentence_vectors s"
+            " where s.tenant = p.tenant and s.ordinal = p.ordinal and s.model = %s),"
             " p.document, p.number, p.text, d.title, p.starts_at, p.ends_at, p.page, d.source, p.domain"
             " from passages p join documents d on d.tenant = p.tenant and d.id = p.document"
-            " left join sentence_vectors s on s.tenant = p.tenant and s.ordinal = p.ordinal and s.model = %s"
             " where p.tenant = %s and p.ordinal = any(%s)",
             *(model, self.tenant, list(ordinals)),
         )
