@@ -151,7 +151,6 @@ def test_a_key_needs_no_enter_and_a_line_can_begin_with_text(monkeypatch: pytest
         os.write(master, b"A")
 
     with os.fdopen(slave, "r", encoding="utf-8") as terminal:
-        os.write(master, b"r")
         finger = threading.Thread(target=press)
         finger.start()
         assert read_key(terminal) == "a"
