@@ -123,7 +123,7 @@ def scripted(*, tokens: int = 120, sentences: int = 8, prefill: float = 0.0, **s
         register=single("begin", "register", ports.Register.begin, lambda *_, **__: None),
         keeper=single("keep", "save", ports.Keeper.keep, kept.append),
         approvals=MemoryApprovals(kept, floor),
-        vetter=_Port("vet", _as_it_is),
+        vetter=_Undemanding(),
         floor=floor,
         prompts=prompts,
         calls=stage.calls,
@@ -142,9 +142,11 @@ async def _here(work: Callable[..., Any], *args: Any) -> Any:
     return work(*args)
 
 
-async def _as_it_is(proposal: Proposal) -> Proposal:
-    """The scripted tool takes any arguments."""
-    return proposal
+class _Undemanding:
+    """Fulfils the port Vetter: the scripted tool takes any arguments."""
+
+    async def vet(self, proposal: Proposal) -> Proposal:
+        return proposal
 
 
 def _top(k: int) -> Evidence:
