@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from vital_engine import __version__
 from vital_engine.monitoring import Watchdog
 
-from . import chat, documents, operations, problems, turns
+from . import approvals, chat, conversations, documents, operations, problems, turns
 from .body_limit import BodyLimit
 from .desk import Desk, Places
 from .engine import Engine
@@ -51,7 +51,7 @@ def create_app(
     )
     app.state.desk = desk
     problems.install(app)
-    for part in (turns, chat, documents, operations):
+    for part in (turns, approvals, conversations, chat, documents, operations):
         app.include_router(part.router)
     app.add_middleware(BodyLimit, limits=limits)
     return app

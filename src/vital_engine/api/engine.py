@@ -12,7 +12,7 @@ from vital_engine.ports import Embedder
 
 if TYPE_CHECKING:
     from vital_engine.app import App
-    from vital_engine.store import StoredTurn
+    from vital_engine.store import Conversations, Listing, StoredTurn
     from vital_engine.store.knowledge import Knowledge
 
 
@@ -35,7 +35,8 @@ class Engine:
     """What the routes lean on.
 
     ``workflow``: the workflow of one of ``modes``. ``tenant``, ``user``: who asks where a request
-    need not say. ``archive`` None: turns are known only while they run, and a moment longer. ``ping``: returns if the
+    need not say. ``archive`` None: turns are known only while they run, and a moment longer. ``listing``
+    None: no list of approvals, and nothing of conversations but that they go on. ``ping``: returns if the
     database answers within so many seconds, StoreError if not. ``notes``: what was done without at the start.
     """
 
@@ -45,6 +46,8 @@ class Engine:
     user: str = "local"
     expert: str | None = None
     archive: Archive | None = None
+    listing: Listing | None = None
+    conversations: Conversations | None = None
     library: Library | None = None
     experts: Callable[[str], Awaitable[Sequence[Expert]]] | None = None
     ping: Callable[[float], Awaitable[None]] | None = None
@@ -54,6 +57,7 @@ class Engine:
     def of(cls, app: App) -> Engine:
         """A whole engine, as :func:`vital_engine.app.open_app` opens it."""
         from vital_engine.app import MODES
+        from vital_engine.store import Listing
 
         async def ping(within: float) -> None:
             await app.store.ping(within=within)
@@ -65,6 +69,8 @@ class Engine:
             user=app.settings.user,
             expert=app.settings.expert,
             archive=app.turns,
+            listing=Listing(app.store),
+            conversations=app.conversations,
             library=Library(app.knowledge, app.embedder),
             experts=app.roster.experts,
             ping=ping,

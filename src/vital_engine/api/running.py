@@ -101,10 +101,14 @@ class RunningTurns:
         :raises OverCapacity: too many run already, or the server is being stopped.
         :raises InvalidQuestion, ConfigError: as the workflow does.
         """
-        if self.draining or len(self._running) >= self.limits.turns:
-            raise OverCapacity("the server is being stopped" if self.draining else f"{len(self._running)} turns run")
+        self.check_room()
         turn = workflow.start(question, **overrides)
         return self.take(turn, question, mode=workflow.mode.number, on_disconnect=on_disconnect)
+
+    def check_room(self) -> None:
+        """OverCapacity, if no turn may begin or go on here now."""
+        if self.draining or len(self._running) >= self.limits.turns:
+            raise OverCapacity("the server is being stopped" if self.draining else f"{len(self._running)} turns run")
 
     def take(self, turn: Turn, question: Question, *, mode: int, on_disconnect: OnDisconnect) -> RunningTurn:
         """Keep a turn that runs already. One of the same id that has ended (it was paused) gives way to it."""
@@ -126,6 +130,15 @@ class RunningTurns:
         if (entry := self.find(run_id, scope)) is None:
             raise NotFound(f"no run {run_id} here")
         return entry
+
+    def talking(self, conversation: str, scope: Scope) -> bool:
+        """Whether a turn of *scope*'s conversation runs here."""
+        return any(_of(entry, conversation, scope) for entry in self._running.values())
+
+    def forget(self, conversation: str, scope: Scope) -> None:
+        """Let go of the conversation's turns that have ended: nobody may rejoin what was erased."""
+        for run_id in [key for key, entry in self._ended.items() if _of(entry, conversation, scope)]:
+            del self._ended[run_id]
 
     def __len__(self) -> int:
         """How many run now."""
@@ -166,3 +179,8 @@ class RunningTurns:
             if len(self._ended) <= self.limits.ended and (first.ended_at or 0.0) > oldest:
                 return
             self._ended.popitem(last=False)
+
+
+def _of(entry: RunningTurn, conversation: str, scope: Scope) -> bool:
+    question = entry.question
+    return (question.tenant, question.user, question.conversation) == (scope.tenant, scope.user, conversation)

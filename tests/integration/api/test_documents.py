@@ -15,7 +15,7 @@ from vital_engine.api.engine import Library
 from vital_engine.modes import Mode1ManualWorkflow, Mode2AutomaticWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Expert, Scope
 from vital_engine.services.retrieval.library import Library as Search
-from vital_engine.store import ConversationFloor, Store, StoredApprovals, Turns
+from vital_engine.store import ConversationFloor, Conversations, Listing, Store, StoredApprovals, Turns
 from vital_engine.store.knowledge import Knowledge
 from vital_engine.testing import scripted
 
@@ -203,21 +203,28 @@ DOCS = Path(__file__).parents[3] / "docs" / "http.md"
 FILES = {"guideline.md": b"# Reporting\n\nA serious adverse event is reported within 24 hours.", "label.txt": TEXT}
 
 
-async def test_every_command_of_the_docs_runs(serving: Any, engine: Engine) -> None:
+async def test_every_command_of_the_docs_runs(serving: Any, engine: Engine, store: Store) -> None:
     commands = re.findall(r"^curl .*$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
     research = Expert("research", "Researcher", "all", "")
 
     async def experts(_: str) -> tuple[Expert, ...]:
         return (research,)
 
-    async with serving(replace(engine, experts=experts)) as served:
+    automatic = engine.workflow(2)
+    services = replace(automatic.services, approvals=StoredApprovals(store), floor=ConversationFloor(store))
+    modes = {1: Mode1ManualWorkflow(services), 2: automatic, 4: Mode4ChatAutomaticWorkflow(services)}
+    lists = {"listing": Listing(store), "conversations": Conversations(store)}
+    whole = replace(engine, workflow=modes.__getitem__, modes=tuple(modes), experts=experts, **lists)
+    async with serving(whole) as served:
         run = (await served.ask())["run_id"]
         await served.ended(run)
+        waiting = (await served.ended((await served.ask(mode=1))["run_id"]))["proposed"][0]["proposal"]["id"]
         for command in commands:
-            request = _request(command.replace("$RUN", run).replace("http://127.0.0.1:8700", ""))
+            command = command.replace("$RUN", run).replace("$APPROVAL", waiting)  # noqa: PLW2901
+            request = _request(command.replace("http://127.0.0.1:8700", ""))
             response = await served.client.request(**request)
             assert response.status_code < 300, (command, response.text)
-    assert len(commands) >= 17
+    assert len(commands) >= 25
 
 
 def _request(command: str) -> dict[str, Any]:
@@ -236,7 +243,8 @@ def _request(command: str) -> dict[str, Any]:
                 request["headers"][name] = value
             case "-d" | "--data-binary":
                 body = next(words)
-                request |= {"method": "POST", "content": FILES[body[1:]] if body[0] == "@" else body.encode()}
+                request["method"] = "POST" if request["method"] == "GET" else request["method"]
+                request |= {"content": FILES[body[1:]] if body[0] == "@" else body.encode()}
             case "-F":
                 field, name = next(words).split("=@")
                 files.append((field, (name, FILES[name])))

@@ -1,0 +1,187 @@
+"""``/v1/approvals``: the tool calls that wait for a person; look at them, decide them.
+
+A decision settles its call once, whoever asks how often: the same again is answered as the first time. When all calls
+of a turn are decided the turn goes on by itself, and its events can be followed as those of any other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+
+from fastapi import APIRouter, Query
+from pydantic import Field, model_validator
+
+from vital_engine.errors import Conflict, Expired, InvalidArguments, NotFound, StoreError, ToolError
+from vital_engine.modes import Turn
+from vital_engine.nouns import ApprovalStatus, Question, Ruling, Scope
+from vital_engine.receipt import as_json
+from vital_engine.store.plain import json_text
+
+from .bodies import Strict, links
+from .desk import Asker, Desk, TheDesk
+from .problems import Problem
+from .visible import visible
+
+if TYPE_CHECKING:
+    from vital_engine.store import ApprovalLine, Listing
+
+router = APIRouter(tags=["approvals"])
+
+OPEN: Final = frozenset({"paused", "running"})
+"""Statuses of a turn that has not been answered."""
+MOST_OF_A_TURN: Final = 1_000
+"""Calls of one turn that are looked at to see whether one still waits."""
+Status: TypeAlias = Literal["pending"] | ApprovalStatus
+
+
+class DecisionRequest(Strict):
+    """What a person says to one call. ``arguments``: all of them, for an edit, and for nothing else."""
+
+    decision: Literal["approve", "reject", "edit"]
+    reason: Annotated[str, Field(max_length=2_000)] = ""
+    arguments: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> DecisionRequest:
+        if (self.decision == "edit") != (self.arguments is not None):
+            raise ValueError("arguments: needed for the decision 'edit', and for no other")
+        if self.arguments is not None and not _keepable(self.arguments):
+            raise ValueError("arguments: they hold a NUL, half of a surrogate pair or a number that is none")
+        return self
+
+    def ruling(self) -> Ruling:
+        return Ruling(self.decision, self.reason, self.arguments)
+
+
+@router.get("/v1/approvals")
+async def listed(
+    desk: TheDesk,
+    asker: Asker,
+    status: Annotated[list[Status] | None, Query(description="Only these; repeatable. pending: not decided.")] = None,
+    after: Annotated[str, Query(pattern=r"^(\d{1,18}-\d{1,9})?$", description="Where the page before ended.")] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> dict[str, Any]:
+    """The calls that you were asked about: of the latest turn first, in a turn as they were proposed. ``next`` is
+    where the next page begins; null on the last."""
+    statuses = ["proposed" if each == "pending" else each for each in status or ()]
+    ordinal, _, position = after.partition("-")
+    place = (int(ordinal), int(position)) if after else None
+    lines = await _listing(desk).approvals(asker, statuses=statuses, after=place, limit=limit)
+    end = "-".join(map(str, lines[-1].place)) if len(lines) == limit else None
+    return {"approvals": [approval_body(line) for line in lines], "next": end}
+
+
+@router.get("/v1/approvals/{approval}")
+async def shown(approval: str, desk: TheDesk, asker: Asker) -> dict[str, Any]:
+    """One call, and all that became of it."""
+    return approval_body(await _listing(desk).approval(approval, asker))
+
+
+@router.post("/v1/approvals/{approval}")
+async def decide(approval: str, said: DecisionRequest, desk: TheDesk, asker: Asker) -> dict[str, Any]:
+    """Approve, reject or edit a call. It is settled once: the same decision again gives the first outcome, another is
+    409, one that comes too late 410.
+
+    With the last decision the turn goes on, whether or not anybody reads it: ``runs_on`` says so, ``links.events``
+    leads to what happens. A call that was not decided in time counts as not approved; the 410 lets its turn go on.
+    """
+    line = await _listing(desk).approval(approval, asker)
+    desk.running.check_room()  # before anything is settled: a decision that is refused can be sent again as it is
+    try:
+        await _go_on(line, {approval: said.ruling()}, desk, asker)
+    except Expired:
+        if not _waiting(await _calls(line, desk, asker)):
+            await _go_on(line, {}, desk, asker)
+        raise
+    except InvalidArguments as error:
+        fields = f" At fault: {', '.join(error.fields)}." if error.fields else ""
+        raise Problem(422, error.code, error.public + fields, run_id=line.approval.run_id) from error
+    except ToolError as error:
+        changed = "The tool has changed since this call was proposed, or is gone: the call cannot be edited."
+        raise Problem(409, Conflict.code, changed, run_id=line.approval.run_id) from error
+    calls = await _calls(line, desk, asker)
+    settled = next(each for each in calls if each.approval.id == approval)
+    waiting = _waiting(calls)
+    return {
+        "approval": approval_body(settled),
+        "run_id": settled.approval.run_id,
+        "waits_for": waiting,
+        "runs_on": not waiting and settled.turn_status in OPEN,
+        "links": links(settled.approval.run_id),
+    }
+
+
+def approval_body(line: ApprovalLine) -> dict[str, Any]:
+    """An approval as clients see it. ``arguments`` are those of the call as it would run, and ``arguments_hash`` is
+    theirs; ``visible`` is for reading, ``decided`` null until somebody has."""
+    a = line.approval
+    call, said, found = a.call, a.ruling, a.finding
+    return {
+        "id": a.id,
+        "run_id": a.run_id,
+        "status": a.status,
+        "tool": call.tool,
+        "arguments": as_json(call.arguments),
+        "visible": {name: visible(as_json(getattr(call, name))) for name in ("tool", "arguments", "reason")},
+        "arguments_hash": a.arguments_hash,
+        "proposed_arguments": as_json(a.proposal.arguments),
+        "reason": call.reason,
+        "cost_usd": as_json(call.cost_usd),
+        "effect": call.effect.value,
+        "tainted": call.tainted,
+        "proposed_at": a.proposed_at.isoformat(),
+        "expires_at": a.expires_at.isoformat(),
+        "decided": said and {"decision": said.action, "reason": said.reason, "by": a.by, "at": as_json(a.settled_at)},
+        "attempts": a.attempts,
+        "result": found and {"status": found.status, "text": found.text, "error": found.error},
+        "turn": {
+            "status": line.turn_status,
+            "mode": line.mode,
+            "question": line.question,
+            "conversation": line.conversation,
+        },
+        "links": links(a.run_id),
+    }
+
+
+async def _go_on(line: ApprovalLine, rulings: Mapping[str, Ruling], desk: Desk, asker: Scope) -> None:
+    """Settle; and where that was the last of the turn's calls, have what runs on among the running turns."""
+    run_id = line.approval.run_id
+    turn = await desk.engine.workflow(line.mode).start_resumed(run_id, rulings, scope=asker, by=asker.user)
+    waiting = _waiting(await _calls(line, desk, asker))
+    if line.turn_status in OPEN and not waiting and not _has_log(desk, run_id, asker, turn):
+        question = Question(line.question, asker.tenant, asker.user, conversation=line.conversation, run_id=run_id)
+        desk.running.take(turn, question, mode=line.mode, on_disconnect="continue")
+
+
+def _has_log(desk: Desk, run_id: str, asker: Scope, turn: Turn) -> bool:
+    """Whether the log of what follows the pause is here already: that of the first who decided, not of who repeats."""
+    entry = desk.running.find(run_id, asker)
+    if entry is None:
+        return False
+    return entry.turn is turn or not entry.log.ended or (entry.answer is not None and entry.answer.status != "paused")
+
+
+async def _calls(line: ApprovalLine, desk: Desk, asker: Scope) -> tuple[ApprovalLine, ...]:
+    """All calls of the turn, as they stand now."""
+    return await _listing(desk).approvals(asker, run_id=line.approval.run_id, limit=MOST_OF_A_TURN)
+
+
+def _waiting(calls: tuple[ApprovalLine, ...]) -> list[str]:
+    return [each.approval.id for each in calls if each.approval.pending]
+
+
+def _keepable(arguments: Mapping[str, Any]) -> bool:
+    """Whether the database gives them back as they are: what a person has approved must be what runs."""
+    try:
+        return bool(json.loads(json_text(arguments)) == arguments)
+    except StoreError:
+        return False
+
+
+def _listing(desk: Desk) -> Listing:
+    if desk.engine.listing is None:
+        raise NotFound("this engine keeps no approvals")
+    return desk.engine.listing
