@@ -27,6 +27,12 @@ TRUTHS: Final[Mapping[str, bool]] = {
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
 """How yes and no are written in the environment."""
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "fallback": ("none", "extractive"),
+    "log_format": ("console", "json"),
+    "log_level": ("debug", "info", "warning", "error"),
+}
+DATABASES: Final = ("postgresql://", "postgres://")
 SECRETS: Final = frozenset({"database_url", "model_key", "embedder_key"})
 
 
@@ -73,6 +79,18 @@ class Settings:
     )
     turn: Mapping[str, Any] = field(default_factory=dict, metadata={"help": "settings of a turn, see there"})
     file: Path | None = field(default=None, metadata={"help": "the file that these came from"})
+
+    def __post_init__(self) -> None:
+        """:raises ConfigError: a value that no deployment can have."""
+        for name, possible in CHOICES.items():
+            if (value := getattr(self, name)) not in possible:
+                raise ConfigError(f"{name} must be one of {', '.join(possible)}, not {value!r}")
+        if not 0 <= self.port <= 65_535:
+            raise ConfigError(f"port must be between 0 and 65535, not {self.port}")
+        if self.pool_size < 1:
+            raise ConfigError(f"pool_size must be 1 or more, not {self.pool_size}")
+        if self.database_url is not None and not self.database_url.startswith(DATABASES):
+            raise ConfigError(f"database_url must begin with {' or '.join(DATABASES)}")  # not shown: it is a secret
 
     def changed(self) -> float:
         """When the file of settings was changed last, in seconds since the epoch; 0.0 where there is none."""

@@ -8,6 +8,7 @@ from dataclasses import fields
 from vital_engine.app import turn_settings
 from vital_engine.modes.settings import KEYS
 from vital_engine.receipt import as_json as plain
+from vital_engine.services.llm.factory import open_llm
 from vital_engine.settings import Settings
 
 from .exits import OK
@@ -33,5 +34,6 @@ def show(settings: Settings, *, as_json: bool) -> int:
 def check(settings: Settings) -> int:
     """Whether all settings are known and possible: what is not is raised, and named."""
     turn_settings(settings)
+    open_llm(settings.model, base_url=settings.model_url, api_key=settings.model_key)  # nothing is loaded or asked yet
     print(f"ok{f', from {settings.file}' if settings.file else ''}")
     return OK
