@@ -99,8 +99,8 @@ class PausingWorkflow(ParallelBaseWorkflow):
     async def _run(self, question: Question, settings: TurnSettings, extra: tuple[Observer, ...]) -> Answer:
         if (before := await self._before(question, settings, extra)) is not None:
             return before
-        course = self._course(question, settings, extra)
         opening, closing = self._halves(settings)
+        course = self._course(question, settings, extra)
         run = await self._through(opening, course, question, *switched_off(settings))
         outcomes = dict(run.steps)
         if isinstance(outcomes["brief"], Failed | Skipped):  # nobody answers, as in the other modes

@@ -210,8 +210,9 @@ class ParallelBaseWorkflow(ParallelNodes):
         return await work()
 
     async def _run(self, question: Question, settings: TurnSettings, extra: tuple[Observer, ...]) -> Answer:
+        flow = self.flow(settings)  # before the clock starts: built on first use, it would make parts exceed the whole
         course = self._course(question, settings, extra)
-        run = await self._through(self.flow(settings), course, question, *switched_off(settings))
+        run = await self._through(flow, course, question, *switched_off(settings))
         return await self._assembled(course, run.steps, run.critical_path, run.seconds)
 
     def _course(
