@@ -91,6 +91,7 @@ class OpenAICompatible:
             default_query=query,
             http_client=http,
         )
+        _ = self._client.chat.completions  # the SDK imports it on first use: 20 ms that would block a turn
         self._headers = credentials(host, query, api_key, headers or {})
 
     async def aclose(self) -> None:
