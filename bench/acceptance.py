@@ -28,7 +28,7 @@ from rich.console import Console
 
 from vital_engine import Answer, Limits, Question, open_app
 from vital_engine.app import App
-from vital_engine.cli.ingest import take_in
+from vital_engine.cli.ingest import files, take_in
 from vital_engine.errors import NotFound
 from vital_engine.nouns import Citation, Scope
 from vital_engine.settings import Settings
@@ -109,7 +109,9 @@ async def measure(rows: Sequence[dict[str, Any]], folder: Path) -> Tally:
     async with open_app(settings) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
-        report = await take_in(app, [write_corpus(rows, folder)], domain="", prune=False, console=Console(stderr=True))
+        report = await take_in(
+            app, files([write_corpus(rows, folder)]), domain="", prune=False, console=Console(stderr=True)
+        )
         if report.failed or report.added != len(rows):
             raise SystemExit(f"not all was taken in: {report}")
         print(f"{report.added} abstracts, {report.passages} passages, taken in within {report.seconds:.1f} s")

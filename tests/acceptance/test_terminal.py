@@ -86,6 +86,17 @@ def test_escape_sequences_of_a_document_do_not_reach_the_terminal(home: Path) ->
     assert not {"\x1b", "\x07"} & set(answered.stdout)
 
 
+def test_files_of_one_name_in_two_folders_are_two_documents(home: Path) -> None:
+    for folder, soil in (("x", "alpha soil"), ("y", "beta clay")):
+        (home.parent / "burrows" / folder).mkdir(parents=True)
+        (home.parent / "burrows" / folder / "a.txt").write_text(f"The wombat digs its burrows in {soil}.")
+    taken = json.loads(run(home, "ingest", "burrows", "--tenant", "zoo", "--json").stdout)
+    assert (taken["added"], taken["failed"]) == (2, [])
+    answered = run(home, "ask", "Where does the wombat dig its burrows?", "--tenant", "zoo", "--sources").stdout
+    assert "x/a.txt" in answered
+    assert "y/a.txt" in answered
+
+
 def test_ctrl_c_in_mid_stream_keeps_what_was_said(home: Path) -> None:
     with ModelServer() as server:
         server.default = Reply("HDL is low [1]. " * 500, tokens_per_second=20)

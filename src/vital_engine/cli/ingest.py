@@ -40,7 +40,9 @@ async def ingest_files(paths: Sequence[Path], settings: Settings, *, domain: str
         return DEGRADED if report.failed else OK
 
 
-async def take_in(app: App, paths: Sequence[Path], *, domain: str, prune: bool, console: Console) -> IngestReport:
+async def take_in(
+    app: App, named: Sequence[tuple[Path, str]], *, domain: str, prune: bool, console: Console
+) -> IngestReport:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -55,7 +57,7 @@ async def take_in(app: App, paths: Sequence[Path], *, domain: str, prune: bool, 
             progress.update(bar, description=f"{report.passages} passages", completed=report.documents)
 
         return await ingest(
-            documents(paths),
+            documents(named),
             shelves=app.knowledge,
             tenant=app.settings.tenant,
             domain=domain,
@@ -65,36 +67,37 @@ async def take_in(app: App, paths: Sequence[Path], *, domain: str, prune: bool, 
         )
 
 
-def files(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are; of folders, all that can be read, in order of name.
+def files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Files as they are; of folders, all that can be read, in order of name. Each with the name that it goes by: what
+    stands below a folder is named from there, so that ``x/readme.md`` does not replace ``y/readme.md``.
 
     :raises NotFound: one of them is not there, or a folder holds nothing that can be read.
     """
-    found: list[Path] = []
+    found: list[tuple[Path, str]] = []
     for path in paths:
         if path.is_file():
-            found.append(path)
+            found.append((path, path.name))
         elif path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in MEDIA_TYPES)
             if not inside:
                 raise NotFound(f"{path} holds no file that can be read ({' '.join(MEDIA_TYPES)})")
-            found += inside
+            found += [(p, p.relative_to(path).as_posix()) for p in inside]
         else:
             raise NotFound(f"there is no {path}")
     return found
 
 
-def documents(paths: Sequence[Path]) -> Iterator[Document | Failure]:
+def documents(named: Sequence[tuple[Path, str]]) -> Iterator[Document | Failure]:
     """What the files hold. What could not be read is a Failure, and costs only itself."""
-    for path in paths:
+    for path, name in named:
         try:
-            reading = read(path)
+            reading = read(path, name=name)
             yield from reading
         except UnreadableDocument as error:
             yield Failure(str(path), str(error))
             continue
         for problem in reading.problems:
-            yield Failure(f"{path.name}: {problem.where}" if problem.where else path.name, problem.what)
+            yield Failure(f"{name}: {problem.where}" if problem.where else name, problem.what)
 
 
 def summary(report: IngestReport) -> str:
