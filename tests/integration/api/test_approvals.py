@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from vital_engine.api import Engine, ServerLimits
 from vital_engine.api.visible import visible
 from vital_engine.modes import Mode1ManualWorkflow, ParallelBaseWorkflow
-from vital_engine.nouns import Brief, Effect, Menu, Proposal, Question
+from vital_engine.nouns import Brief, Effect, Menu, Proposal, Question, Scope
 from vital_engine.services.tools import Toolbox, ToolVetter
 from vital_engine.store import Listing, Store, StoredApprovals, Turns
 from vital_engine.testing import scripted
@@ -182,6 +182,18 @@ async def test_eight_clients_approve_at_once_and_the_tool_is_called_once(serving
         assert (await served.client.get(f"/v1/turns/{call['run_id']}/events")).text == log
         assert await served.ended(call["run_id"]) == turn
     assert len(office.sent) == len(services.prompts) == 1
+
+
+async def test_whoever_repeats_follows_the_turn_that_runs(serving: Any, build: Build) -> None:
+    engine, _ = build(Office(), reply=0.5)
+    async with serving(engine) as served:
+        (call,) = await paused(served)
+        assert (await decide(served, call["id"], APPROVE)).json()["runs_on"]
+        running = served.desk.running.get(call["run_id"], Scope("local", "local"))
+        again = (await decide(served, call["id"], APPROVE)).json()
+        assert (again["runs_on"], again["waits_for"], len(served.desk.running)) == (True, [], 1)
+        assert served.desk.running.get(call["run_id"], Scope("local", "local")) is running
+        assert (await served.ended(call["run_id"]))["status"] == "complete"
 
 
 async def test_eight_clients_of_two_servers_do_no_more(serving: Any, build: Build) -> None:
