@@ -144,6 +144,9 @@ class Conversations:
         async with self._store.transaction(scope.tenant) as conn:
             query = "delete from conversations where user_id = %s and id = %s"
             await _changed(conn, query, [scope.user, storable(conversation)], f"no conversation {conversation}")
+            # Nobody waits any more behind a turn that is gone; the next of this name speaks at once.
+            line = "delete from conversation_tickets where user_id = %s and conversation = %s"
+            await conn.execute(line, [scope.user, storable(conversation)])
 
     async def summarise(self, conversation: str, summary: str, scope: Scope, *, through: str) -> None:
         """Keeps *summary*, which covers the turns up to the run *through*. An older one never replaces a newer one.
