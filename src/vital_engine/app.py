@@ -34,6 +34,7 @@ from .services.citations import QuoteChecker
 from .services.cost import Prices
 from .services.experts import Roster
 from .services.llm.factory import open_llm
+from .services.llm.remembered import Remembered
 from .services.quality import quality
 from .services.retrieval.embedder import MiniLM
 from .services.retrieval.kept import KeptVectors
@@ -179,6 +180,8 @@ async def open_app(
             vectors=vectors,
             floor=settings.fallback == "extractive",
         )
+        if settings.answer_cache:
+            llm = Remembered(llm, entries=settings.answer_cache)
         if (close := getattr(llm, "aclose", None)) is not None:
             stack.push_async_callback(close)
         matcher = Matcher(embedder, vectors)

@@ -54,6 +54,10 @@ class Settings:
     )
     model_url: str | None = field(default=None, metadata={"help": "base URL of an OpenAI-compatible server"})
     model_key: str | None = field(default=None, metadata={"help": "its API key"})
+    answer_cache: int = field(
+        default=0,
+        metadata={"help": "answers that are given again for the same prompt, tenant and index, at no cost; 0: none"},
+    )
     fallback: str = field(
         default="none",
         metadata={"help": "who answers when the model fails before its first word: 'extractive', or 'none' for nobody"},
@@ -85,6 +89,8 @@ class Settings:
         for name, possible in CHOICES.items():
             if (value := getattr(self, name)) not in possible:
                 raise ConfigError(f"{name} must be one of {', '.join(possible)}, not {value!r}")
+        if self.answer_cache < 0:
+            raise ConfigError(f"answer_cache must be 0 or more, not {self.answer_cache}")
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"port must be between 0 and 65535, not {self.port}")
         if self.pool_size < 1:

@@ -75,6 +75,12 @@ def test_each_error_has_a_code_of_its_own_and_stands_in_the_tree() -> None:
     assert all(name in (errors.__doc__ or "") for name in errors.__all__)
 
 
+def test_each_error_and_its_code_is_in_the_docs() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    for name in errors.__all__:
+        assert f"| `{getattr(errors, name).code}` | `{name}` |" in page
+
+
 def test_public_names_are_pinned_and_load() -> None:
     assert vital_engine.__all__ == [
         "Answer",

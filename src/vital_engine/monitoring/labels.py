@@ -39,7 +39,7 @@ TOKEN_CLASSES: Final = ("input", "cached", "output", "reasoning", "estimated_inp
 PROVIDER_KINDS: Final = ("extractive", "embedded", "scripted", "api", "unknown")
 
 #: Providers that run inside the engine, as their pieces name them; any other named provider is an ``api``.
-_INSIDE: Final = {"vital": "extractive", "llama.cpp": "embedded", "scripted": "scripted"}
+_INSIDE: Final = {"vital": "extractive", "llama.cpp": "embedded", "scripted": "scripted", "cache": "cache"}
 
 
 def one_of(value: object, allowed: Collection[str]) -> str:

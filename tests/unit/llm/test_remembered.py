@@ -1,0 +1,130 @@
+"""An answer that was given before is given again only where nothing has changed, and only if it was whole."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from vital_engine.errors import StreamBroken
+from vital_engine.flow import run_virtual
+from vital_engine.modes import Mode2AutomaticWorkflow
+from vital_engine.nouns import Evidence, Expert, Prompt, Question
+from vital_engine.services.llm.remembered import Remembered, key_of
+from vital_engine.testing import ScriptedServices, scripted
+from vital_engine.testing.material import EVIDENCE
+
+QUESTION = Question("Why?", tenant="t1", user="u1")
+
+
+def cached(services: ScriptedServices, *, entries: int = 8) -> ScriptedServices:
+    return replace(services, llm=Remembered(services.llm, entries=entries))
+
+
+def ask(services: ScriptedServices, question: Question = QUESTION, **settings: Any) -> Any:
+    return run_virtual(Mode2AutomaticWorkflow(services, watchers=()).execute(question, **settings))
+
+
+def test_a_hit_is_a_turn_at_no_cost_that_says_so_and_is_checked_as_any_other() -> None:
+    services = cached(scripted(retrieve=0.5, reply=1.5))
+    first, again = ask(services), ask(services)
+    assert len(services.prompts) == 1
+    assert (again.text, again.citations, again.support) == (first.text, first.citations, first.support)
+    assert again.draft.provider == "cache"
+    assert again.receipt()["model"]["provider"] == "cache"
+    assert first.cost.usd > 0
+    assert again.cost.usd == Decimal(0)
+    assert (first.timing.total, again.timing.total) == (2.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        {"retrieve": OSError()},
+        {"suggest": OSError()},
+        {"recall": OSError()},
+        {"invoke": OSError()},
+        {"reply": (1.0, "It fell [1].", StreamBroken("cut"))},
+    ],
+)
+def test_a_degraded_answer_is_never_kept(script: dict[str, Any]) -> None:
+    services = cached(scripted(**script))
+    ask(services)
+    ask(services)
+    assert len(services.prompts) == 2
+    assert len(services.llm) == 0  # type: ignore[arg-type]
+
+
+def test_nothing_found_is_an_answer_like_another() -> None:
+    services = cached(scripted(retrieve=(0.1, Evidence(index_version="7"))))
+    ask(services)
+    ask(services)
+    assert len(services.prompts) == 1
+
+
+def test_another_tenant_another_index_and_other_flags_are_asked_anew() -> None:
+    services = cached(scripted())
+    ask(services)
+    ask(services, replace(QUESTION, tenant="t2"))
+    ask(services, enable_rag=False)
+    ask(services, enable_tools=False)
+    assert len(services.prompts) == 4
+    ask(services)
+    assert len(services.prompts) == 4
+
+
+def test_the_key_carries_all_that_an_answer_depends_on() -> None:
+    services = scripted()
+    ask(services)
+    (prompt,) = services.prompts
+    expert = prompt.brief.expert
+
+    def of(who: Expert) -> Prompt:
+        return replace(prompt, brief=replace(prompt.brief, expert=who))
+
+    others = [
+        replace(prompt, question=replace(prompt.question, tenant="t2")),
+        of(replace(expert, id="other")),
+        of(replace(expert, domains=("oncology",))),
+        replace(prompt, model="other"),
+        replace(prompt, temperature=0.7),
+        replace(prompt, max_output_tokens=7),
+        replace(prompt, evidence=replace(EVIDENCE, index_version="other")),
+        replace(prompt, evidence=replace(EVIDENCE, passages=EVIDENCE.passages[:1])),
+        replace(prompt, segments=prompt.segments[:-1]),
+    ]
+    keys = {key_of(p) for p in [prompt, *others]}
+    assert len(keys) == len(others) + 1
+    assert key_of(replace(prompt, question=replace(prompt.question, run_id="another run"))) == key_of(prompt)
+
+
+def test_only_so_many_are_kept_and_the_least_asked_for_goes() -> None:
+    services = cached(scripted(), entries=2)
+    for text in ("a", "b", "a", "c", "a", "b"):
+        ask(services, replace(QUESTION, text=text))
+    assert [p.question.text for p in services.prompts] == ["a", "b", "c", "b"]
+
+
+async def test_a_reader_that_goes_leaves_nothing_half_said_behind() -> None:
+    class Endless:
+        async def stream(self, prompt: Prompt) -> AsyncIterator[Any]:
+            from vital_engine.nouns import Piece
+
+            while True:
+                yield Piece("again ")
+
+    services = scripted()
+    await Mode2AutomaticWorkflow(services, watchers=()).execute(QUESTION)
+    remembered = Remembered(Endless(), entries=1)
+    stream = remembered.stream(services.prompts[0])
+    await anext(stream)
+    await stream.aclose()
+    assert len(remembered) == 0
+
+
+def test_no_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Remembered(scripted().llm, entries=0)
