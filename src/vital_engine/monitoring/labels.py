@@ -36,7 +36,7 @@ OUTCOMES: Final = ("done", "degraded", "failed", "skipped", "unknown")
 DECISIONS: Final = ("approved", "edited", "rejected", "expired")
 DECIDERS: Final = ("person", "policy", "nobody")
 TOKEN_CLASSES: Final = ("input", "cached", "output", "reasoning", "estimated_input", "estimated_output")
-PROVIDER_KINDS: Final = ("extractive", "embedded", "scripted", "api", "unknown")
+PROVIDER_KINDS: Final = ("extractive", "embedded", "cache", "scripted", "api", "unknown")
 
 #: Providers that run inside the engine, as their pieces name them; any other named provider is an ``api``.
 _INSIDE: Final = {"vital": "extractive", "llama.cpp": "embedded", "scripted": "scripted", "cache": "cache"}
