@@ -112,6 +112,22 @@ def test_another_tenant_finds_nothing(filled: Path) -> None:
     assert "not found" in receipt["text"]
 
 
+def test_experts_of_ones_own_are_kept_for_one_tenant_and_answer_when_named(filled: Path, tmp_path: Path) -> None:
+    shipped = vital(filled, "experts", "list", "--yaml").stdout
+    file = tmp_path / "mine.yaml"
+    file.write_text(shipped.replace("id: quality\n", "id: house-quality\n"), encoding="utf-8")
+    added = vital(filled, "experts", "add", str(file), "--replace")
+    assert added.returncode == 0, added.stderr
+    receipt = json.loads(vital(filled, "ask", QUESTION, "--json", "--expert", "house-quality").stdout)
+    assert receipt["expert"] == "house-quality"
+    assert vital(filled, "ask", QUESTION, "--expert", "house-quality", "--tenant", "stranger").returncode == 4
+    again = vital(filled, "experts", "add", str(file))
+    assert (again.returncode, again.stderr.count("\n")) == (4, 1)
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("experts: [{id: x}]", encoding="utf-8")
+    assert vital(filled, "experts", "add", str(broken)).returncode == 2
+
+
 def test_a_model_server_streams_its_answer_and_its_usage_is_priced(filled: Path) -> None:
     reply = Reply(text="cIMT was nearly identical between cases and controls [1].")
     with ModelServer(model="gpt-4o-mini", default=reply) as server:

@@ -17,6 +17,7 @@ from vital_engine.modes.settings import KEYS
 from vital_engine.settings import Settings, load
 
 from .exits import FAILED, code_of_error
+from .options import AsJson, Mode, Model, ModelUrl, Profile, Set, Tenant
 from .terminal import prepare_terminal
 
 cli = typer.Typer(
@@ -34,18 +35,6 @@ cli.add_typer(experts_cli, name="experts")
 cli.add_typer(runs_cli, name="runs")
 cli.add_typer(approvals_cli, name="approvals")
 cli.add_typer(config_cli, name="config")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Model = Annotated[
-    str | None, typer.Option(help="Who answers: a model on --model-url, a .gguf file, smollm2, extractive.")
-]
-ModelUrl = Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible server.")]
-Tenant = Annotated[str | None, typer.Option(help="Whose documents.")]
-Mode = Annotated[
-    int, typer.Option(help="1: you approve tools; 2: the policy does; 3 and 4: the same in a conversation.")
-]
-Profile = Annotated[str | None, typer.Option(help="dataflow, tiers or sequential.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="A setting of the turn, as name=value. Repeatable.")]
 
 
 @cli.command()
@@ -164,11 +153,27 @@ def version(as_json: AsJson = False) -> None:
 
 
 @experts_cli.command("list")
-def experts_list(tenant: Tenant = None, as_json: AsJson = False) -> None:
+def experts_list(
+    tenant: Tenant = None,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print YAML, as add reads it.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Who may answer."""
     from .lists import show_experts
 
-    _run(show_experts(_settings(tenant=tenant), as_json=as_json))
+    _run(show_experts(_settings(tenant=tenant), as_json=as_json, as_yaml=as_yaml))
+
+
+@experts_cli.command("add")
+def experts_add(
+    path: Annotated[Path, typer.Argument(help="A YAML file, or a folder of them.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Put them in the place of those of the same id.")] = False,
+    tenant: Tenant = None,
+) -> None:
+    """Keep experts of your own, for this tenant."""
+    from .lists import add_experts
+
+    _run(add_experts(path, _settings(tenant=tenant), replace=replace))
 
 
 @runs_cli.command("list")
