@@ -23,6 +23,7 @@ from .nouns import (
     Draft,
     Evidence,
     Finding,
+    Guess,
     Kept,
     LedgerRow,
     Memory,
@@ -31,6 +32,7 @@ from .nouns import (
     Paused,
     PausedTurn,
     Piece,
+    Prefilled,
     Prompt,
     Proposal,
     Quality,
@@ -84,6 +86,30 @@ class LLM(Protocol):
     """A model's answer as it comes. Raises ModelError; closing the iterator must stop the model."""
 
     def stream(self, prompt: Prompt) -> AsyncIterator[Piece]: ...
+
+
+@runtime_checkable
+class Prefiller(Protocol):
+    """What an :class:`LLM` may also be: one whose server can read the beginning of a prompt before the rest is known."""
+
+    async def prefill(self, prompt: Prompt) -> Prefilled:
+        """Read *prompt*, of which only the first segments are there, so that ``stream`` of the whole one, with the same
+        ``question.run_id``, need not read them again. Costs no output. Raises ModelError; a reading that is cancelled
+        leaves the server as usable as before."""
+        ...
+
+
+@runtime_checkable
+class Foresight(Protocol):
+    """What gathering will probably find for a question, from what it found before or by a cheaper way. Pure reading."""
+
+    async def guess(self, question: Question, brief: Brief) -> Guess | None:
+        """At once, or None where there is no basis for a guess."""
+        ...
+
+    async def learn(self, question: Question, brief: Brief, found: Guess) -> None:
+        """What was found, for the next time. Nothing that failed is told."""
+        ...
 
 
 @runtime_checkable
@@ -234,11 +260,23 @@ class Vectors(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Replicas:
+    """For each step that only reads, a second service that fails and stalls independently of the first; None: there is
+    no other. A copy that shares the first one's server is none."""
+
+    retriever: Retriever | None = None
+    suggester: Suggester | None = None
+    memory: MemoryStore | None = None
+    llm: LLM | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Who fulfils each port. ``register`` and ``keeper`` may be absent: then nothing is kept.
 
     ``approvals``: modes 1 and 3 need it. ``vetter`` None: a person may approve and reject, but not edit. ``floor``
-    None: turns of one conversation are not kept from overlapping. ``condenser`` None: no summary is kept.
+    None: turns of one conversation are not kept from overlapping. ``condenser`` None: no summary is kept. ``foresight``
+    None: nothing is guessed. ``replicas``: whom a call may be sent to a second time.
     """
 
     roster: Roster
@@ -257,3 +295,5 @@ class Services:
     vetter: Vetter | None = None
     floor: Floor | None = None
     condenser: Condenser | None = None
+    foresight: Foresight | None = None
+    replicas: Replicas = Replicas()

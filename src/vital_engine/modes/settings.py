@@ -14,6 +14,14 @@ from vital_engine.flow import DATAFLOW, SEQUENTIAL, TIERS, Shape
 Profile = Literal["dataflow", "tiers", "sequential"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 OnContention = Literal["queue", "refuse"]
+Prefill = Literal["segments", "prefix", "off"]
+Speculation = Literal["off", "auto"]
+CHOICES: dict[str, tuple[str, ...]] = {
+    "profile": PROFILES,
+    "on_contention": get_args(OnContention),
+    "prefill": get_args(Prefill),
+    "speculation": get_args(Speculation),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,11 @@ class TurnSettings:
 
     ``parallel_timeout_ms``: for each step of tier 1. ``post_generation_timeout_ms``: for each step of tier 2, after the
     last token. ``reply_timeout_ms``: for the model. ``turn_timeout_ms``: for all together; a question may ask for less.
+
+    ``prefill``: how much of the prompt a model that can do so reads while the rest is still being gathered: each segment
+    as it arrives, the instructions alone, or nothing. ``speculation``: whether the model may start on a guess of what
+    will be found; its words are shown only if the guess was right. ``hedging``: whether a call that is late may be sent
+    to a second replica. All three are of the dataflow profile, and change no answer.
 
     ``enable_rag``, ``enable_tools``, ``enable_memory``: whether to retrieve, to suggest and call tools, to recall.
     ``tool_cost_ceiling_usd``: what the tool calls of one turn may cost without a person; ``never_automatic``: tools that
@@ -43,6 +56,9 @@ class TurnSettings:
     post_generation_timeout_ms: float = 2000
     reply_timeout_ms: float = 120_000
     turn_timeout_ms: float = 180_000
+    prefill: Prefill = "segments"
+    speculation: Speculation = "off"
+    hedging: bool = True
     enable_rag: bool = True
     enable_tools: bool = True
     enable_memory: bool = True
@@ -103,13 +119,10 @@ def _fit(key: str, value: Any) -> Any:
 
 
 def _check(key: str, value: Any) -> None:
-    if key == "profile":
-        if value not in PROFILES:
-            raise ConfigError(f"profile must be one of {', '.join(PROFILES)}, not {value!r}")
-    elif key == "on_contention":
-        if value not in get_args(OnContention):
-            raise ConfigError(f"on_contention must be queue or refuse, not {value!r}")
-    elif key.startswith("enable_"):
+    if key in CHOICES:
+        if value not in CHOICES[key]:
+            raise ConfigError(f"{key} must be one of {', '.join(CHOICES[key])}, not {value!r}")
+    elif key.startswith("enable_") or key == "hedging":
         if not isinstance(value, bool):
             raise ConfigError(f"{key} must be true or false, not {value!r}")
     elif key.endswith(("_ms", "_seconds")):

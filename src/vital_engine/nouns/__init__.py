@@ -17,6 +17,7 @@ from .gathered import (
     Evidence,
     Finding,
     Findings,
+    Guess,
     Memory,
     Menu,
     Passage,
@@ -24,7 +25,7 @@ from .gathered import (
     Proposal,
     passages_of,
 )
-from .replied import Draft, Piece, Prompt, Segment, Usage
+from .replied import Discarded, Draft, Piece, Prefilled, Prompt, Segment, Usage
 from .reviewed import Call, Citation, Citations, Cost, Kept, LedgerRow, Quality, Sentence, SentenceSupport, Support
 
 __all__ = [
@@ -38,12 +39,14 @@ __all__ = [
     "Consent",
     "Cost",
     "Decision",
+    "Discarded",
     "Draft",
     "Effect",
     "Evidence",
     "Expert",
     "Finding",
     "Findings",
+    "Guess",
     "Kept",
     "LedgerRow",
     "Limits",
@@ -55,6 +58,7 @@ __all__ = [
     "Paused",
     "PausedTurn",
     "Piece",
+    "Prefilled",
     "Prompt",
     "Proposal",
     "Quality",

@@ -106,6 +106,17 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Guess:
+    """What gathering will probably find, known before it has; ``source`` says who thinks so. It is never shown: a prompt
+    made of it counts only if the prompt made of what was found is the same to the character."""
+
+    evidence: Evidence
+    menu: Menu
+    memory: Memory
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Whether one proposed call may run, who said so, why, and when (None: a policy, in the course of the turn)."""
 

@@ -55,14 +55,36 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Prefilled:
+    """What a model's server read of a prompt before the rest of it was known: tokens ``computed`` now, and tokens that
+    it found in its ``cached`` prefix."""
+
+    computed: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """A call whose words nobody was shown: it is paid for all the same. ``why``: guess (the inputs turned out to be
+    others), copy (another replica was faster) or fallback (it failed before its first word)."""
+
+    why: str
+    usage: Usage | None = None
+    model: str = ""
+    provider: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
-    """One element of a model's stream: text and who speaks, or (usually last) what it used and why it stopped."""
+    """One element of a model's stream: text and who speaks, or (usually last) what it used and why it stopped, or a
+    call beside it that was ``discarded``."""
 
     text: str = ""
     usage: Usage | None = None
     model: str = ""
     provider: str = ""
     finish: str = ""
+    discarded: Discarded | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +98,4 @@ class Draft:
     usage: Usage | None = None
     error: str = ""
     call_id: str = ""
+    discarded: tuple[Discarded, ...] = ()
