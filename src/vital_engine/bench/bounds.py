@@ -8,29 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Durations:
-    """Seconds of each step, and how the answer is cut."""
-
-    retrieve: float = 0.5
-    suggest: float = 0.3
-    recall: float = 0.2
-    reply: float = 1.5
-    cite: float = 0.15
-    assess: float = 0.1
-    tally: float = 0.05
-    prefill: float = 0.0
-    tokens: int = 120
-    sentences: int = 8
-
-    @property
-    def inputs(self) -> tuple[float, float, float]:
-        return (self.retrieve, self.suggest, self.recall)
-
-    @property
-    def reviews(self) -> tuple[float, float, float]:
-        return (self.cite, self.assess, self.tally)
+from .durations import Durations
 
 
 @dataclass(frozen=True, slots=True)

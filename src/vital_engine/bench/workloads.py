@@ -10,7 +10,8 @@ from vital_engine.modes import PROFILES, Mode2AutomaticWorkflow
 from vital_engine.nouns import Question
 from vital_engine.testing import scripted
 
-from .bounds import Bound, Durations, bound
+from .bounds import Bound, bound
+from .durations import Durations
 
 SPLITS = {"opaque": 0.0, "prefill 300 ms": 0.3}
 """How much of the model's 1500 ms goes by before it speaks."""
@@ -36,7 +37,11 @@ def w1(profile: str | None = None) -> Iterator[Measured]:
     for split, prefill in SPLITS.items():
         durations = replace(Durations(), prefill=prefill)
         for each in PROFILES if profile is None else (profile,):
-            workflow = Mode2AutomaticWorkflow(scripted(**asdict(durations)), profile=each, watchers=())
+            workflow = Mode2AutomaticWorkflow(
+                scripted(**{k: v for k, v in asdict(durations).items() if k not in {"early", "held"}}),
+                profile=each,
+                watchers=(),
+            )
             answer = run_virtual(workflow.execute(Question("bench", tenant="bench", user="bench")))
             t = answer.raise_for_status().timing
             assert t.first_token is not None

@@ -1,0 +1,66 @@
+"""How long each step of one turn takes: what every engine under test is given, and what the oracle works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SEGMENTS = ("instructions", "conversation", "tools", "evidence")
+"""The prompt's segments that take time to read, in their order, which is that of their typical arrival."""
+LATE_SHARES: Mapping[str, float] = {"conversation": 0.15, "tools": 0.15, "evidence": 0.70}
+"""How the part of the prompt that is not known when the turn begins is made up: an assumption of the workloads."""
+INPUTS = ("retrieve", "suggest", "recall")
+REVIEWS = ("cite", "assess", "tally")
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """Seconds of each step of one turn, and how the answer is cut. The defaults are the seed profile.
+
+    ``reply``: the model's whole time, of which the first ``prefill`` go into reading the prompt; the share ``early`` of
+    that is for what is known when the turn begins. Then come ``tokens`` evenly spaced tokens in ``sentences`` sentences.
+    A review step costs its seconds in all, evenly over the sentences. ``held``: step -> seconds that the first response
+    of a reply or a review step is held up beyond that.
+    """
+
+    retrieve: float = 0.5
+    suggest: float = 0.3
+    recall: float = 0.2
+    reply: float = 1.5
+    cite: float = 0.15
+    assess: float = 0.1
+    tally: float = 0.05
+    prefill: float = 0.0
+    tokens: int = 120
+    sentences: int = 8
+    early: float = 0.0
+    held: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> tuple[float, float, float]:
+        return (self.retrieve, self.suggest, self.recall)
+
+    @property
+    def reviews(self) -> tuple[float, float, float]:
+        return (self.cite, self.assess, self.tally)
+
+    @property
+    def speech(self) -> float:
+        """From the end of reading to the last token."""
+        return self.reply - self.prefill
+
+    @property
+    def token(self) -> float:
+        """From one token to the next."""
+        return self.speech / self.tokens
+
+    @property
+    def segments(self) -> dict[str, float]:
+        """Segment of the prompt -> seconds to read it, uncached."""
+        late = self.prefill * (1 - self.early)
+        return {"instructions": self.prefill * self.early} | {k: late * share for k, share in LATE_SHARES.items()}
+
+    def whole(self, step: str) -> float:
+        """Seconds of *step* for whoever does not read along, and waits for all of it."""
+        seconds: float = getattr(self, step)
+        return seconds + self.held.get(step, 0.0)
