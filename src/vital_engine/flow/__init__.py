@@ -10,6 +10,9 @@
     result.py    what a run left behind: outcomes, overlap, the critical path
     outcome.py   Done | Degraded | Failed | Skipped
     live.py      a value that is still being made: one producer, many readers
+    quantiles.py how long something takes, as a distribution that forgets
+    hedge.py     whether and when a late call is sent a second time
+    race.py      a call and its copy: the first that says a word wins
     events.py    what observers are told
     offload.py   a limit that holds against deaf work; threads for work that blocks
     together.py  calls whose number is known only at run time
@@ -24,6 +27,7 @@ from .events import (
     Event,
     FlowEnded,
     FlowStarted,
+    Hedged,
     LateResult,
     Observer,
     StepEnded,
@@ -33,10 +37,13 @@ from .events import (
     tell,
 )
 from .flow import Flow
+from .hedge import Hedge
 from .live import Live
 from .offload import abandoned, bounded, call
 from .outcome import REASONS, Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
 from .policy import DATAFLOW, SEQUENTIAL, TIERS, Policy, Shape
+from .quantiles import DecayedHistogram
+from .race import Hedging
 from .result import Run, speedup
 from .step import Step, step
 from .supervise import drain, supervise, supervised
@@ -48,6 +55,7 @@ __all__ = [
     "SEQUENTIAL",
     "TIERS",
     "Deadlock",
+    "DecayedHistogram",
     "Degraded",
     "Done",
     "Event",
@@ -55,6 +63,9 @@ __all__ = [
     "Flow",
     "FlowEnded",
     "FlowStarted",
+    "Hedge",
+    "Hedged",
+    "Hedging",
     "LateResult",
     "Live",
     "Observer",

@@ -16,6 +16,7 @@ from .live import Live
 from .outcome import Outcome
 
 if TYPE_CHECKING:
+    from .race import Hedging
     from .result import Run
 
 log = logging.getLogger("vital_engine.flow")
@@ -70,6 +71,20 @@ class LateResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Hedged:
+    """A step's call was late. ``became``: what came of its copy, see :data:`.race.Hedging`; told when that is known.
+
+    ``sent_at``: when the copy was sent; None: it was not.
+    """
+
+    flow: str
+    step: str
+    became: Hedging
+    sent_at: float | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class FlowEnded:
     """Every step has its outcome. Told also when the caller was cancelled: ``run`` is then what he would have got."""
 
@@ -78,7 +93,7 @@ class FlowEnded:
     at: float
 
 
-Event: TypeAlias = FlowStarted | StepStarted | StreamOpened | StepEnded | LateResult | FlowEnded
+Event: TypeAlias = FlowStarted | StepStarted | StreamOpened | StepEnded | LateResult | Hedged | FlowEnded
 Observer: TypeAlias = Callable[[Any], None]
 """Is called with each :data:`Event` of a flow; whoever runs the flow may tell it more. What it does not know, it ignores."""
 

@@ -1,0 +1,245 @@
+"""One step's call and a copy of it: the first that says a word is the one that was asked, the other is cancelled.
+
+A contender that fails before the other's first word does not win: the other goes on. Where the step streams, each
+contender speaks into a stream of its own until one of them says its first word; that one's handle then is one on the
+step's own stream, and the other's is closed. So a reader never hears two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from . import events
+from .hedge import Hedge, Withheld
+from .live import Live
+from .offload import abandon
+
+if TYPE_CHECKING:
+    from .step import Step
+
+Hedging: TypeAlias = Literal["sent_won", "sent_lost", "sent_failed", "sent_cancelled"] | Withheld
+"""What became of a late call's copy: its answer was taken, the first call's was, neither had one, the step was cancelled;
+or it was not sent. A closed set, fit for a metric label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Beside a step's work: the same call to somebody else. See :meth:`.step.Step.hedged`."""
+
+    work: Callable[..., Awaitable[Any]]
+    hedge: Hedge
+    lost: Callable[[Sequence[Any]], Any | None] | None = None
+
+
+def raced(
+    s: Step[Any], inputs: Mapping[str, object], flow: str, observers: Sequence[events.Observer]
+) -> Coroutine[Any, Any, Any]:
+    """The work of *s*, which is hedged, on *inputs*."""
+    assert s.copied is not None
+    return Race(s.work, s.copied, inputs, s.outlet, s.policy.grace, (flow, s.name, observers)).run()
+
+
+class Race:
+    """One run of a step that may be sent twice. Used once.
+
+    :param outlet: the parameter through which the step streams, if it does.
+    :param grace: seconds that a cancelled contender may take to unwind; one that is still there then is abandoned.
+    :param told: flow, step, and who is told what became of the copy, once, if the call was late.
+    """
+
+    def __init__(
+        self,
+        work: Callable[..., Awaitable[Any]],
+        copied: Copied,
+        inputs: Mapping[str, object],
+        outlet: str | None,
+        grace: float,
+        told: tuple[str, str, Sequence[events.Observer]],
+    ) -> None:
+        self._work, self._copied, self._inputs, self._outlet = work, copied, inputs, outlet
+        self._grace = grace
+        self._flow, self._step, self._observers = told
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._real: Live[Any] | None = inputs[outlet] if outlet is not None else None  # type: ignore[assignment]
+        self._contenders: list[_Contender] = []
+        self._winner: _Contender | None = None
+        self._after = 0.0
+        self._sent_at: float | None = None
+        self._watched: float | None = None  # for how long the first call was watched, if it failed
+        self._over: asyncio.Future[None] = self._loop.create_future()
+
+    async def run(self) -> Any:
+        """What the winner makes, or the first call's error if there is none."""
+        after = self._copied.hedge.begin()
+        if after is None:
+            return await self._alone()
+        self._after = after
+        self._start(self._work)
+        timer = self._loop.call_later(after, self._late)
+        try:
+            await self._over
+        except asyncio.CancelledError:
+            self._lose("sent_cancelled")
+            await self._unwind()
+            raise
+        finally:
+            timer.cancel()
+        if self._winner is None:
+            self._lose("sent_failed")
+        return (self._winner or self._contenders[0]).task.result()
+
+    async def _alone(self) -> Any:
+        answered = False
+        try:
+            value = await self._work(**self._inputs)
+            answered = True
+        finally:
+            first = None if self._real is None else self._real.first_at
+            seconds = (self._loop.time() if first is None else first) - self._began
+            self._copied.hedge.took(seconds, censored=not answered and first is None)
+        return value
+
+    # -- the contenders
+    def _start(self, work: Callable[..., Awaitable[Any]]) -> None:
+        contender = _Contender()
+        inputs = dict(self._inputs)
+        if self._outlet is not None:
+            inputs[self._outlet] = contender.live = _Private(partial(self._take, contender))
+        self._contenders.append(contender)
+        contender.task = self._loop.create_task(_called(work, inputs))
+        contender.task.add_done_callback(partial(self._ended, contender))
+
+    def _late(self) -> None:
+        if self._over.done() or self._winner is not None or self._contenders[0].task.done():
+            return
+        if (why := self._copied.hedge.spend()) is not None:
+            self._tell(why)
+            return
+        self._sent_at = self._loop.time()
+        self._start(self._copied.work)
+
+    def _ended(self, contender: _Contender, task: asyncio.Task[Any]) -> None:
+        failed = task.cancelled() or task.exception() is not None
+        if self._over.done() or self._winner not in (None, contender):
+            return
+        if not failed and self._winner is None:  # it has no stream, or said nothing on it
+            self._take(contender)
+        elif failed and contender is self._contenders[0]:
+            self._watched = self._seconds()
+        if contender is self._winner or all(each.task.done() for each in self._contenders):
+            self._over.set_result(None)
+
+    def _take(self, contender: _Contender) -> None:
+        """*contender* has said the first word: it has the step's stream, and the others are cancelled."""
+        first, hedge, seconds = self._contenders[0], self._copied.hedge, self._seconds()
+        self._winner = contender
+        if contender is first:
+            hedge.took(seconds)
+        else:
+            hedge.took(seconds if self._watched is None else self._watched, censored=True)
+        if self._sent_at is not None:
+            hedge.with_copy(seconds, self._after)
+            self._tell("sent_lost" if contender is first else "sent_won")
+        if self._real is not None and contender.live is not None:
+            for aside in contender.live.items:
+                self._real.push(aside, aside=True)
+        for other in self._contenders:
+            if other is not contender:
+                self._report(other)
+                _dismiss(other.task, self._grace)
+        if self._real is not None and contender.live is not None:
+            contender.live.turn_into(self._real)
+
+    def _report(self, loser: _Contender) -> None:
+        """Close the stream of *loser*; that it was cut off while it worked stays on the step's own, as an aside."""
+        if loser.live is None or self._real is None:
+            return
+        loser.live.close()
+        if self._copied.lost is not None and loser.live.items and not loser.task.done():
+            said = self._copied.lost(loser.live.items)
+            if said is not None:
+                self._real.push(said, aside=True)
+
+    # -- ending without a winner
+    def _lose(self, became: Hedging) -> None:
+        """Nobody has said anything. What the first call had pushed aside is of use all the same."""
+        if self._winner is not None:
+            return
+        first, hedge, seconds = self._contenders[0], self._copied.hedge, self._seconds()
+        hedge.took(seconds if self._watched is None else self._watched, censored=True)
+        if self._sent_at is not None:
+            hedge.with_copy(seconds, self._after, censored=True)
+            self._tell(became)
+        if self._real is not None and first.live is not None:
+            for aside in first.live.items:
+                self._real.push(aside, aside=True)
+            first.live.close()
+        for copy in self._contenders[1:]:
+            self._report(copy)
+
+    async def _unwind(self) -> None:
+        """Wait for the contenders, no longer than their grace, also if cancelled again."""
+        running = {each.task for each in self._contenders if not each.task.done()}
+        for task in running:
+            task.cancel()
+        try:
+            if running:
+                await asyncio.wait(running, timeout=self._grace)
+        finally:
+            for task in running:
+                if not task.done():
+                    abandon(task)
+
+    def _tell(self, became: Hedging) -> None:
+        if self._observers:
+            event = events.Hedged(self._flow, self._step, became, self._sent_at, self._loop.time())
+            events.tell(self._observers, event)
+
+    def _seconds(self) -> float:
+        return self._loop.time() - self._began
+
+
+class _Contender:
+    __slots__ = ("live", "task")
+    task: asyncio.Task[Any]
+
+    def __init__(self) -> None:
+        self.live: _Private | None = None
+
+
+class _Private(Live[Any]):
+    """A stream that nobody hears, until its first word."""
+
+    __slots__ = ("_speaks",)
+
+    def __init__(self, speaks: Callable[[], None]) -> None:
+        super().__init__()
+        self._speaks: Callable[[], None] | None = speaks
+
+    def push(self, item: Any, *, aside: bool = False) -> None:
+        if self._speaks is not None and not aside and not self.ended:
+            self._speaks()
+        super().push(item, aside=aside)
+
+    def turn_into(self, real: Live[Any]) -> None:
+        """From here on this is a handle on *real*."""
+        self._tape = real._tape
+        self._speaks = None
+
+
+async def _called(work: Callable[..., Awaitable[Any]], inputs: Mapping[str, object]) -> Any:
+    return await work(**inputs)
+
+
+def _dismiss(task: asyncio.Task[Any], grace: float) -> None:
+    """Cancel *task* and do not wait for it; if it is still there after *grace* seconds, leave it behind."""
+    if task.done():
+        return
+    task.cancel()
+    timer = asyncio.get_running_loop().call_later(grace, abandon, task)
+    task.add_done_callback(lambda _: timer.cancel())
