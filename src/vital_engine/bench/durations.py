@@ -19,8 +19,9 @@ class Durations:
 
     ``reply``: the model's whole time, of which the first ``prefill`` go into reading the prompt; the share ``early`` of
     that is for what is known when the turn begins. Then come ``tokens`` evenly spaced tokens in ``sentences`` sentences.
-    A review step costs its seconds in all, evenly over the sentences. ``held``: step -> seconds that the first response
-    of a reply or a review step is held up beyond that.
+    A review step costs its seconds in all, evenly over the sentences. ``held``: step -> seconds before which the first
+    response of a reply or of a review step does not come, however short it would have been. ``missing``: segments of
+    the prompt that are empty, since what they wait for failed.
     """
 
     retrieve: float = 0.5
@@ -35,6 +36,7 @@ class Durations:
     sentences: int = 8
     early: float = 0.0
     held: Mapping[str, float] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[float, float, float]:
@@ -58,9 +60,24 @@ class Durations:
     def segments(self) -> dict[str, float]:
         """Segment of the prompt -> seconds to read it, uncached."""
         late = self.prefill * (1 - self.early)
-        return {"instructions": self.prefill * self.early} | {k: late * share for k, share in LATE_SHARES.items()}
+        shares = {"instructions": self.prefill * self.early} | {k: late * share for k, share in LATE_SHARES.items()}
+        return {k: 0.0 if k in self.missing else shares[k] for k in SEGMENTS}
+
+    @property
+    def reading(self) -> float:
+        """Seconds to read all of the prompt that is there."""
+        return sum(self.segments.values()) if self.missing else self.prefill
 
     def whole(self, step: str) -> float:
         """Seconds of *step* for whoever does not read along, and waits for all of it."""
         seconds: float = getattr(self, step)
-        return seconds + self.held.get(step, 0.0)
+        held = self.held.get(step, 0.0)
+        if step == "reply":
+            return max(self.reading, held) + self.speech
+        return self.check(step, 0) + seconds * (self.sentences - 1) / self.sentences if held else seconds
+
+    def check(self, step: str, sentence: int) -> float:
+        """Seconds that the review *step* takes for one sentence, counted from 0."""
+        seconds: float = getattr(self, step)
+        each = seconds / self.sentences
+        return max(each, self.held.get(step, 0.0)) if sentence == 0 else each

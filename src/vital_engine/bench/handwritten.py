@@ -1,0 +1,150 @@
+"""What one would write by hand, on the same services: the engine has to be better than these.
+
+``sequential``: one call after another. ``batches``: the seed as it was reported, a gather per tier, and if a tier is not
+done within its limit (5 s, 2 s) all of it is given up. ``tasks``: a limit for each call instead. None of them reads along,
+reads ahead or contains more failures than it must.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from vital_engine.errors import ServiceError
+from vital_engine.nouns import (
+    Brief,
+    Call,
+    Draft,
+    Evidence,
+    Findings,
+    Memory,
+    Menu,
+    Piece,
+    Question,
+    Scope,
+    Sentence,
+)
+from vital_engine.ports import Services
+from vital_engine.sentences import split
+from vital_engine.turn import compose, drafted
+
+from .times import Times
+
+T = TypeVar("T")
+TIER1_SECONDS = 5.0
+TIER2_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class _Clock:
+    began: float
+    first: float | None = None
+    last: float | None = None
+
+    def now(self) -> float:
+        return round(asyncio.get_running_loop().time() - self.began, 9)
+
+
+Tier = Callable[[Sequence[tuple[str, Awaitable[Any], Any]], float, list[str]], Awaitable[list[Any]]]
+"""Runs calls, (step, call, stand-in), within a limit; whoever fails is named in the list, and its stand-in is given."""
+
+
+async def in_turn(calls: Sequence[tuple[str, Awaitable[Any], Any]], within: float, lost: list[str]) -> list[Any]:
+    results = []
+    for call in calls:
+        results += await by_itself([call], within, lost)
+    return results
+
+
+async def as_batch(calls: Sequence[tuple[str, Awaitable[Any], Any]], within: float, lost: list[str]) -> list[Any]:
+    batch = asyncio.gather(*(call for _, call, _ in calls), return_exceptions=True)
+    try:
+        results = await asyncio.wait_for(batch, within)
+    except TimeoutError:  # what had been done by then is given up with the rest
+        lost += [step for step, _, _ in calls]
+        return [otherwise for _, _, otherwise in calls]
+    return [_or_else(result, step, otherwise, lost) for result, (step, _, otherwise) in zip(results, calls, strict=True)]
+
+
+async def by_itself(calls: Sequence[tuple[str, Awaitable[Any], Any]], within: float, lost: list[str]) -> list[Any]:
+    limited = [asyncio.wait_for(_awaited(call), within) for _, call, _ in calls]
+    results = await asyncio.gather(*limited, return_exceptions=True)
+    return [_or_else(result, step, otherwise, lost) for result, (step, _, otherwise) in zip(results, calls, strict=True)]
+
+
+async def _awaited(call: Awaitable[T]) -> T:
+    return await call
+
+
+def _or_else(result: Any, step: str, otherwise: Any, lost: list[str]) -> Any:
+    if isinstance(result, ServiceError | TimeoutError):
+        lost.append(step)
+        return otherwise
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def by_hand(services: Services, tier: Tier) -> Callable[[Question], Awaitable[Times]]:
+    """A turn whose tiers are run by *tier*."""
+
+    async def turn(question: Question) -> Times:
+        clock, lost = _Clock(asyncio.get_running_loop().time()), list[str]()
+        brief = await services.roster.choose(question, mode=2)
+        scope = Scope(question.tenant, question.user)
+        inputs: list[tuple[str, Awaitable[Any], Any]] = [
+            ("retrieve", services.retriever.search(question.text, k=8, scope=scope), Evidence.missing()),
+            ("suggest", services.suggester.suggest(question, brief), Menu.missing()),
+            ("recall", services.memory.recall(question), Memory.missing()),
+        ]
+        evidence, menu, memory = await tier(inputs, TIER1_SECONDS, lost)
+        draft = await _spoken(services, clock, question, brief, evidence, menu, memory)
+        if draft.error:
+            status = "partial" if draft.text else "failed"
+            return Times(clock.first, clock.last, clock.now(), status, tuple(lost))
+        said = split(draft.text)
+        reviews: list[tuple[str, Awaitable[Any], Any]] = [
+            ("cite", _each(said, lambda s: services.checker.check(s, evidence)), None),
+            ("assess", _each(said, lambda s: services.judge.support(s, evidence)), None),
+            ("tally", _each(said, lambda _: services.accountant.price(_paid(question, draft))), None),
+        ]
+        await tier(reviews, TIER2_SECONDS, lost)
+        return Times(clock.first, clock.last, clock.now(), "complete", tuple(lost))
+
+    return turn
+
+
+async def _spoken(
+    services: Services,
+    clock: _Clock,
+    question: Question,
+    brief: Brief,
+    evidence: Evidence,
+    menu: Menu,
+    memory: Memory,
+) -> Draft:
+    findings = Findings(
+        tuple([await services.caller.call(p, scope=Scope("bench", "bench")) for p in menu.proposals])
+    )
+    prompt = compose(question, brief, evidence=evidence, menu=menu, memory=memory, findings=findings)
+    pieces: list[Piece] = []
+    try:
+        async for piece in services.llm.stream(prompt):
+            if piece.text:
+                clock.last = clock.now()
+                clock.first = clock.last if clock.first is None else clock.first
+            pieces.append(piece)
+    except ServiceError as error:
+        return drafted(pieces, error)
+    return drafted(pieces)
+
+
+async def _each(said: Sequence[Sentence], work: Callable[[Sentence], Awaitable[object]]) -> None:
+    for sentence in said:
+        await work(sentence)
+
+
+def _paid(question: Question, draft: Draft) -> Call:
+    return Call(question.run_id, "reply", draft.model, draft.provider, draft.usage)

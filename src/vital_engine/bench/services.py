@@ -1,0 +1,165 @@
+"""The services of the benchmark: deterministic fulfilments of the real ports, in drawn time.
+
+They do nothing but take their time, fail as drawn, and write down what they were asked: what is measured is the engine.
+:mod:`vital_engine.testing` has scripted services that also do the real work of a review; these are lean, since a tail
+is seen only over many thousand turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from vital_engine.nouns import (
+    Brief,
+    Call,
+    Citation,
+    Citations,
+    Draft,
+    Effect,
+    Evidence,
+    Expert,
+    Finding,
+    Kept,
+    LedgerRow,
+    Memory,
+    Menu,
+    Passage,
+    PastTurn,
+    Proposal,
+    Quality,
+    Question,
+    Scope,
+    Sentence,
+    SentenceSupport,
+    Support,
+)
+from vital_engine.ports import Foresight, Replicas, Services
+
+from .model import Model
+from .stage import FIRST, SECOND, STAGE, take
+
+EVIDENCE = Evidence((Passage("passage-1", "What the simulated passage says."),), index_version="simulated")
+MEMORY = Memory((PastTurn("What was asked before?", "What was answered."),))
+MENU = Menu((Proposal("call-1", "simulated_tool", {}, "simulated", 1.0, Decimal(0), Effect.KEYED_WRITE),))
+"""The tool writes, so that one called twice, or before its time, is seen."""
+_BRIEF = Brief(Expert("simulated", "Simulated", "Answers as drawn.", "Answer as drawn."), "simulated")
+
+
+class _Roster:
+    async def choose(self, question: Question, *, mode: int) -> Brief:  # noqa: ARG002
+        return _BRIEF
+
+
+class _Inputs:
+    """Fulfils the ports of tier 1: Retriever, Suggester and MemoryStore."""
+
+    def __init__(self, attempt: int, menu: Menu) -> None:
+        self._attempt, self._menu = attempt, menu
+
+    async def search(self, query: str, *, k: int, scope: Scope) -> Evidence:  # noqa: ARG002
+        d, fault = STAGE.get().call("retrieve", self._attempt)
+        await take(d.retrieve, fault)
+        return EVIDENCE
+
+    async def suggest(self, question: Question, brief: Brief) -> Menu:  # noqa: ARG002
+        d, fault = STAGE.get().call("suggest", self._attempt)
+        await take(d.suggest, fault)
+        return self._menu
+
+    async def recall(self, question: Question) -> Memory:  # noqa: ARG002
+        d, fault = STAGE.get().call("recall", self._attempt)
+        await take(d.recall, fault)
+        return MEMORY
+
+
+class _Caller:
+    async def call(self, proposal: Proposal, *, scope: Scope) -> Finding:  # noqa: ARG002
+        STAGE.get().effects += 1
+        return Finding(proposal, "done", "What the simulated tool says.")
+
+
+class _Reviews:
+    """Fulfils the ports of tier 2, sentence by sentence."""
+
+    async def check(
+        self,
+        sentence: Sentence,
+        evidence: Evidence,  # noqa: ARG002
+        *,
+        scope: Scope | None = None,  # noqa: ARG002
+    ) -> Sequence[Citation]:
+        await self._take("cite", sentence.index)
+        return ()
+
+    async def support(self, sentence: Sentence, evidence: Evidence) -> SentenceSupport:  # noqa: ARG002
+        await self._take("assess", sentence.index)
+        return SentenceSupport(sentence.index, 1.0)
+
+    async def price(self, call: Call) -> LedgerRow:
+        # What is priced is the call and not a sentence: the first time is when it is held up.
+        await self._take("tally", 1 if "tally" in STAGE.get().began else 0)
+        return LedgerRow(call, Decimal(0))
+
+    async def _take(self, step: str, sentence: int) -> None:
+        stage = STAGE.get()
+        if sentence == 0:
+            d, fault = stage.call(step, FIRST)
+            if fault is not None:
+                await take(0.0, fault)
+        else:
+            d = stage.drawn.durations[FIRST]
+        await asyncio.sleep(d.check(step, sentence))
+
+
+class _Keeper:
+    async def keep(self, turn: Kept) -> None:  # noqa: ARG002
+        STAGE.get().kept += 1
+
+
+def _grade(
+    citations: Citations,  # noqa: ARG001
+    support: Support,  # noqa: ARG001
+    evidence: Evidence,  # noqa: ARG001
+    draft: Draft,  # noqa: ARG001
+    degraded: Mapping[str, str],  # noqa: ARG001
+) -> Quality:
+    return Quality()
+
+
+def simulated(
+    *,
+    by_token: bool = False,
+    slots: asyncio.Semaphore | None = None,
+    replicas: bool = False,
+    foresight: Foresight | None = None,
+    menu: Menu = MENU,
+) -> Services:
+    """Services that take as long as was drawn for the turn of :data:`STAGE`.
+
+    :param replicas: whether there is a second retriever, suggester, memory and model.
+    """
+    inputs, reviews = _Inputs(FIRST, menu), _Reviews()
+    services = Services(
+        roster=_Roster(),
+        retriever=inputs,
+        suggester=inputs,
+        memory=inputs,
+        caller=_Caller(),
+        llm=Model(FIRST, by_token=by_token, slots=slots),
+        checker=reviews,
+        judge=reviews,
+        accountant=reviews,
+        grader=_grade,
+        keeper=_Keeper(),
+        foresight=foresight,
+    )
+    if not replicas:
+        return services
+    second = _Inputs(SECOND, menu)
+    return replace(services, replicas=Replicas(second, second, second, Model(SECOND, by_token=by_token, slots=slots)))
+
+
+__all__ = ["EVIDENCE", "MEMORY", "MENU", "simulated"]

@@ -1,0 +1,74 @@
+"""One turn under way: what was drawn for it, and what became of it at the services."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from vital_engine.errors import ServiceError
+
+from .draws import Drawn, Fault, Outage
+from .durations import Durations
+
+FIRST, SECOND = 0, 1
+"""Attempts: the service that is always asked, and the one that a call may be sent to again."""
+
+
+class Down(ServiceError):
+    """The drawn failure of a call."""
+
+    code = "bench.down"
+
+
+@dataclass(slots=True)
+class Stage:
+    """*drawn*, and what was seen: ``began``: step -> when its first attempt began, and the copies' ``sent``: step ->
+    seconds after that. ``wasted``: tokens that a model made and nobody was shown. ``effects``: calls that wrote.
+    ``kept``: how often the turn was saved. ``read``: beginnings of prompts that a model server holds, by attempt.
+    """
+
+    drawn: Drawn
+    outages: tuple[Outage, ...] = ()
+    began: dict[str, float] = field(default_factory=dict)
+    sent: dict[str, float] = field(default_factory=dict)
+    calls: int = 0
+    wasted: float = 0.0
+    effects: int = 0
+    kept: int = 0
+    read: tuple[set[tuple[str, ...]], set[tuple[str, ...]]] = field(default_factory=lambda: (set(), set()))
+
+    def call(self, step: str, attempt: int) -> tuple[Durations, Fault | None]:
+        """A call begins: how long it takes, and how it fails."""
+        now = asyncio.get_running_loop().time()
+        self.calls += 1
+        if attempt == FIRST:
+            self.began.setdefault(step, now)
+        else:
+            self.sent.setdefault(step, round(now - self.began.get(step, now), 9))
+        for outage in self.outages:
+            if outage.step == step and outage.covers(now):
+                return self.drawn.durations[attempt], Fault("silent", math.inf) if outage.silent else Fault("down")
+        return self.drawn.durations[attempt], self.drawn.faults[attempt].get(step)
+
+
+STAGE: ContextVar[Stage] = ContextVar("stage")
+"""The turn whose call it is. A step's tasks carry it with them."""
+
+
+async def until(when: float) -> None:
+    """To the nanosecond, as the virtual clock is: what a sum of floats is off by must not become a tick of its own."""
+    left = round(when - asyncio.get_running_loop().time(), 9)
+    if left > 0:
+        await asyncio.sleep(left)
+
+
+async def take(seconds: float, fault: Fault | None) -> None:
+    """Spend *seconds*, or fail as drawn."""
+    if fault is not None and fault.error != "cut":
+        if fault.seconds == math.inf:
+            await asyncio.get_running_loop().create_future()
+        await asyncio.sleep(fault.seconds)
+        raise Down(f"drawn: {fault.error}", service="bench", retryable=True)
+    await asyncio.sleep(seconds)

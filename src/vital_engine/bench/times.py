@@ -1,0 +1,31 @@
+"""What one turn took, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from vital_engine.nouns import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds since the question was asked until the first token, the last token, and all that is known of the answer.
+
+    ``status``: complete, partial or failed. ``degraded``: the steps that did without their own product. ``guess``: what
+    became of a guess of the inputs: "hit", "miss", or empty where nothing was begun on one. ``copies``: what the engine
+    says of calls that it sent twice.
+    """
+
+    first_token: float | None
+    last_token: float | None
+    total: float
+    status: str = "complete"
+    degraded: tuple[str, ...] = ()
+    guess: str = ""
+    copies: Mapping[str, object] = field(default_factory=dict)
+
+
+Turn: TypeAlias = Callable[[Question], Awaitable[Times]]
+"""One way to run a turn, set up: called once for each."""
