@@ -21,6 +21,7 @@ from .nouns import (
     Question,
     Support,
 )
+from .nouns.replied import CACHE
 from .receipt import as_json
 
 Status = Literal["complete", "paused", "partial", "failed"]
@@ -81,6 +82,13 @@ class Answer:
     def expert(self) -> str:
         """The id of the expert who answered; empty if none was chosen."""
         return self.brief.expert.id if self.brief is not None else ""
+
+    @property
+    def cached(self) -> tuple[str, ...]:
+        """The steps whose product was known from before, or shared with a turn that ran at the same time."""
+        made = {name: getattr(outcome, "value", None) for name, outcome in self.outcomes.items()}
+        known = [name for name, value in made.items() if getattr(value, "cached", False)]
+        return (*known, "reply") if self.draft.provider == CACHE else tuple(known)
 
     @property
     def code(self) -> str:
@@ -144,6 +152,7 @@ class Answer:
                 for i, p in enumerate(self.evidence.passages, start=1)
             ],
             "index_version": self.evidence.index_version,
+            "cached": list(self.cached),
             "citations": [as_json(c) for c in self.citations.items],
             "support": {"score": self.support.score, "sentences": [as_json(s) for s in self.support.sentences]},
             "quality": as_json(self.quality),

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import ConfigError, ServiceError, SetupError, VitalError
-from .flow import drain
+from .flow import drain, supervise
 from .modes import (
     Mode1ManualWorkflow,
     Mode2AutomaticWorkflow,
@@ -181,7 +181,7 @@ async def open_app(
             floor=settings.fallback == "extractive",
         )
         if settings.answer_cache:
-            llm = Remembered(llm, entries=settings.answer_cache)
+            llm = Remembered(llm, entries=settings.answer_cache, start=supervise)
         if (close := getattr(llm, "aclose", None)) is not None:
             stack.push_async_callback(close)
         matcher = Matcher(embedder, vectors)

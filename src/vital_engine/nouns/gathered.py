@@ -32,12 +32,14 @@ class Evidence:
     """Passages, best first; passage *i* is cited as ``[i + 1]``. ``failed`` says that nobody could look.
 
     ``notes`` say what the search had to do without ("words only: ..."); such Evidence is not to be cached.
+    ``cached``: it was found for an earlier question, or for another that is being asked just now.
     """
 
     passages: tuple[Passage, ...] = ()
     failed: bool = False
     index_version: str = ""
     notes: tuple[str, ...] = ()
+    cached: bool = False
 
     @classmethod
     def missing(cls) -> Evidence:
@@ -74,10 +76,11 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """Tool calls worth making, best first."""
+    """Tool calls worth making, best first. ``cached``: read out of the same question before."""
 
     proposals: tuple[Proposal, ...] = ()
     failed: bool = False
+    cached: bool = False
 
     @classmethod
     def missing(cls) -> Menu:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from .asked import Brief, Question
 from .gathered import Evidence, Findings, Memory
 
+CACHE = "cache"
+"""The provider of an answer that was given before, or to another at the same time: nobody was paid for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from vital_engine.errors import StreamBroken
-from vital_engine.flow import run_virtual
+from vital_engine.errors import ConfigError, StreamBroken
+from vital_engine.flow import run_virtual, supervise
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.nouns import Evidence, Expert, Prompt, Question
 from vital_engine.services.llm.remembered import Remembered, key_of
@@ -21,7 +21,7 @@ QUESTION = Question("Why?", tenant="t1", user="u1")
 
 
 def cached(services: ScriptedServices, *, entries: int = 8) -> ScriptedServices:
-    return replace(services, llm=Remembered(services.llm, entries=entries))
+    return replace(services, llm=Remembered(services.llm, entries=entries, start=supervise))
 
 
 def ask(services: ScriptedServices, question: Question = QUESTION, **settings: Any) -> Any:
@@ -118,7 +118,7 @@ async def test_a_reader_that_goes_leaves_nothing_half_said_behind() -> None:
 
     services = scripted()
     await Mode2AutomaticWorkflow(services, watchers=()).execute(QUESTION)
-    remembered = Remembered(Endless(), entries=1)
+    remembered = Remembered(Endless(), entries=1, start=supervise)
     stream = remembered.stream(services.prompts[0])
     await anext(stream)
     await stream.aclose()
@@ -126,5 +126,5 @@ async def test_a_reader_that_goes_leaves_nothing_half_said_behind() -> None:
 
 
 def test_no_room_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        Remembered(scripted().llm, entries=0)
+    with pytest.raises(ConfigError, match="at least 1"):
+        Remembered(scripted().llm, entries=0, start=supervise)

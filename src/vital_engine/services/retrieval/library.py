@@ -43,6 +43,7 @@ class LibraryReader(LexicalReader, Protocol):
     """What the library reads of the store, in one transaction of one tenant."""
 
     async def model(self, name: str, dimensions: int) -> int | None: ...
+    async def version(self) -> int: ...
     async def nearest(
         self, vector: Sequence[float], *, model: int, domains: Sequence[str] = (), limit: int, exact: bool
     ) -> list[tuple[int, float]]: ...
@@ -159,6 +160,11 @@ class Library:
                 vector.exception()  # looked at: what it says after another error is of no more use
         model = "" if note or self._embedder is None else self._embedder.model
         return Evidence(found, index_version=f"{words.catalogue.version}/{model}", notes=(note,) if note else ())
+
+    async def version(self, *, scope: Scope) -> str:
+        """The version of the index that :meth:`search` would search now, as Evidence without notes names it."""
+        async with self._shelves.reading(scope.tenant) as reader:
+            return f"{await reader.version()}/{self._embedder.model if self._embedder is not None else ''}"
 
     async def _nearest(
         self, reader: LibraryReader, vector: asyncio.Future[Any] | None, catalogue: Catalogue, scope: Scope

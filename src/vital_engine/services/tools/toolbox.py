@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from pydantic_core import to_jsonable_python
@@ -48,6 +49,7 @@ class Toolbox:
         self._seats: dict[str, Seats] = {}
         self._readers: dict[str, Reader] = {}
         self._shortlist: Shortlist | None = None
+        self._definitions: str | None = None
         for each in tools:
             self.add(each)
 
@@ -58,7 +60,7 @@ class Toolbox:
         self._tools[new.name] = new
         self._seats[new.name] = Seats(new.concurrency)
         self._readers[new.name] = new.reads or named(new.form)
-        self._shortlist = None
+        self._shortlist = self._definitions = None
         return new
 
     def tool(self, **settings: Any) -> Callable[[Callable[..., Any]], AnyTool]:
@@ -127,12 +129,22 @@ class Toolbox:
                 continue
         return fitting
 
+    @property
+    def definitions(self) -> str:
+        """A hash of all tools and of the words that they are asked for by: another where one was added."""
+        if self._definitions is None:
+            of = sorted([t.name, t.definition, list(t.cues), list(t.examples)] for t in self)
+            self._definitions = hashlib.sha256(canonical(of).encode()).hexdigest()
+        return self._definitions
+
+    def renewed(self, proposal: Proposal, question: Question) -> Proposal:
+        """*proposal* as it would be made for *question*, which has the same text: with the id of its turn."""
+        return replace(proposal, id=_call_id(question, proposal.tool, proposal.definition, proposal.arguments))
+
     def _propose(self, each: AnyTool, reading: Reading, question: Question, score: float, why: str) -> Proposal:
         reason = "; ".join((why, *reading.notes))
-        # The run is part of the id: an approval is for this turn, and the same turn resumed finds it again.
-        of = [question.tenant, question.user, question.run_id, each.name, each.definition, reading.arguments]
         return Proposal(
-            id="call_" + hashlib.sha256(canonical(of).encode()).hexdigest()[:24],
+            id=_call_id(question, each.name, each.definition, reading.arguments),
             tool=each.name,
             arguments=reading.arguments,
             reason=reason,
@@ -175,6 +187,12 @@ class Toolbox:
             profiles = [Profile(t.name, f"{words(t.name)}: {t.description}", t.examples) for t in self]
             self._shortlist = Shortlist(profiles, self._embedder)
         return self._shortlist
+
+
+def _call_id(question: Question, tool: str, definition: str, arguments: Mapping[str, Any]) -> str:
+    # The run is part of the id: an approval is for this turn, and the same turn resumed finds it again.
+    of = [question.tenant, question.user, question.run_id, tool, definition, arguments]
+    return "call_" + hashlib.sha256(canonical(of).encode()).hexdigest()[:24]
 
 
 def _asked_for(each: AnyTool, text: str) -> str:

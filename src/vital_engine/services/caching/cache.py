@@ -1,0 +1,168 @@
+"""A bounded cache whose entries are made once: who asks for what is being made waits for that, and makes no second one.
+
+Cancelling who asks cancels neither the computation nor the others who wait for it; only when nobody is left is it
+cancelled. An error reaches all who wait and is not kept: the next one who asks tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from vital_engine.errors import ConfigError
+
+__all__ = ["Cache", "Count", "Kept", "Outcome", "Start"]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+Outcome = Literal["hit", "miss", "shared"]
+"""Known from before; computed for this one; waited for, since another one was computing it."""
+
+Count = Callable[[Outcome], None]
+"""Is told how each question to a cache was answered."""
+
+
+class Start(Protocol):
+    """Begins a task that may outlive who began it: ``vital_engine.flow.supervise`` is one."""
+
+    def __call__(self, work: Coroutine[Any, Any, Any], /, *, name: str) -> asyncio.Task[Any]: ...
+
+
+def uncounted(outcome: Outcome) -> None:
+    """A :data:`Count` that nobody reads."""
+
+
+class Kept(Generic[K, V]):
+    """At most *entries* values, for at most *seconds* each (None: for ever); the least recently used one goes first.
+
+    Not safe between threads without a lock. The time is the running loop's; without *seconds* no loop is needed.
+
+    :raises ConfigError: *entries* or *seconds* leave no room.
+    """
+
+    __slots__ = ("_entries", "_seconds", "_values")
+
+    def __init__(self, *, entries: int, seconds: float | None = None) -> None:
+        if entries < 1:
+            raise ConfigError(f"entries must be at least 1, not {entries}")
+        if seconds is not None and not seconds > 0:
+            raise ConfigError(f"seconds must be above 0, not {seconds}")
+        self._entries, self._seconds = entries, seconds
+        self._values: OrderedDict[K, tuple[V, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, key: K) -> bool:
+        """Whether there is a value, without using it."""
+        return key in self._values and self._now() < self._values[key][1]
+
+    def get(self, key: K) -> V | None:
+        """The value of *key*, which is thereby the most recently used one; None if there is none."""
+        found = self._values.get(key)
+        if found is None:
+            return None
+        value, until = found
+        if self._now() >= until:
+            del self._values[key]
+            return None
+        self._values.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        until = float("inf") if self._seconds is None else self._now() + self._seconds
+        self._values[key] = (value, until)
+        self._values.move_to_end(key)
+        while len(self._values) > self._entries:
+            self._values.popitem(last=False)
+
+    def _now(self) -> float:
+        return 0.0 if self._seconds is None else asyncio.get_running_loop().time()
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A computation under way, and how many wait for it. ``dropped``: cancelled, since nobody did."""
+
+    task: asyncio.Task[Any]
+    waiting: int = 0
+    dropped: bool = False
+
+
+class Cache(Generic[K, V]):
+    """Values by key, each computed once; used from one event loop.
+
+    :param name: what its tasks are called.
+    :param entries: values kept at most.
+    :param start: begins a computation, which belongs to all who wait for it and to none of them.
+    :param seconds: how long a value is kept at most; None: until another one needs its place.
+    :param count: is told of each question that was answered, also by an error.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        entries: int,
+        start: Start,
+        seconds: float | None = None,
+        count: Count = uncounted,
+    ) -> None:
+        self._name, self._start, self._count = name, start, count
+        self._kept: Kept[K, V] = Kept(entries=entries, seconds=seconds)
+        self._flights: dict[K, _Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    async def get(
+        self, key: K, make: Callable[[], Coroutine[Any, Any, V]], *, keep: Callable[[V], bool] = lambda _: True
+    ) -> tuple[V, Outcome]:
+        """The value of *key*, and where it comes from: kept, or made by *make*, or being made for somebody else.
+
+        :param keep: whether a value that was made may be kept. Who waits for it gets it either way.
+        :raises: what *make* raises.
+        """
+        known = self._kept.get(key)
+        if known is not None:
+            self._count("hit")
+            return known, "hit"
+        while True:
+            flight, outcome = self._flights.get(key), "shared"
+            if flight is None:
+                flight, outcome = self._begin(key, make, keep), "miss"
+            await self._landed(flight)
+            # Dropped before we came: it has ended by now, and only if it was deaf to its cancellation in a value.
+            if not (flight.dropped and flight.task.cancelled()):
+                break
+        how: Outcome = "miss" if outcome == "miss" else "shared"
+        self._count(how)
+        return flight.task.result(), how
+
+    def _begin(self, key: K, make: Callable[[], Coroutine[Any, Any, V]], keep: Callable[[V], bool]) -> _Flight:
+        async def work() -> V:
+            value = await make()
+            if keep(value):
+                self._kept.put(key, value)
+            return value
+
+        flight = self._flights[key] = _Flight(self._start(work(), name=f"cache {self._name}"))
+        # Not at the end of the work: a task that is cancelled before its first step never comes there.
+        flight.task.add_done_callback(lambda _: self._flights.pop(key, None))
+        return flight
+
+    @staticmethod
+    async def _landed(flight: _Flight) -> None:
+        """Wait until *flight* has ended; whoever is the last to stop waiting cancels it."""
+        flight.waiting += 1
+        try:
+            await asyncio.wait((flight.task,))
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting and not flight.task.done():
+                flight.dropped = True
+                flight.task.cancel()
