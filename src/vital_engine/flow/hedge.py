@@ -1,10 +1,11 @@
 """Whether and when a late call is sent a second time: what all runs of one step have learned together.
 
 A copy is sent when a call has taken longer than 95 % of its kind (Dean and Barroso, "The tail at scale", 2013), if the
-budget allows, the service is not busy, and the log says that it pays. It pays if the worst 1 % of calls are on average at
-least 1.2 times as long without copies as with them. That is the mean beyond a quantile and not the quantile itself: where
-just 1 % of calls stall, the 99 % quantile lies in the gap between the others and the stalled, and jumps from one side to
-the other with every few hundred calls.
+budget allows, the service is not busy, and the log says that it pays. It pays while the worst 1 % of calls are on average at
+least 1.2 times as long without copies as with them, and begins to pay at 1.5. That is the mean beyond a quantile and not
+the quantile itself: where just 1 % of calls stall, the 99 % quantile lies in the gap between the others and the stalled,
+and jumps from one side to the other with every few hundred calls. Two levels and not one, since calls that only vary (a
+lognormal with sigma .5 gains 1.2) would cross a single one again and again.
 
 What a call would have taken alone is known from those that were let run, and at least to when they were cut; what it takes
 with a copy was seen on those that had one, with whatever the two have in common. While few had one, a copy is taken for an
@@ -30,6 +31,8 @@ SAMPLES: Final = 20
 """Fewer calls say nothing about a quantile."""
 JUDGED: Final = 200
 """Fewer calls say nothing about the worst of them; until then the budget alone bounds the copies."""
+RETURN: Final = 1.25
+"""Copies that are not sent must promise so many times what those that are sent must show."""
 RELEARN: Final = 20
 """The delay is worked out anew after so many calls, and whether copies pay after five times as many."""
 EXPLORE: Final = 50
@@ -45,7 +48,7 @@ class Hedge:
     :param after: seconds until a copy is sent while fewer than 20 calls are known; None: none is sent until then.
     :param late: the quantile of the time to the first word (or to the end) at which a call is late.
     :param budget: copies per call, saved up to *cap*. Copies earn nothing.
-    :param worth: how many times as long the worst 1 % of calls must be without copies; less, and none are sent.
+    :param worth: how many times as long the worst 1 % of calls must be without copies; less, and no more are sent.
     :param busy: the utilisation of the service, 0 to 1; above 0.8 no copy is sent.
     :param half_life: calls after which what was learned counts half.
     :raises ConfigError: a value that makes no sense.
@@ -70,7 +73,9 @@ class Hedge:
         ):
             raise ConfigError(f"no hedge can have late={late!r}, budget={budget!r}, after={after!r}")
         self.after = after
-        self.worth, self.gain = worth, math.inf
+        self.pays = True  # until enough is known to judge
+        self.gain: float | None = None
+        self._worth = worth
         self.calls = self.copies = 0
         self._late, self._budget, self._cap, self._busy = late, budget, cap, busy
         self._alone = DecayedHistogram(half_life)  # seconds without a copy
@@ -78,10 +83,6 @@ class Hedge:
         self._tokens = 0.0
         self._fade = 2.0 ** (-1.0 / half_life)
         self._evidence = 0.0  # how many calls with a copy have been seen lately
-
-    @property
-    def pays(self) -> bool:
-        return self.gain >= self.worth
 
     def begin(self) -> float | None:
         """A call begins. After how many seconds it may have a copy; None: it will have none."""
@@ -114,14 +115,16 @@ class Hedge:
         self._evidence += 1
 
     def _learn(self) -> None:
-        known = self._alone.weight
+        known = self._alone.count
         if known < SAMPLES:
             return
         alone = self._alone.curve()
         after = quantile(alone, self._late)
         self.after = None if math.isinf(after) else after
         if self.after is not None and known >= JUDGED and self.calls % (5 * RELEARN) == 1:
+            kept = self.gain is not None and self.pays
             self.gain = gain(alone, self._helped.curve(), self._evidence, self.after)
+            self.pays = self.gain >= (self._worth if kept else self._worth * RETURN)
 
 
 def gain(alone: Curve, helped: Curve, seen: float, after: float) -> float:

@@ -29,10 +29,11 @@ class DecayedHistogram:
     :param half_life: after so many samples, one counts half.
     """
 
-    __slots__ = ("_censored", "_grow", "_seen", "_unit", "half_life")
+    __slots__ = ("_censored", "_grow", "_seen", "_unit", "count", "half_life")
 
     def __init__(self, half_life: float = 1000.0) -> None:
         self.half_life = half_life
+        self.count = 0  # all samples that ever came
         self._grow = 2.0 ** (1.0 / half_life)
         self._unit = 1.0  # the weight of the latest sample: it grows, so that the earlier ones need not be touched
         self._seen = [0.0] * BUCKETS
@@ -40,6 +41,7 @@ class DecayedHistogram:
 
     def add(self, value: float, *, censored: bool = False) -> None:
         """One sample. ``censored``: it was cut off at *value*, and would have been at least that."""
+        self.count += 1
         self._unit *= self._grow
         at = 0 if value <= LEAST else min(int(math.log(value / LEAST) / _LOG_GROWTH), BUCKETS - 1)
         (self._censored if censored else self._seen)[at] += self._unit

@@ -8,18 +8,15 @@ step's own stream, and the other's is closed. So a reader never hears two.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from . import events
 from .hedge import Hedge, Withheld
 from .live import Live
 from .offload import abandon
-
-if TYPE_CHECKING:
-    from .step import Step
 
 Hedging: TypeAlias = Literal["sent_won", "sent_lost", "sent_failed", "sent_cancelled"] | Withheld
 """What became of a late call's copy: its answer was taken, the first call's was, neither had one, the step was cancelled;
@@ -33,14 +30,6 @@ class Copied:
     work: Callable[..., Awaitable[Any]]
     hedge: Hedge
     lost: Callable[[Sequence[Any]], Any | None] | None = None
-
-
-def raced(
-    s: Step[Any], inputs: Mapping[str, object], flow: str, observers: Sequence[events.Observer]
-) -> Coroutine[Any, Any, Any]:
-    """The work of *s*, which is hedged, on *inputs*."""
-    assert s.copied is not None
-    return Race(s.work, s.copied, inputs, s.outlet, s.policy.grace, (flow, s.name, observers)).run()
 
 
 class Race:

@@ -23,7 +23,7 @@ from .offload import abandon
 from .outcome import Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
 from .result import Run
 from .seats import Seats
-from .step import NOTHING
+from .step import NOTHING, raced
 
 if TYPE_CHECKING:
     from .flow import Plan
@@ -146,7 +146,7 @@ class Execution:
     async def _drive(self, i: int, inputs: dict[str, object]) -> None:
         s = self.plan.steps[i]
         try:
-            value = await s.work(**inputs)
+            value = await (s.work(**inputs) if s.copied is None else raced(s, inputs, self.name, self.observers))
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:

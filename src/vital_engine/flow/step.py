@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Generic, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from vital_engine.errors import FlowError
 
 from .live import Live, Salvage
 from .policy import Policy
+from .race import Copied, Race
+
+if TYPE_CHECKING:
+    from .events import Observer
+    from .hedge import Hedge
 
 T = TypeVar("T")
 
@@ -28,7 +33,8 @@ class Step(Generic[T]):
     """Made by :func:`step`; never by hand.
 
     ``needs``: parameter -> type of what it waits for. ``inlets``: parameter -> type whose stream it reads.
-    ``outlet``: the parameter through which it streams what it makes.
+    ``outlet``: the parameter through which it streams what it makes. ``copied``: the same call to somebody else,
+    for when it is late.
     """
 
     work: Callable[..., Awaitable[T]]
@@ -40,6 +46,7 @@ class Step(Generic[T]):
     policy: Policy = Policy()
     otherwise: T | _Nothing = NOTHING
     salvage: Salvage[T] | None = None
+    copied: Copied | None = None
 
     def or_else(self, stand_in: T) -> Step[T]:
         """The same step, with *stand_in* for the times that it fails, runs late or cannot run.
@@ -75,6 +82,28 @@ class Step(Generic[T]):
                     return saved
                 error.add_note(f"the salvage of {self.name!r} gave a {type(saved).__name__}")
         return self.otherwise
+
+    def hedged(
+        self,
+        copy: Callable[..., Awaitable[T]],
+        hedge: Hedge,
+        lost: Callable[[Sequence[Any]], Any | None] | None = None,
+    ) -> Step[T]:
+        """The same step; where it is late, as *hedge* says, *copy* is started beside it, and the first word decides.
+
+        Only for work that may be done twice: it is pure, or only reads. *copy* should ask somebody who fails and stalls
+        independently. A step that makes its product at once has its first word at its end.
+
+        :param copy: work with the same parameters and product.
+        :param lost: what stays, as an aside of the stream, of a call that was cut off: given what that had pushed (asides
+            alone, at least one), it gives one item or None, and raises nothing.
+        :raises FlowError: *copy* needs or makes something else.
+        """
+        other = step(copy)
+        for what in ("needs", "inlets", "outlet", "makes"):
+            if getattr(other, what) != getattr(self, what):
+                raise FlowError(f"{other.name!r} is no copy of {self.name!r}: its {what} differ")
+        return replace(self, copied=Copied(copy, hedge, lost))
 
     def under(self, policy: Policy) -> Step[T]:
         return replace(self, policy=policy)
@@ -138,3 +167,9 @@ def _is_wire(hint: object) -> bool:
     except TypeError:  # a protocol without @runtime_checkable
         return False
     return True
+
+
+def raced(s: Step[Any], inputs: Mapping[str, object], flow: str, told: Sequence[Observer]) -> Coroutine[Any, Any, Any]:
+    """The work of *s*, which is hedged, on *inputs*; *told* are the observers of *flow*."""
+    assert s.copied is not None
+    return Race(s.work, s.copied, inputs, s.outlet, s.policy.grace, (flow, s.name, told)).run()

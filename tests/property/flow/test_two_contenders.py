@@ -1,0 +1,81 @@
+"""Whatever two contenders do, a reader hears exactly one of them, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vital_engine.flow import Flow, Hedge, Live, Policy, StreamOpened, abandoned, run_virtual, step
+
+#: Tenths of a second, so that things happen at the same moment now and then.
+WAIT = st.integers(0, 12).map(lambda tenths: tenths / 10)
+
+
+@dataclass(frozen=True)
+class Made:
+    by: str
+
+
+@dataclass(frozen=True)
+class Script:
+    """Waits and what is pushed after each (aside or not), then how it ends."""
+
+    acts: tuple[tuple[float, bool], ...]
+    last: float
+    fails: bool
+
+
+SCRIPTS = st.builds(Script, st.lists(st.tuples(WAIT, st.booleans()), max_size=5).map(tuple), WAIT, st.booleans())
+
+
+def playing(name: str, script: Script) -> Any:
+    async def work(out: Live[Made]) -> Made:
+        for i, (wait, aside) in enumerate(script.acts):
+            await asyncio.sleep(wait)
+            out.push((name, i, aside), aside=aside)
+        await asyncio.sleep(script.last)
+        if script.fails:
+            raise ValueError(name)
+        return Made(name)
+
+    return work
+
+
+def lost(items: Sequence[Any]) -> Any:
+    return ("lost", *items[-1])
+
+
+@given(SCRIPTS, SCRIPTS, WAIT.filter(bool), st.none() | WAIT.filter(bool), st.booleans())
+def test_a_reader_hears_exactly_one(
+    first: Script, copy: Script, after: float, within: float | None, cancelled: bool
+) -> None:
+    async def turn() -> None:
+        hedge, streams = Hedge(after=after), []
+        hedge._tokens = 1.0
+        racing = step(playing("first", first)).named("racing").hedged(playing("copy", copy), hedge, lost)
+        flow = Flow("f", racing if cancelled else racing.under(Policy(within)))
+        told = [streams.append]
+        task = asyncio.ensure_future(flow.run(observers=told))
+        done, _ = await asyncio.wait({task}, timeout=within if cancelled else None)
+        if not done:
+            task.cancel()
+            await asyncio.wait({task})
+        live = next(event.live for event in streams if isinstance(event, StreamOpened))
+        heard = [item for item in live.items if item[0] != "lost"]
+        assert len({name for name, _, _ in heard}) <= 1
+        assert [i for _, i, _ in heard] == list(range(len(heard)))  # all of it, in its order
+        assert sum(item[0] == "lost" for item in live.items) <= 1
+        if done and task.result().degraded == {}:
+            winner = task.result()[Made].by
+            script = first if winner == "first" else copy
+            assert heard == [(winner, i, aside) for i, (_, aside) in enumerate(script.acts)]
+        assert live.ended and not abandoned
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run_virtual(turn())
