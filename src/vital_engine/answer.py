@@ -47,6 +47,7 @@ class Answer:
     ``speedup`` is the measured seconds of all steps over the measured seconds of the turn: how much work was done
     per second of waiting. It is 1.0 where steps run one after another, and None where no time passed.
     ``approvals``: the calls that a person was asked about, as they stood when this answer was given.
+    ``hedges``: step -> when its call was sent a second time (seconds since the question) and whether that one won.
     """
 
     run_id: str
@@ -73,6 +74,7 @@ class Answer:
     tiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     error: BaseException | None = None
     approvals: tuple[Approval, ...] = ()
+    hedges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def overlap(self) -> float | None:
@@ -143,6 +145,7 @@ class Answer:
             "steps": {row["step"]: row for row in self.timeline()},
             "skipped": {n: o.because for n, o in self.outcomes.items() if isinstance(o, Skipped)},
             "degraded": dict(self.degraded),
+            "hedges": as_json(self.hedges),
             "warnings": list(self.warnings),
             "retrieved": [
                 {

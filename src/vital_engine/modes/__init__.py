@@ -12,6 +12,7 @@
     lease.py            a heartbeat beside the work
     chat.py             turns of a conversation, one at a time
     nodes.py            the two wide nodes and the six tasks, each callable alone
+    hedging.py          which steps may be sent twice, and to whom
     settings.py         profile, switches, limits; refused where unknown
     consent.py          what a policy approves, and why
     assemble.py         what the steps made -> the answer

@@ -51,6 +51,7 @@ def assemble(
     timing: Timing,
     critical_path: tuple[str, ...] = (),
     approvals: tuple[Approval, ...] = (),
+    hedges: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Answer:
     """The answer of a turn whose steps ended in *outcomes* (by the step's name)."""
     brief = _made(outcomes, "brief", cast("Brief | None", None))
@@ -86,6 +87,7 @@ def assemble(
         tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
         error=error,
         approvals=approvals,
+        hedges=hedges or {},
     )
 
 

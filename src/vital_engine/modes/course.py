@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from vital_engine.answer import Timing
-from vital_engine.flow import Live, Observer, StepStarted, StreamOpened
+from vital_engine.flow import Hedged, Live, Observer, StepStarted, StreamOpened
 from vital_engine.nouns import Claim, Draft, Question
 from vital_engine.turn import drafted
 
@@ -23,6 +24,7 @@ class TurnClock:
         self.began = asyncio.get_running_loop().time() - before
         self.asked: float | None = None
         self.draft: Live[Draft] | None = None
+        self.hedges: dict[str, dict[str, Any]] = {}
 
     def __call__(self, event: object) -> None:
         match event:
@@ -30,6 +32,8 @@ class TurnClock:
                 self.asked = at
             case StreamOpened(step="reply", live=live):
                 self.draft = live
+            case Hedged(step=step, became=became, sent_at=float() as sent_at):
+                self.hedges[step] = {"sent": self._since(sent_at), "won": became == "sent_won"}
             case _:
                 pass
 

@@ -167,7 +167,7 @@ def _lost(step: Step[Any], outcome: Outcome[Any]) -> Step[Any]:
     async def fail(**_: object) -> Any:
         raise error
 
-    return replace(step, work=fail, needs={}, inlets={}, otherwise=NOTHING, salvage=None)
+    return replace(step, work=fail, needs={}, inlets={}, otherwise=NOTHING, salvage=None, copied=None)
 
 
 def _ended(draft: Draft) -> Live[Draft]:

@@ -144,6 +144,7 @@ def answer_of(turn: PausedTurn, *, profile: str) -> Answer:
         tiers=receipt["tiers"],
         error=error_of(receipt["error"]) if receipt["error"] else None,
         approvals=turn.approvals,
+        hedges=receipt.get("hedges", {}),
     )
 
 

@@ -45,6 +45,7 @@ from vital_engine.turn import (
 from .assemble import assemble, given, kept, later
 from .consent import consenting_by_policy
 from .course import Course, TurnClock, limit
+from .hedging import Hedges
 from .mode import Mode
 from .nodes import ParallelNodes
 from .rulings import Decisions
@@ -100,6 +101,7 @@ class ParallelBaseWorkflow(ParallelNodes):
         self.scope: Scope | None = None  # whose paused turns resume() takes, where it is not told
         self.settings = TurnSettings(**known({**(config or {}), **settings}))
         self.watchers: tuple[Watcher, ...] = tuple(default_watchers() if watchers is None else watchers)
+        self.hedges = Hedges(services.replicas)
         self.flow = functools.lru_cache(maxsize=64)(self._build)
         self._save = Flow("save", step(saving(services.keeper)).under(Policy(SAVE_SECONDS)), given=(Kept,))
 
@@ -122,7 +124,7 @@ class ParallelBaseWorkflow(ParallelNodes):
             "opening",
             step(registering(s.register, mode=mode)).or_else(Registered()).under(Policy(SAVE_SECONDS)),
             step(briefing(s.roster, mode=mode)).under(Policy(tier1, tier="brief")),
-            gather(s, within=tier1),
+            self.hedges.over(gather(s, within=tier1), settings),
         )
 
     def _closing(self, settings: TurnSettings, invoke: Callable[..., Awaitable[Findings]]) -> Flow:
@@ -131,7 +133,7 @@ class ParallelBaseWorkflow(ParallelNodes):
         return Flow(
             "closing",
             step(invoke).or_else(Findings.missing()).under(Policy(TOOLS_SECONDS, tier="invoke")),
-            step(replying(self.services.llm)).or_salvage(salvaged).under(speak),
+            self.hedges.over(step(replying(self.services.llm)).or_salvage(salvaged).under(speak), settings),
             review(self.services, within=settings.post_generation_timeout_ms / 1000),
         )
 
@@ -254,6 +256,7 @@ class ParallelBaseWorkflow(ParallelNodes):
             timing=course.clock.timing(seconds),
             critical_path=path,
             approvals=approvals,
+            hedges=course.clock.hedges,
         )
         return await self._keep(answer, course)
 
@@ -274,10 +277,7 @@ class ParallelBaseWorkflow(ParallelNodes):
         draft, gone = course.clock.said(), asyncio.CancelledError()
         paid = Call(course.question.run_id, "reply", draft.model, draft.provider, draft.usage, "cancelled")
         row = await self.services.accountant.price(paid)
-        cut: dict[str, Outcome[Any]] = {
-            "reply": Degraded(draft, gone, "cancelled"),
-            "tally": Done(Cost((row,))),
-        }
+        cut: dict[str, Outcome[Any]] = {"reply": Degraded(draft, gone, "cancelled"), "tally": Done(Cost((row,)))}
         await self._assembled(course, cut, (), course.clock.now())
 
 

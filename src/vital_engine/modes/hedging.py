@@ -1,0 +1,53 @@
+"""Which steps of a turn may be sent twice, and to whom: those that only read, where somebody else can be asked.
+
+Never a step that writes, and only in the dataflow profile: the other two are what it is measured against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vital_engine.flow import Flow, Hedge, Step
+from vital_engine.nouns import Discarded, Piece
+from vital_engine.ports import Replicas
+from vital_engine.turn import drafted, recalling, replying, retrieving, suggesting
+
+from .settings import TurnSettings
+
+
+class Hedges:
+    """What the turns of one workflow have learned of each step that has a replica.
+
+    :param replicas: services that fail and stall independently of the first ones.
+    """
+
+    def __init__(self, replicas: Replicas) -> None:
+        self._copies: dict[str, Any] = {}
+        if replicas.retriever is not None:
+            self._copies["retrieve"] = retrieving(replicas.retriever)
+        if replicas.suggester is not None:
+            self._copies["suggest"] = suggesting(replicas.suggester)
+        if replicas.memory is not None:
+            self._copies["recall"] = recalling(replicas.memory)
+        if replicas.llm is not None:
+            self._copies["reply"] = replying(replicas.llm)
+        self.of = {step: Hedge() for step in self._copies}
+
+    def over(self, part: Flow | Step[Any], settings: TurnSettings) -> Flow:
+        """*part*, with those of its steps hedged that may be."""
+        flow = part if isinstance(part, Flow) else Flow(part.name, part)
+        if not self.of or not settings.hedging or settings.profile != "dataflow":
+            return flow
+        return Flow(flow.name, *map(self._hedged, flow.steps), shape=flow.shape)
+
+    def _hedged(self, step: Step[Any]) -> Step[Any]:
+        if step.name not in self._copies:
+            return step
+        return step.hedged(self._copies[step.name], self.of[step.name], discarded if step.name == "reply" else None)
+
+
+def discarded(pieces: Sequence[Piece]) -> Piece:
+    """A model's call that was cut off because the other one spoke first: it is paid for, and stands in the ledger."""
+    draft = drafted(pieces)
+    return Piece(discarded=Discarded("copy", draft.usage, draft.model, draft.provider))
