@@ -13,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,12 +28,14 @@ from .modes import (
     TurnSettings,
 )
 from .modes.settings import KEYS, known
-from .monitoring import Tracing, Watcher, default_watchers, log_turn
+from .monitoring import Tracing, Watcher, default_watchers, log_turn, track_cache
 from .nouns import Expert, Question, Scope
-from .ports import LLM, Embedder, Services
+from .ports import LLM, Embedder, Keeper, Retriever, Services, Suggester
+from .services.caching import Cache, CachedEmbedder, CachedRetriever, CachedSuggester
 from .services.citations import QuoteChecker
 from .services.cost import Prices
 from .services.experts import Roster
+from .services.foresight import Recollection
 from .services.llm.factory import open_llm
 from .services.llm.remembered import Remembered
 from .services.quality import quality
@@ -162,11 +165,23 @@ async def open_app(
         vectors = SentenceVectors(embedder) if embedder is not None else None
         knowledge = Knowledge(store, sentence_vectors=settings.sentence_vectors)
         turns, experts = Turns(store), Experts(store)
-        library = Library(knowledge, embedder, sentences=vectors)
+        asked = _asked(embedder, settings.embedding_cache)
+        library = Library(knowledge, asked, sentences=vectors)
+        retriever: Retriever = library
+        if settings.retrieval_cache:
+            retriever = CachedRetriever(library, _cache("retrieval", settings.retrieval_cache))
         # Profiles and tools rarely change: their vectors outlive the process.
-        lasting = KeptVectors(embedder, settings.home / "vectors") if embedder is not None else None
-        toolbox = Toolbox(standard_tools(retriever=library), embedder=lasting)
+        lasting = KeptVectors(asked, settings.home / "vectors") if asked is not None else None
+        toolbox = Toolbox(standard_tools(retriever=retriever), embedder=lasting)
+        suggester: Suggester = toolbox
+        if settings.menu_cache:
+            suggester = CachedSuggester(toolbox, _cache("menu", settings.menu_cache))
         conversations, approvals = Conversations(store), StoredApprovals(store)
+        keeper: Keeper = turns
+        foresight = None
+        if settings.foresight:
+            foresight = Recollection(entries=settings.foresight, window=conversations.window, renewed=toolbox.renewed)
+            keeper = foresight.beside(turns)
 
         async def own_experts(tenant: str) -> tuple[Expert, ...]:
             return await experts.list(Scope(tenant, settings.user))
@@ -176,19 +191,20 @@ async def open_app(
             settings.model,
             base_url=settings.model_url,
             api_key=settings.model_key,
-            embedder=embedder,
+            embedder=asked,
             vectors=vectors,
             floor=settings.fallback == "extractive",
         )
         if settings.answer_cache:
-            llm = Remembered(llm, entries=settings.answer_cache, start=supervise)
+            count = partial(track_cache, "answer")
+            llm = Remembered(llm, entries=settings.answer_cache, start=supervise, count=count)
         if (close := getattr(llm, "aclose", None)) is not None:
             stack.push_async_callback(close)
         matcher = Matcher(embedder, vectors)
         services = Services(
             roster=roster,
-            retriever=library,
-            suggester=toolbox,
+            retriever=retriever,
+            suggester=suggester,
             memory=conversations,
             caller=toolbox,
             llm=llm,
@@ -197,11 +213,12 @@ async def open_app(
             accountant=Prices(settings.prices, base_urls=_provider(settings)),
             grader=quality,
             register=turns,
-            keeper=turns,
+            keeper=keeper,
             approvals=approvals,
             vetter=ToolVetter(toolbox),
             floor=ConversationFloor(store),
             condenser=Summaries(store, conversations),
+            foresight=foresight,
         )
         app = App(
             settings, store, knowledge, library, embedder, toolbox, roster, llm, turns, conversations, experts,
@@ -227,6 +244,17 @@ def _embedder(settings: Settings) -> tuple[Embedder | None, tuple[str, ...]]:
         if settings.embedder:  # it was asked for by name: not to have it is an error
             raise
         return None, (f"no embedder ({error}): documents are searched by words only",)
+
+
+def _asked(embedder: Embedder | None, entries: int) -> Embedder | None:
+    """*embedder* for questions, which the roster, the search, the tools and the model each ask for the vector of."""
+    if embedder is None or not entries:
+        return embedder
+    return CachedEmbedder(embedder, entries=entries, count=partial(track_cache, "embedding"))
+
+
+def _cache(name: str, entries: int) -> Cache[Any, Any]:
+    return Cache(name, entries=entries, start=supervise, count=partial(track_cache, name))
 
 
 def _plain(turn: TurnSettings) -> dict[str, Any]:

@@ -32,6 +32,8 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "log_format": ("console", "json"),
     "log_level": ("debug", "info", "warning", "error"),
 }
+SIZES: Final = ("answer_cache", "retrieval_cache", "embedding_cache", "menu_cache", "foresight")
+"""Entries that are kept in memory; 0: none."""
 DATABASES: Final = ("postgresql://", "postgres://")
 SECRETS: Final = frozenset({"database_url", "model_key", "embedder_key"})
 
@@ -57,6 +59,15 @@ class Settings:
     answer_cache: int = field(
         default=0,
         metadata={"help": "answers that are given again for the same prompt, tenant and index, at no cost; 0: none"},
+    )
+    retrieval_cache: int = field(
+        default=512, metadata={"help": "searches whose passages are kept until the index changes; 0: none"}
+    )
+    embedding_cache: int = field(default=2048, metadata={"help": "questions whose vectors are kept; 0: none"})
+    menu_cache: int = field(default=2048, metadata={"help": "questions whose tool calls are kept; 0: none"})
+    foresight: int = field(
+        default=512,
+        metadata={"help": "questions and conversations from which the next turn is guessed (speculation); 0: none"},
     )
     fallback: str = field(
         default="none",
@@ -89,8 +100,9 @@ class Settings:
         for name, possible in CHOICES.items():
             if (value := getattr(self, name)) not in possible:
                 raise ConfigError(f"{name} must be one of {', '.join(possible)}, not {value!r}")
-        if self.answer_cache < 0:
-            raise ConfigError(f"answer_cache must be 0 or more, not {self.answer_cache}")
+        for name in SIZES:
+            if (size := getattr(self, name)) < 0:
+                raise ConfigError(f"{name} must be 0 or more, not {size}")
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"port must be between 0 and 65535, not {self.port}")
         if self.pool_size < 1:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from .metrics import registry, render
 from .track import (
+    track_cache,
     track_parallel_execution,
     track_parallel_task_duration,
     track_parallel_task_failure,
@@ -66,6 +67,7 @@ __all__ = [
     "prometheus",
     "registry",
     "render",
+    "track_cache",
     "track_parallel_execution",
     "track_parallel_task_duration",
     "track_parallel_task_failure",

@@ -37,6 +37,8 @@ DECISIONS: Final = ("approved", "edited", "rejected", "expired")
 DECIDERS: Final = ("person", "policy", "nobody")
 TOKEN_CLASSES: Final = ("input", "cached", "output", "reasoning", "estimated_input", "estimated_output")
 PROVIDER_KINDS: Final = ("extractive", "embedded", "cache", "scripted", "api", "unknown")
+CACHES: Final = ("retrieval", "embedding", "menu", "answer")
+CACHE_OUTCOMES: Final = ("hit", "miss", "shared")
 
 #: Providers that run inside the engine, as their pieces name them; any other named provider is an ``api``.
 _INSIDE: Final = {"vital": "extractive", "llama.cpp": "embedded", "scripted": "scripted", "cache": "cache"}

@@ -171,6 +171,12 @@ cost = Counter(
 unpriced_turns = Counter(
     "vital_unpriced_turns_total", "Turns with at least one call whose price is not known.", registry=registry
 )
+caches = Counter(
+    "vital_cache_total",
+    "Questions to a cache: known from before (hit), worked out (miss), or waited for while another did (shared).",
+    ("cache", "outcome"),
+    registry=registry,
+)
 
 # -- the process and the monitoring itself
 loop_blocked = Histogram(

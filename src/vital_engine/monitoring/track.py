@@ -21,7 +21,19 @@ from vital_engine.flow import REASONS
 from vital_engine.nouns import Cost, Usage
 
 from . import metrics
-from .labels import DECIDERS, DECISIONS, MODES, OUTCOMES, STATUSES, TIERS, one_of, provider_kind, step_label
+from .labels import (
+    CACHE_OUTCOMES,
+    CACHES,
+    DECIDERS,
+    DECISIONS,
+    MODES,
+    OUTCOMES,
+    STATUSES,
+    TIERS,
+    one_of,
+    provider_kind,
+    step_label,
+)
 
 P = ParamSpec("P")
 
@@ -222,3 +234,13 @@ def tokens_by_class(usages: Iterable[Usage | None]) -> dict[str, int]:
         for kind, count in classes.items():
             counted[kind] = counted.get(kind, 0) + count
     return {kind: count for kind, count in counted.items() if count}
+
+
+@_guarded
+def track_cache(cache: str, outcome: str) -> None:
+    """Record how a question to a cache was answered.
+
+    :param cache: "retrieval", "embedding", "menu" or "answer".
+    :param outcome: "hit", "miss" or "shared".
+    """
+    metrics.caches.labels(one_of(cache, CACHES), one_of(outcome, CACHE_OUTCOMES)).inc()

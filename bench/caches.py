@@ -1,0 +1,159 @@
+"""What is gained by keeping what was found: ``python bench/caches.py PART --data DIR``.
+
+early   Whether a search by words alone foresees the whole search: the share of questions for which its first k passages
+        are the same, in the same order, and what either costs.
+repeats Whole turns of the engine over PubMedQA's abstracts, its questions asked as often as Zipf's law says (the one of
+        rank r in proportion to 1 / r^s), with all caches on and with none: hit rates, and the time of turns whose
+        question was new (cold) and of those whose question had been asked (warm) apart. The same questions, in the same
+        order, in pairs that are interleaved; the model is the extractive one, which runs in this process.
+version What it costs to ask for the version of an index, beside a search in it.
+
+--keep DIR keeps the database, so that a second run need not ingest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import retrieval
+from vital_engine import Question, open_app
+from vital_engine.app import App
+from vital_engine.monitoring import registry
+from vital_engine.nouns import Scope
+from vital_engine.services.retrieval.embedder import MiniLM
+from vital_engine.services.retrieval.ingest import ingest
+from vital_engine.services.retrieval.library import Library
+from vital_engine.settings import Settings
+from vital_engine.store import Knowledge, open_store
+
+DEPTHS = (3, 8)
+CACHES = ("retrieval_cache", "embedding_cache", "menu_cache", "answer_cache")
+OFF = dict.fromkeys(CACHES, 0)
+
+
+async def timed(work: Callable[[], Awaitable[object]], times: int) -> list[float]:
+    """Milliseconds of each call."""
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        await work()
+        seconds.append(time.perf_counter() - began)
+    return [s * 1000 for s in seconds]
+
+
+def shown(milliseconds: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(milliseconds)
+    return {
+        "turns": len(ordered),
+        "median_ms": round(statistics.median(ordered), 2) if ordered else 0.0,
+        "p95_ms": round(ordered[int(0.95 * (len(ordered) - 1))], 2) if ordered else 0.0,
+    }
+
+
+async def early(options: argparse.Namespace, folder: Path) -> None:
+    async with open_store(data_dir=folder) as store:
+        shelves, embedder = Knowledge(store, sentence_vectors=False), MiniLM()
+        whole, words = Library(shelves, embedder), Library(shelves)
+        for name in options.corpora:
+            corpus = retrieval.CORPORA[name](options.data)
+            await ingest(corpus.documents, shelves=shelves, tenant=corpus.name, embedder=embedder)
+            scope = Scope(corpus.name, "bench")
+            same = dict.fromkeys(DEPTHS, 0)
+            spent: dict[str, list[float]] = {"whole": [], "words": []}
+            queries = [text for text, _ in corpus.queries][: options.limit]
+            for text in queries:
+                found: dict[str, list[str]] = {}
+                for way, library in (("whole", whole), ("words", words)):
+                    began = time.perf_counter()
+                    evidence = await library.search(text, k=max(DEPTHS), scope=scope)
+                    spent[way].append((time.perf_counter() - began) * 1000)
+                    found[way] = [passage.id for passage in evidence.passages]
+                for k in DEPTHS:
+                    same[k] += found["whole"][:k] == found["words"][:k]
+            shares = {f"same_{k}": round(same[k] / len(queries), 4) for k in DEPTHS}
+            medians = {f"{way}_median_ms": round(statistics.median(of), 2) for way, of in spent.items()}
+            print(json.dumps({"corpus": corpus.name, "queries": len(queries), **shares, **medians}))
+
+
+async def version(options: argparse.Namespace, folder: Path) -> None:
+    async with open_store(data_dir=folder) as store:
+        shelves, embedder = Knowledge(store, sentence_vectors=False), MiniLM()
+        library = Library(shelves, embedder)
+        for name in options.corpora:
+            corpus = retrieval.CORPORA[name](options.data)
+            await ingest(corpus.documents, shelves=shelves, tenant=corpus.name, embedder=embedder)
+            scope = Scope(corpus.name, "bench")
+            queries = iter([text for text, _ in corpus.queries[:200]])
+            searches = await timed(lambda: library.search(next(queries), k=8, scope=scope), 200)  # noqa: B023
+            versions = await timed(lambda: library.version(scope=scope), 500)  # noqa: B023
+            print(json.dumps({"corpus": corpus.name, "search": shown(searches), "version": shown(versions)}))
+
+
+def counted() -> dict[str, float]:
+    """``vital_cache_total`` now, by cache and outcome."""
+    samples = [s for family in registry.collect() for s in family.samples if s.name == "vital_cache_total"]
+    return {f"{s.labels['cache']} {s.labels['outcome']}": s.value for s in samples}
+
+
+async def repeats(options: argparse.Namespace, folder: Path) -> None:
+    chance = random.Random(options.seed)
+    corpus = retrieval.pubmedqa(options.data)
+    texts = [text for text, _ in corpus.queries]
+    chance.shuffle(texts)
+    weights = [1 / rank**options.skew for rank in range(1, len(texts) + 1)]
+    asked = chance.choices(texts, weights, k=options.turns)
+    base = Settings(home=folder, tenant="PubMedQA")
+    ways = {"none": OFF, "default": {}, "default and answers": {"answer_cache": 1000}}
+    async with open_app(base.but(OFF)) as app:
+        await ingest(corpus.documents, shelves=app.knowledge, tenant="PubMedQA", embedder=app.embedder)
+        await app.warm()
+    spent: dict[str, dict[str, list[float]]] = {way: {"cold": [], "warm": []} for way in ways}
+    for way, settings in ways.items():
+        before = counted()
+        async with open_app(base.but(settings)) as app:
+            await app.warm()
+            await turns(app, asked, spent[way])
+        after = counted()
+        counts = {name: int(n - before.get(name, 0)) for name, n in after.items() if n != before.get(name, 0)}
+        print(json.dumps({"caches": way, **{state: shown(of) for state, of in spent[way].items()}, "counts": counts}))
+
+
+async def turns(app: App, asked: Sequence[str], spent: dict[str, list[float]]) -> None:
+    seen: set[str] = set()
+    for text in asked:
+        began = time.perf_counter()
+        answer = await app.workflow(2).execute(Question(text, tenant="PubMedQA", user="bench"))
+        milliseconds = (time.perf_counter() - began) * 1000
+        answer.raise_for_status()
+        spent["warm" if text in seen else "cold"].append(milliseconds)
+        seen.add(text)
+
+
+PARTS = {"early": early, "version": version, "repeats": repeats}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--data", type=Path, required=True, help="the folder with scifact/, pubmedqa/ and medquad/")
+    parser.add_argument("--corpora", nargs="+", choices=retrieval.CORPORA, default=["pubmedqa", "scifact"])
+    parser.add_argument("--limit", type=int, help="queries of each corpus (all)")
+    parser.add_argument("--turns", type=int, default=400, help="turns of the repeats")
+    parser.add_argument("--skew", type=float, default=1.0, help="s of Zipf's law")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--keep", type=Path, help="a folder for the database (a temporary one)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="vital-bench-") as folder:
+        asyncio.run(PARTS[options.part](options, options.keep or Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
