@@ -123,6 +123,12 @@ late_results = Counter(
     ("step",),
     registry=registry,
 )
+hedges = Counter(
+    "vital_hedges_total",
+    "Late calls of hedged steps, by what became of the copy, or why none was sent.",
+    ("step", "outcome"),
+    registry=registry,
+)
 abandoned_steps = Gauge(
     "vital_abandoned_steps", "Steps that ignored their cancellation and still run.", registry=registry
 )

@@ -6,7 +6,7 @@ from typing import Final
 
 from vital_engine.answer import Answer
 from vital_engine.errors import ConfigError
-from vital_engine.flow import Degraded, Failed, LateResult, Skipped, StepEnded, speedup
+from vital_engine.flow import Degraded, Failed, Hedged, LateResult, Skipped, StepEnded, speedup
 
 from . import metrics
 from .labels import MODES, TIERS, outcome_label, step_label
@@ -62,6 +62,9 @@ class TurnWatch(Watch):
 
     def late_result(self, event: LateResult) -> None:
         metrics.late_results.labels(step_label(event.step)).inc()
+
+    def hedged(self, event: Hedged) -> None:
+        metrics.hedges.labels(step_label(event.step), event.became).inc()
 
     def flow_ended(self, flow: OpenFlow, cancelled: bool) -> None:
         if flow.name == TURN:

@@ -13,6 +13,7 @@ from vital_engine.flow import (
     Failed,
     FlowEnded,
     FlowStarted,
+    Hedged,
     LateResult,
     Live,
     Observer,
@@ -71,6 +72,8 @@ class Watch:
             self._end(event)
         elif isinstance(event, LateResult):
             self.late_result(event)
+        elif isinstance(event, Hedged):
+            self.hedged(event)
         elif isinstance(event, TurnEnded):
             self.turn_ended(event.answer)
 
@@ -99,6 +102,8 @@ class Watch:
         """It also comes for steps that never started: the product was known, or the time was over before."""
 
     def late_result(self, event: LateResult) -> None: ...
+
+    def hedged(self, event: Hedged) -> None: ...
 
     def flow_ended(self, flow: OpenFlow, cancelled: bool) -> None:
         """*cancelled*: its caller was, so that steps were cut off through no fault of their own."""
