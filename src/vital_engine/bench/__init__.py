@@ -1,20 +1,29 @@
-"""Measuring the engine: workloads in virtual time beside their arithmetic bound, and what the engine itself costs.
+"""Measuring the engine: workloads in virtual time, each turn beside its bound from the same draws, and what the engine
+itself costs.
 
 ::
 
-    durations.py  how long each step of one turn takes
-    peer.py       what an engine must be able to do to be measured here
-    bounds.py     what a turn takes at least
-    workloads.py  W1: the seed profile
-    engine.py     CPU per turn, beside plain asyncio and, where it is installed, LangGraph
+    durations.py   how long each step of one turn takes
+    draws.py       common random numbers: what happens to a turn is a function of seed, turn, step and attempt
+    oracle.py      the bound: what a turn takes at least
+    stage.py       one turn under way, as its services see it
+    model.py       the model server: reads, remembers what it has read, speaks
+    services.py    all services of a turn, in drawn time
+    times.py       what one turn took
+    handwritten.py what one would write by hand, to be measured beside the engine
+    variants.py    the engine with its features switched off in turn, and the handwritten ones
+    measure.py     run turns, and lay each beside its bound
+    summary.py     quantiles, shares and counts of a run
+    workloads.py   W1 the seed profile, W2 tails, W3 failures: as data
+    peer.py        what another engine must be able to do to be measured here
+    engine.py      CPU per turn, beside plain asyncio and, where it is installed, LangGraph
 
-May import: testing, modes, flow.
+May import: testing, modes, turn, services, flow.
 """
 
-from .bounds import Bound, bound
 from .durations import Durations
 from .engine import measure_engine
+from .oracle import Bound, bound
 from .peer import Peer
-from .workloads import Measured, w1
 
-__all__ = ["Bound", "Durations", "Measured", "Peer", "bound", "measure_engine", "w1"]
+__all__ = ["Bound", "Durations", "Peer", "bound", "measure_engine"]

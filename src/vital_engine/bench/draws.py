@@ -7,11 +7,13 @@ at, and no draw depends on how many came before.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from statistics import NormalDist
+from typing import Any
 
 from .durations import INPUTS, REVIEWS, Durations
 
@@ -40,6 +42,10 @@ class Draws:
     def call(self, turn: int, step: str, attempt: int) -> Uniforms:
         digest = blake2b(f"{self.seed}/{turn}/{step}/{attempt}".encode(), digest_size=40).digest()
         return Uniforms(*((n + 0.5) / 2**64 for n in struct.unpack("<5Q", digest)))
+
+    def wait(self, turn: int, rate: float) -> float:
+        """Seconds from the arrival of the turn before to that of *turn*, at *rate* turns per second (Poisson)."""
+        return round(-math.log(self.call(turn, "arrival", 1).long) / rate, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +124,23 @@ def _stalls(odds: Odds, step: str, first: Uniforms, second: Uniforms) -> tuple[b
 
 
 def _durations(median: Durations, odds: Odds, luck: Mapping[str, tuple[Uniforms, bool]]) -> Durations:
-    seconds: dict[str, float] = {}
+    seconds: dict[str, Any] = {}
     held: dict[str, float] = {}
     factor: dict[str, float] = {}
     for step, (uniforms, stalled) in luck.items():
         sigma = odds.sigma.get(step, 0.0)
-        factor[step] = 2.718281828459045 ** (sigma * _NORMAL.inv_cdf(uniforms.long)) if sigma else 1.0
-        seconds[step] = round(getattr(median, step) * factor[step], 9)
+        factor[step] = math.exp(sigma * _NORMAL.inv_cdf(uniforms.long)) if sigma else 1.0
+        seconds[step] = _whole(getattr(median, step) * factor[step])
         if stalled and step in INPUTS:
             seconds[step] = max(seconds[step], odds.stall_seconds)
         elif stalled:
             held[step] = odds.stall_seconds
-    return replace(median, **seconds, prefill=round(median.prefill * factor["reply"], 9), held=held)
+    return replace(median, **seconds, prefill=_whole(median.prefill * factor["reply"]), held=held)
+
+
+def _whole(seconds: float) -> float:
+    # To the microsecond: then the shares of a sentence or a segment are whole nanoseconds, as the clock is.
+    return round(seconds, 6)
 
 
 def _fault(odds: Odds, step: str, uniforms: Uniforms) -> Fault | None:

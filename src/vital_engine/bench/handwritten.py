@@ -1,8 +1,8 @@
 """What one would write by hand, on the same services: the engine has to be better than these.
 
-``sequential``: one call after another. ``batches``: the seed as it was reported, a gather per tier, and if a tier is not
-done within its limit (5 s, 2 s) all of it is given up. ``tasks``: a limit for each call instead. None of them reads along,
-reads ahead or contains more failures than it must.
+A tier is run by :func:`in_turn`: one call after another; :func:`unlimited`: all at once, for as long as it takes;
+:func:`as_batch`: the seed as it was reported, where all of a tier is given up if it is not done within its limit (5 s,
+2 s); :func:`by_itself`: with a limit for each call instead. None of them reads along, or reads ahead.
 """
 
 from __future__ import annotations
@@ -54,8 +54,16 @@ Tier = Callable[[Sequence[tuple[str, Awaitable[Any], Any]], float, list[str]], A
 async def in_turn(calls: Sequence[tuple[str, Awaitable[Any], Any]], within: float, lost: list[str]) -> list[Any]:
     results = []
     for call in calls:
-        results += await by_itself([call], within, lost)
+        results += await unlimited([call], within, lost)
     return results
+
+
+async def unlimited(calls: Sequence[tuple[str, Awaitable[Any], Any]], within: float, lost: list[str]) -> list[Any]:
+    del within
+    results = await asyncio.gather(*(call for _, call, _ in calls), return_exceptions=True)
+    return [
+        _or_else(result, step, otherwise, lost) for result, (step, _, otherwise) in zip(results, calls, strict=True)
+    ]
 
 
 async def as_batch(calls: Sequence[tuple[str, Awaitable[Any], Any]], within: float, lost: list[str]) -> list[Any]:
@@ -65,13 +73,17 @@ async def as_batch(calls: Sequence[tuple[str, Awaitable[Any], Any]], within: flo
     except TimeoutError:  # what had been done by then is given up with the rest
         lost += [step for step, _, _ in calls]
         return [otherwise for _, _, otherwise in calls]
-    return [_or_else(result, step, otherwise, lost) for result, (step, _, otherwise) in zip(results, calls, strict=True)]
+    return [
+        _or_else(result, step, otherwise, lost) for result, (step, _, otherwise) in zip(results, calls, strict=True)
+    ]
 
 
 async def by_itself(calls: Sequence[tuple[str, Awaitable[Any], Any]], within: float, lost: list[str]) -> list[Any]:
     limited = [asyncio.wait_for(_awaited(call), within) for _, call, _ in calls]
     results = await asyncio.gather(*limited, return_exceptions=True)
-    return [_or_else(result, step, otherwise, lost) for result, (step, _, otherwise) in zip(results, calls, strict=True)]
+    return [
+        _or_else(result, step, otherwise, lost) for result, (step, _, otherwise) in zip(results, calls, strict=True)
+    ]
 
 
 async def _awaited(call: Awaitable[T]) -> T:
@@ -125,9 +137,7 @@ async def _spoken(
     menu: Menu,
     memory: Memory,
 ) -> Draft:
-    findings = Findings(
-        tuple([await services.caller.call(p, scope=Scope("bench", "bench")) for p in menu.proposals])
-    )
+    findings = Findings(tuple([await services.caller.call(p, scope=Scope("bench", "bench")) for p in menu.proposals]))
     prompt = compose(question, brief, evidence=evidence, menu=menu, memory=memory, findings=findings)
     pieces: list[Piece] = []
     try:

@@ -107,9 +107,7 @@ def _row(stage: Stage, times: Times, guess_seconds: float) -> Row:
     if not failed and times.status == "complete":
         least, in_order = (_least(stage, times, guess_seconds, policy) for policy in ("any order", "segments"))
     copies = len(stage.sent)
-    return Row(
-        stage.drawn.number, times, least, in_order, stage.calls, copies, stage.wasted, stage.effects, stage.kept
-    )
+    return Row(stage.drawn.number, times, least, in_order, stage.calls, copies, stage.wasted, stage.effects, stage.kept)
 
 
 def _least(stage: Stage, times: Times, guess_seconds: float, policy: str) -> Bound:

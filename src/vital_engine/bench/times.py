@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from vital_engine.nouns import Question
@@ -14,8 +14,8 @@ class Times:
     """Seconds since the question was asked until the first token, the last token, and all that is known of the answer.
 
     ``status``: complete, partial or failed. ``degraded``: the steps that did without their own product. ``guess``: what
-    became of a guess of the inputs: "hit", "miss", or empty where nothing was begun on one. ``copies``: what the engine
-    says of calls that it sent twice.
+    became of a guess of the inputs: "hit", "miss", or empty where nothing was begun on one. ``retracted``: its reader was
+    shown a word that is not in the answer.
     """
 
     first_token: float | None
@@ -24,7 +24,7 @@ class Times:
     status: str = "complete"
     degraded: tuple[str, ...] = ()
     guess: str = ""
-    copies: Mapping[str, object] = field(default_factory=dict)
+    retracted: bool = False
 
 
 Turn: TypeAlias = Callable[[Question], Awaitable[Times]]

@@ -12,7 +12,7 @@ from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.nouns import Question
 from vital_engine.ports import Services
 
-from .handwritten import as_batch, by_hand, by_itself, in_turn
+from .handwritten import as_batch, by_hand, by_itself, in_turn, unlimited
 from .times import Times, Turn
 
 Label = Literal["lossless", "speculated", "cached"]
@@ -66,7 +66,10 @@ SPECULATED = Variant(
 )
 BY_HAND = (
     Variant("asyncio, one by one", "sequential", by_hand=lambda s: by_hand(s, in_turn), says="written by hand"),
-    Variant("asyncio, the seed", "tiers", by_hand=lambda s: by_hand(s, as_batch), says="a gather per tier, 5 s and 2 s"),
+    Variant("asyncio, gather", "tiers", by_hand=lambda s: by_hand(s, unlimited), says="two barriers, no limits"),
+    Variant(
+        "asyncio, the seed", "tiers", by_hand=lambda s: by_hand(s, as_batch), says="a gather per tier, 5 s and 2 s"
+    ),
     Variant("asyncio, a limit each", "tiers", by_hand=lambda s: by_hand(s, by_itself), says="written by hand"),
 )
 LADDER = (SEQUENTIAL, TIERS, STREAM, PREFIX, SEGMENTS)

@@ -1,50 +1,128 @@
-"""Workloads, run in virtual time on scripted services: exact, and the same on every machine."""
+"""The workloads, as data: what the steps take, what may happen to them, and who is measured on it.
+
+All of it is simulated, in virtual time: exact, and the same on every machine. What is assumed is said in ``assumes``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from vital_engine.flow import run_virtual
-from vital_engine.modes import PROFILES, Mode2AutomaticWorkflow
-from vital_engine.nouns import Question
-from vital_engine.testing import scripted
-
-from .bounds import Bound, bound
-from .durations import Durations
-
-SPLITS = {"opaque": 0.0, "prefill 300 ms": 0.3}
-"""How much of the model's 1500 ms goes by before it speaks."""
+from .draws import Draws, Odds, Outage, draw
+from .durations import INPUTS, REVIEWS, Durations
+from .measure import Ran, run_turns
+from .services import simulated
+from .summary import Summary, summarise
+from .variants import BY_HAND, HEDGED, LADDER, PREFIX, SEGMENTS, SPECULATED, STREAM, TIERS, Variant
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One turn of a workload, beside its bound. ``gap``: how far above the bound, as a share of it."""
+class Workload:
+    """``turns``: how many it takes to see what it is about. ``rate``: turns that begin per second, whether or not those
+    before have ended; None: one after another."""
 
-    workload: str
-    split: str
-    profile: str
-    measured: Bound
-    bound: Bound
+    name: str
+    title: str
+    median: Durations
+    odds: Odds
+    variants: tuple[Variant, ...]
+    turns: int
+    assumes: str = ""
+    by_token: bool = False
+    rate: float | None = None
 
-    @property
-    def gap(self) -> float:
-        return self.measured.total / self.bound.total - 1
+
+OPAQUE = Durations()
+HALF = Durations(prefill=0.3, early=0.5)
+MOST = Durations(prefill=0.3, early=0.8)
+SIGMA: Mapping[str, float] = {**dict.fromkeys(INPUTS, 0.5), "reply": 0.3, **dict.fromkeys(REVIEWS, 0.4)}
+TAILS = Odds(SIGMA, stall=0.01)
+SEED = "the seed profile: retrieve 500, suggest 300, recall 200, model 1500, cite 150, assess 100, tally 50 ms"
+READS = "of the model's time 300 ms go into reading, {} of that for what is known when the turn begins"
+SPREADS = "lognormal around the seed profile's medians (sigma .5 inputs, .3 model, .4 reviews)"
+STALLS = "1 % of calls have their first response after 10 s"
+
+W1 = tuple(
+    Workload(f"W1 {name}", f"{SEED}; {says}", median, Odds(), (*BY_HAND, *LADDER, HEDGED), 1, by_token=True)
+    for name, median, says in (
+        ("opaque", OPAQUE, "nothing is known of how the model reads"),
+        ("half known", HALF, READS.format("half")),
+        ("most known", MOST, READS.format("80 %")),
+    )
+)
+_TAILED = (*BY_HAND[1:], TIERS, STREAM, PREFIX, SEGMENTS, HEDGED)
+W2 = (
+    Workload("W2", f"{SPREADS}; {STALLS}", HALF, TAILS, _TAILED, 20_000, READS.format("half")),
+    Workload(
+        "W2 reviews at hand",
+        "the same, but the reviews are done in the engine's own process and do not stall",
+        HALF,
+        replace(TAILS, stalling=(*INPUTS, "reply")),
+        _TAILED,
+        20_000,
+        READS.format("half"),
+    ),
+    Workload(
+        "W2 opaque",
+        "the same, reviews at hand, and nothing is known of how the model reads",
+        OPAQUE,
+        replace(TAILS, stalling=(*INPUTS, "reply")),
+        (STREAM, SEGMENTS, HEDGED),
+        20_000,
+    ),
+    *(
+        Workload(
+            f"W2 together {chance}",
+            f"reviews at hand; a copy stalls together with the first call with the chance {chance}",
+            HALF,
+            replace(TAILS, stalling=(*INPUTS, "reply"), together=chance),
+            (SEGMENTS, HEDGED),
+            20_000,
+        )
+        for chance in (0.25, 0.5)
+    ),
+    Workload(
+        "W2 no stalls", f"{SPREADS}; nothing stalls", HALF, Odds(SIGMA), (TIERS, STREAM, SEGMENTS, HEDGED), 20_000
+    ),
+)
+FAULTS = replace(
+    TAILS,
+    stall=0.0,
+    fast=0.02,
+    slow=0.01,
+    cut=0.005,
+    outages=(Outage("retrieve", 120.0, 180.0, silent=True), Outage("recall", 240.0, 360.0, period=10.0)),
+)
+W3 = (
+    Workload(
+        "W3",
+        "2 % of calls fail at once, 1 % after 5 s, .5 % of answers break off; retrieval is silent from 120 s to 180 s, "
+        "memory fails every other 5 s from 240 s to 360 s",
+        HALF,
+        FAULTS,
+        (*BY_HAND, TIERS, SEGMENTS, HEDGED, SPECULATED),
+        2_000,
+        "5 turns begin per second (Poisson)",
+        rate=5.0,
+    ),
+)
+FAMILIES: Mapping[str, tuple[Workload, ...]] = {"W1": W1, "W2": W2, "W3": W3}
 
 
-def w1(profile: str | None = None) -> Iterator[Measured]:
-    """The seed profile: retrieve 500, suggest 300, recall 200, model 1500, then cite 150, assess 100, tally 50 ms."""
-    for split, prefill in SPLITS.items():
-        durations = replace(Durations(), prefill=prefill)
-        for each in PROFILES if profile is None else (profile,):
-            workflow = Mode2AutomaticWorkflow(
-                scripted(**{k: v for k, v in asdict(durations).items() if k not in {"early", "held"}}),
-                profile=each,
-                watchers=(),
-            )
-            answer = run_virtual(workflow.execute(Question("bench", tenant="bench", user="bench")))
-            t = answer.raise_for_status().timing
-            assert t.first_token is not None
-            assert t.last_token is not None
-            measured = Bound(t.first_token, t.last_token, t.total)
-            yield Measured("W1", split, each, measured, bound(durations, each))
+async def run(workload: Workload, variant: Variant, *, turns: int, seed: int) -> Ran:
+    """The first *turns* turns of *workload*, as *seed* has drawn them, by *variant*."""
+    draws = Draws(seed)
+    turn = variant.turn(simulated(by_token=workload.by_token, replicas=variant.copies))
+    rate = workload.rate
+    arrivals = None if rate is None else lambda number: draws.wait(number, rate)
+    return await run_turns(
+        turn,
+        lambda number: draw(workload.median, workload.odds, draws, number),
+        range(turns),
+        arrivals=arrivals,
+        outages=workload.odds.outages,
+    )
+
+
+def summary(workload: Workload, variant: Variant, ran: Ran) -> Summary:
+    return summarise(workload.name, variant.name, variant.label, ran, keeps=variant.by_hand is None)

@@ -135,15 +135,22 @@ def doctor(as_json: AsJson = False) -> None:
 @cli.command()
 def bench(
     workload: Annotated[
-        str, typer.Option(help="W1: the seed profile, in virtual time, and the engine's own cost.")
-    ] = "W1",
-    profile: Profile = None,
+        list[str] | None,
+        typer.Option(
+            help="W1, W1b, W2, W3, W6, W7, load, real-clock. Repeatable; default: a quick look at most of them."
+        ),
+    ] = None,
+    turns: Annotated[
+        int | None, typer.Option(min=1, help="Turns of each; default: as many as the workload needs.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal figures, to the digit.")] = 1,
+    rows: Annotated[Path | None, typer.Option(help="Write every turn to this CSV file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure: in virtual time against the arithmetic bound, and the engine's own CPU per turn."""
-    from .bench import run_workload
+    """Measure: in virtual time against the arithmetic bound of each turn, and the engine's own CPU per turn."""
+    from .bench import run_workloads
 
-    raise typer.Exit(run_workload(workload, profile=profile, as_json=as_json))
+    raise typer.Exit(run_workloads(workload, turns=turns, seed=seed, rows=rows, as_json=as_json))
 
 
 @cli.command()

@@ -1,46 +1,62 @@
-"""``vital bench``: what the engine takes, beside what the arithmetic allows, and what the engine itself costs."""
+"""``vital bench``: what turns take, beside what the arithmetic allows, and what the engine itself costs."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from vital_engine.bench import Measured, measure_engine, w1
+from vital_engine.bench import measure_engine
+from vital_engine.bench.report import QUICK, WORKLOADS, Report, measure
+from vital_engine.bench.rows import write_rows
+from vital_engine.bench.tables import tables
 from vital_engine.errors import ConfigError
 
 from .exits import OK
 
-WORKLOADS = {"W1": w1}
 
+def run_workloads(
+    workloads: Sequence[str] | None, *, turns: int | None, seed: int, rows: Path | None, as_json: bool
+) -> int:
+    """Run *workloads* and print; none: a quick look at most of them, and at the engine's own cost.
 
-def run_workload(workload: str, *, profile: str | None, as_json: bool) -> int:
-    """Run *workload* and print. :raises ConfigError: it is not known."""
-    if workload not in WORKLOADS:
-        raise ConfigError(f"unknown workload {workload!r}; known: {', '.join(WORKLOADS)}")
-    rows = list(WORKLOADS[workload](profile))
-    engine = measure_engine()
+    :raises ConfigError: one is not known.
+    """
+    known = {name.lower(): name for name in WORKLOADS}
+    for name in workloads or ():
+        if name.lower() not in known:
+            raise ConfigError(f"unknown workload {name!r}; known: {', '.join(WORKLOADS)}")
+    if workloads:
+        report = measure([known[name.lower()] for name in workloads], turns=turns, seed=seed, told=_told)
+    else:
+        report = quick(seed, turns)
+    engine = {} if workloads else measure_engine()
+    if rows is not None:
+        with rows.open("w", encoding="utf-8", newline="") as file:
+            write_rows(report, file)
     if as_json:
-        print(json.dumps({"turns": [_plain(row) for row in rows], "engine": engine}, indent=2))
+        print(json.dumps({**report.plain(), "engine": engine}, indent=2))
         return OK
-    print(f"{workload}: the seed profile, in virtual time (exact), milliseconds")
-    print(f"{'model':16} {'profile':12} {'first token':>12} {'last token':>11} {'all':>9} {'bound':>9} {'gap':>7}")
-    for row in rows:
-        m = row.measured
-        print(
-            f"{row.split:16} {row.profile:12} {1000 * m.first_token:12.1f} {1000 * m.last_token:11.1f}"
-            f" {1000 * m.total:9.1f} {1000 * row.bound.total:9.1f} {row.gap:7.2%}"
-        )
-    print("\nthe engine's own cost: a turn of ten steps that do nothing, CPU of this process on this machine")
-    for name, facts in engine.items():
-        if isinstance(facts, dict):
+    for line in tables(report):
+        print(line)
+    if engine:
+        print("\nThe engine's own cost: a turn of ten steps that do nothing. CPU of this process on this machine.")
+        for name, facts in engine.items():
             print(
-                f"{name:28} "
+                f"{name:14} "
                 + "  ".join(f"{k} {v:,.1f}" if isinstance(v, float) else f"{k} {v}" for k, v in facts.items())
             )
-        else:
-            print(f"{name:28} {facts}")
     return OK
 
 
-def _plain(row: Measured) -> dict[str, object]:
-    return {**asdict(row), "gap": row.gap}
+def quick(seed: int, turns: int | None = None) -> Report:
+    """Few turns of each: what the tables look like, and whether anything is far off. No tail is seen in so few."""
+    reports = [measure([name], turns=turns or many, seed=seed, told=_told) for name, many in QUICK.items()]
+    return Report.joined(reports)
+
+
+def _told(what: str) -> None:
+    """On stderr, and only where somebody looks."""
+    if sys.stderr.isatty():
+        print(f"... {what}", file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vital_engine.bench.bounds import bound
+from vital_engine.bench.oracle import bound
 from vital_engine.bench.durations import Durations
 from vital_engine.flow import run_virtual
 from vital_engine.modes import PROFILES, Mode2AutomaticWorkflow

@@ -1,0 +1,92 @@
+"""One run of the benchmark, from its seed to its verdicts."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vital_engine.flow import run_virtual
+
+from .figures import Figure, of_shapes, of_summary
+from .goals import Verdict, judge
+from .measure import Row
+from .real_clock import real_against_virtual
+from .shapes import fan_out, uneven
+from .summary import Summary
+from .workloads import FAMILIES, run, summary
+
+SIMULATED = "Simulated: services and clock. The engine is the real one. Nothing here depends on the machine."
+WORKLOADS = (*FAMILIES, "W1b", "W6", "real-clock")
+QUICK: Mapping[str, int] = {"W1": 1, "W1b": 100, "W2": 200, "W3": 200, "W6": 20}
+"""Turns of each when all are run at once, to look around; a tail needs more (see each workload's ``turns``)."""
+SHAPE_TURNS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """``rows``: every turn, by (workload, variant): the raw material of the figures."""
+
+    seed: int
+    summaries: tuple[Summary, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    rows: Mapping[tuple[str, str], tuple[Row, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def joined(cls, reports: Iterable[Report]) -> Report:
+        """Several runs of one seed as one."""
+        many = list(reports)
+        return cls(
+            many[0].seed,
+            tuple(s for each in many for s in each.summaries),
+            figures := tuple(f for each in many for f in each.figures),
+            tuple(judge(figures)),
+            {key: rows for each in many for key, rows in each.rows.items()},
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """Ready to be JSON. The rows are left out: they can be had again, to the digit, from the seed."""
+        return {
+            "seed": self.seed,
+            "python": platform.python_version(),
+            "simulated": SIMULATED,
+            "figures": [asdict(figure) for figure in self.figures],
+            "goals": [asdict(verdict) for verdict in self.verdicts],
+        }
+
+
+def measure(
+    workloads: Iterable[str], *, turns: int | None, seed: int, told: Callable[[str], None] = lambda _: None
+) -> Report:
+    """Run *workloads*. *turns* None: as many as each needs. *told*: of each run before it begins."""
+    summaries: list[Summary] = []
+    figures: list[Figure] = []
+    rows: dict[tuple[str, str], tuple[Row, ...]] = {}
+    for name in workloads:
+        for workload in FAMILIES.get(name, ()):
+            for variant in workload.variants:
+                many = workload.turns if turns is None or workload.turns == 1 else turns
+                told(f"{workload.name}, {variant.name}: {many} turns")
+                ran = run_virtual(run(workload, variant, turns=many, seed=seed))
+                rows[workload.name, variant.name] = ran.rows
+                summaries.append(summary(workload, variant, ran))
+                figures += of_summary(summaries[-1])
+        if name not in FAMILIES:
+            told(name)
+            figures += _other(name, SHAPE_TURNS if turns is None else turns, seed)
+    return Report(seed, tuple(summaries), tuple(figures), tuple(judge(figures)), rows)
+
+
+def _other(name: str, turns: int, seed: int) -> Iterator[Figure]:
+    match name:
+        case "W1b":
+            yield from of_shapes("W1b", run_virtual(uneven(turns, seed)))
+        case "W6":
+            yield from of_shapes("W6", run_virtual(fan_out(turns, seed, stall=0.0)))
+            yield from of_shapes("W6 stalls", run_virtual(fan_out(turns, seed, stall=0.01)))
+        case "real-clock":
+            yield from real_against_virtual()
+        case _:
+            raise KeyError(name)
