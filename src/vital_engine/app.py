@@ -30,7 +30,7 @@ from .modes import (
 from .modes.settings import KEYS, known
 from .monitoring import Tracing, Watcher, default_watchers, log_turn, track_cache
 from .nouns import Expert, Question, Scope
-from .ports import LLM, Embedder, Keeper, Retriever, Services, Suggester
+from .ports import LLM, Embedder, Keeper, Replicas, Retriever, Services, Suggester
 from .services.caching import Cache, CachedEmbedder, CachedRetriever, CachedSuggester
 from .services.citations import QuoteChecker
 from .services.cost import Prices
@@ -195,11 +195,15 @@ async def open_app(
             vectors=vectors,
             floor=settings.fallback == "extractive",
         )
+        replica = None
+        if settings.model_replica_url:
+            replica = open_llm(settings.model, base_url=settings.model_replica_url, api_key=settings.model_key)
         if settings.answer_cache:
             count = partial(track_cache, "answer")
             llm = Remembered(llm, entries=settings.answer_cache, start=supervise, count=count)
-        if (close := getattr(llm, "aclose", None)) is not None:
-            stack.push_async_callback(close)
+        for model in (llm, replica):
+            if (close := getattr(model, "aclose", None)) is not None:
+                stack.push_async_callback(close)
         matcher = Matcher(embedder, vectors)
         services = Services(
             roster=roster,
@@ -219,6 +223,7 @@ async def open_app(
             floor=ConversationFloor(store),
             condenser=Summaries(store, conversations),
             foresight=foresight,
+            replicas=Replicas(llm=replica),
         )
         app = App(
             settings, store, knowledge, library, embedder, toolbox, roster, llm, turns, conversations, experts,
@@ -263,4 +268,5 @@ def _plain(turn: TurnSettings) -> dict[str, Any]:
 
 def _provider(settings: Settings) -> dict[str, str]:
     """The model's provider goes by the host that it is reached at; the price list knows some by their address."""
-    return {host: settings.model_url} if settings.model_url and (host := urlsplit(settings.model_url).hostname) else {}
+    urls = (url for url in (settings.model_url, settings.model_replica_url) if url)
+    return {host: url for url in urls if (host := urlsplit(url).hostname)}

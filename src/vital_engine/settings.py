@@ -56,6 +56,10 @@ class Settings:
     )
     model_url: str | None = field(default=None, metadata={"help": "base URL of an OpenAI-compatible server"})
     model_key: str | None = field(default=None, metadata={"help": "its API key"})
+    model_replica_url: str | None = field(
+        default=None,
+        metadata={"help": "base URL of a second server with the same model, for calls that are late (hedging)"},
+    )
     answer_cache: int = field(
         default=0,
         metadata={"help": "answers that are given again for the same prompt, tenant and index, at no cost; 0: none"},
@@ -103,6 +107,8 @@ class Settings:
         for name in SIZES:
             if (size := getattr(self, name)) < 0:
                 raise ConfigError(f"{name} must be 0 or more, not {size}")
+        if self.model_replica_url and not self.model_url:
+            raise ConfigError("model_replica_url is for a second server beside the one at model_url, and there is none")
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"port must be between 0 and 65535, not {self.port}")
         if self.pool_size < 1:
@@ -208,7 +214,7 @@ def typed(key: str, text: Any) -> Any:
     """A setting of a turn as it stands in the environment (text), read as what it looks like."""
     if not isinstance(text, str):
         return text
-    if key.startswith("enable_") and (read := TRUTHS.get(text.strip().lower())) is not None:
+    if (key.startswith("enable_") or key == "hedging") and (read := TRUTHS.get(text.strip().lower())) is not None:
         return read
     if key.endswith(("_ms", "_seconds")):
         try:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from vital_engine.app import App, open_app
+from model_server import ModelServer, Reply
+from vital_engine.app import App, open_app, turn_settings
 from vital_engine.errors import ConfigError
 from vital_engine.modes.settings import KEYS
+from vital_engine.nouns import Question
 from vital_engine.settings import load
 
 
@@ -75,3 +77,29 @@ async def test_it_says_what_it_has_to_do_without(app: App) -> None:
 async def test_a_mode_that_does_not_exist_is_refused(app: App) -> None:
     with pytest.raises(ConfigError, match="there is no mode 9"):
         app.workflow(9)
+
+
+async def test_a_call_that_is_late_is_answered_by_the_second_server(file: Path) -> None:
+    with ModelServer() as first, ModelServer() as second:
+        first.say(Reply("never", first=30.0))
+        second.say(Reply("Said by the second."))
+        wanted = {"model": "tiny", "model_url": first.base_url, "model_replica_url": second.base_url}
+        settings = load(environ={}, file=file, turn_keys=KEYS).but(wanted)
+        async with open_app(settings, watchers=()) as app:
+            workflow = app.workflow(2)
+            hedge = workflow.hedges.of["reply"]
+            hedge.after, hedge._tokens = 0.05, 1.0
+            answer = await workflow.execute(Question("Who speaks?", tenant="local", user="local"))
+            assert answer.text == "Said by the second." and answer.receipt()["hedges"]["reply"]["won"] is True
+        assert first.wait_for_disconnect(first.requests[0])  # nobody pays for thirty seconds that nobody hears
+
+
+def test_a_replica_without_a_first_server_is_refused() -> None:
+    with pytest.raises(ConfigError, match="model_replica_url"):
+        load(environ={"VITAL_MODEL_REPLICA_URL": "http://127.0.0.1:1/v1"})
+
+
+@pytest.mark.parametrize(("text", "on"), [("off", False), ("true", True)])
+def test_whether_to_hedge_is_read_from_the_environment(text: str, on: bool) -> None:
+    settings = load(environ={"VITAL_HEDGING": text}, turn_keys=KEYS)
+    assert turn_settings(settings).hedging is on
