@@ -1,0 +1,98 @@
+"""Whoever asks gets one value or one error, and no key is ever computed twice at once: whatever is cancelled when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vital_engine.flow import run_virtual, supervise
+from vital_engine.services.caching import Cache
+
+
+@dataclass(frozen=True)
+class Asker:
+    key: str
+    at: int
+    leaves: int | None  # so many ticks after it came
+
+
+@dataclass(frozen=True)
+class Work:
+    ticks: int
+    fails: bool
+    dies: int  # ticks that it needs to end when it is cancelled
+    deaf: bool  # makes its value in spite of being cancelled
+
+
+class Broken(Exception):
+    pass
+
+
+ASKERS = st.builds(Asker, key=st.sampled_from("ab"), at=st.integers(0, 8), leaves=st.none() | st.integers(0, 6))
+WORKS = st.builds(Work, ticks=st.integers(0, 5), fails=st.booleans(), dies=st.integers(0, 3), deaf=st.booleans())
+
+
+@given(
+    askers=st.lists(ASKERS, min_size=1, max_size=8),
+    works=st.lists(WORKS, min_size=1, max_size=4),
+    entries=st.integers(1, 2),
+)
+def test_each_asker_is_answered_once_and_each_key_is_computed_once_at_a_time(
+    askers: list[Asker], works: list[Work], entries: int
+) -> None:
+    running: Counter[str] = Counter()
+    begun = 0
+    made: dict[str, set[int]] = {"a": set(), "b": set()}
+    broken: set[int] = set()
+    cache: Cache[str, int] = Cache("test", entries=entries, start=supervise)
+
+    async def compute(key: str) -> int:
+        nonlocal begun
+        work, number = works[begun % len(works)], begun
+        begun += 1
+        running[key] += 1
+        assert running[key] == 1
+        try:
+            await asyncio.sleep(work.ticks)
+        except asyncio.CancelledError:
+            if work.dies:
+                await asyncio.sleep(work.dies)
+            if not work.deaf:
+                raise
+        finally:
+            running[key] -= 1
+        if work.fails:
+            broken.add(number)
+            raise Broken(number)
+        made[key].add(number)
+        return number
+
+    async def ask(asker: Asker) -> object:
+        await asyncio.sleep(asker.at)
+        try:
+            return (await cache.get(asker.key, lambda: compute(asker.key)))[0]
+        except Broken as error:
+            return error
+
+    async def turn() -> list[object]:
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(ask(asker)) for asker in askers]
+        for task, asker in zip(tasks, askers, strict=True):
+            if asker.leaves is not None:
+                loop.call_later(asker.at + asker.leaves, task.cancel)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    for asker, got in zip(askers, run_virtual(turn()), strict=True):
+        if isinstance(got, asyncio.CancelledError):
+            assert asker.leaves is not None  # nobody is cancelled by what another one does
+        elif isinstance(got, Broken):
+            assert got.args[0] in broken
+        else:
+            assert got in made[asker.key]
+    assert not +running
+    assert not cache._flights
+    assert len(cache) <= entries
