@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from vital_engine.flow import abandoned, supervise
 from vital_engine.nouns import Question
 
-from .draws import Drawn, Outage
 from .durations import INPUTS
 from .oracle import Bound, bound, cut_off, guessed, sent_twice
 from .stage import STAGE, Stage
@@ -64,24 +63,25 @@ class Ran:
 
 async def run_turns(
     turn: Turn,
-    drawn: Callable[[int], Drawn],
+    staged: Callable[[int], Stage],
     numbers: Iterable[int],
     *,
     arrivals: Callable[[int], float] | None = None,
-    outages: tuple[Outage, ...] = (),
     ask: Callable[[int], Question] | None = None,
     guess_seconds: float = GUESS_SECONDS,
 ) -> Ran:
     """Run the turns *numbers*, one after another; with *arrivals* (number -> seconds after the one before) as they come,
     whether or not those before have ended.
 
-    :param ask: the question of a turn, where it matters.
+    :param staged: what was drawn for a turn.
+    :param ask: its question, where that matters.
+    :param guess_seconds: when a guess of its inputs is there.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
 
     async def one(number: int) -> Row:
-        stage = Stage(drawn(number), outages)
+        stage = staged(number)
         STAGE.set(stage)
         question = ask(number) if ask else Question(f"turn {number}", tenant="bench", user="bench")
         times = await turn(question)

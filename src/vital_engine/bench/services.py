@@ -18,7 +18,6 @@ from vital_engine.nouns import (
     Citation,
     Citations,
     Draft,
-    Effect,
     Evidence,
     Expert,
     Finding,
@@ -26,8 +25,6 @@ from vital_engine.nouns import (
     LedgerRow,
     Memory,
     Menu,
-    Passage,
-    PastTurn,
     Proposal,
     Quality,
     Question,
@@ -41,10 +38,6 @@ from vital_engine.ports import Foresight, Replicas, Services
 from .model import Model
 from .stage import FIRST, SECOND, STAGE, take
 
-EVIDENCE = Evidence((Passage("passage-1", "What the simulated passage says."),), index_version="simulated")
-MEMORY = Memory((PastTurn("What was asked before?", "What was answered."),))
-MENU = Menu((Proposal("call-1", "simulated_tool", {}, "simulated", 1.0, Decimal(0), Effect.KEYED_WRITE),))
-"""The tool writes, so that one called twice, or before its time, is seen."""
 _BRIEF = Brief(Expert("simulated", "Simulated", "Answers as drawn.", "Answer as drawn."), "simulated")
 
 
@@ -56,23 +49,26 @@ class _Roster:
 class _Inputs:
     """Fulfils the ports of tier 1: Retriever, Suggester and MemoryStore."""
 
-    def __init__(self, attempt: int, menu: Menu) -> None:
-        self._attempt, self._menu = attempt, menu
+    def __init__(self, attempt: int) -> None:
+        self._attempt = attempt
 
     async def search(self, query: str, *, k: int, scope: Scope) -> Evidence:  # noqa: ARG002
-        d, fault = STAGE.get().call("retrieve", self._attempt)
+        stage = STAGE.get()
+        d, fault = stage.call("retrieve", self._attempt)
         await take(d.retrieve, fault)
-        return EVIDENCE
+        return stage.found.evidence
 
     async def suggest(self, question: Question, brief: Brief) -> Menu:  # noqa: ARG002
-        d, fault = STAGE.get().call("suggest", self._attempt)
+        stage = STAGE.get()
+        d, fault = stage.call("suggest", self._attempt)
         await take(d.suggest, fault)
-        return self._menu
+        return stage.found.menu
 
     async def recall(self, question: Question) -> Memory:  # noqa: ARG002
-        d, fault = STAGE.get().call("recall", self._attempt)
+        stage = STAGE.get()
+        d, fault = stage.call("recall", self._attempt)
         await take(d.recall, fault)
-        return MEMORY
+        return stage.found.memory
 
 
 class _Caller:
@@ -135,13 +131,12 @@ def simulated(
     slots: asyncio.Semaphore | None = None,
     replicas: bool = False,
     foresight: Foresight | None = None,
-    menu: Menu = MENU,
 ) -> Services:
     """Services that take as long as was drawn for the turn of :data:`STAGE`.
 
     :param replicas: whether there is a second retriever, suggester, memory and model.
     """
-    inputs, reviews = _Inputs(FIRST, menu), _Reviews()
+    inputs, reviews = _Inputs(FIRST), _Reviews()
     services = Services(
         roster=_Roster(),
         retriever=inputs,
@@ -158,8 +153,5 @@ def simulated(
     )
     if not replicas:
         return services
-    second = _Inputs(SECOND, menu)
+    second = _Inputs(SECOND)
     return replace(services, replicas=Replicas(second, second, second, Model(SECOND, by_token=by_token, slots=slots)))
-
-
-__all__ = ["EVIDENCE", "MEMORY", "MENU", "simulated"]

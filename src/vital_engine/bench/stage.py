@@ -6,20 +6,35 @@ import asyncio
 import math
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from vital_engine.errors import ServiceError
+from vital_engine.nouns import Effect, Evidence, Memory, Menu, Passage, PastTurn, Proposal
 
 from .draws import Drawn, Fault, Outage
 from .durations import Durations
 
 FIRST, SECOND = 0, 1
 """Attempts: the service that is always asked, and the one that a call may be sent to again."""
+EVIDENCE = Evidence((Passage("passage-1", "What the simulated passage says."),), index_version="simulated")
+MEMORY = Memory((PastTurn("What was asked before?", "What was answered."),))
+MENU = Menu((Proposal("call-1", "simulated_tool", {}, "simulated", 1.0, Decimal(0), Effect.KEYED_WRITE),))
+"""The tool writes, so that one that is called twice, or before its time, is seen."""
 
 
 class Down(ServiceError):
     """The drawn failure of a call."""
 
     code = "bench.down"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the inputs of a turn bring."""
+
+    evidence: Evidence = EVIDENCE
+    menu: Menu = MENU
+    memory: Memory = MEMORY
 
 
 @dataclass(slots=True)
@@ -31,6 +46,7 @@ class Stage:
 
     drawn: Drawn
     outages: tuple[Outage, ...] = ()
+    found: Found = Found()
     began: dict[str, float] = field(default_factory=dict)
     sent: dict[str, float] = field(default_factory=dict)
     calls: int = 0

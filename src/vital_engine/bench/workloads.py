@@ -12,6 +12,7 @@ from .draws import Draws, Odds, Outage, draw
 from .durations import INPUTS, REVIEWS, Durations
 from .measure import Ran, run_turns
 from .services import simulated
+from .stage import Stage
 from .summary import Summary, summarise
 from .variants import BY_HAND, HEDGED, LADDER, PREFIX, SEGMENTS, SPECULATED, STREAM, TIERS, Variant
 
@@ -117,10 +118,9 @@ async def run(workload: Workload, variant: Variant, *, turns: int, seed: int) ->
     arrivals = None if rate is None else lambda number: draws.wait(number, rate)
     return await run_turns(
         turn,
-        lambda number: draw(workload.median, workload.odds, draws, number),
+        lambda number: Stage(draw(workload.median, workload.odds, draws, number), workload.odds.outages),
         range(turns),
         arrivals=arrivals,
-        outages=workload.odds.outages,
     )
 
 
