@@ -39,6 +39,8 @@ EXPLORE: Final = 50
 """Where copies do not pay, one call of so many may still have one, so that it is seen if they come to."""
 SUPPOSED: Final = 3.0
 """How many observed copies the supposition weighs that a copy is an independent call."""
+RESERVE: Final = 3.0
+"""The last tokens are kept for calls that are twice as late: most of those have stalled."""
 BUSY: Final = 0.8
 
 
@@ -95,9 +97,12 @@ class Hedge:
             return None
         return self.after
 
-    def spend(self) -> Withheld | None:
-        """The call is late. None: a copy may be sent, and is paid for; else why not."""
-        if self._tokens < 1:
+    def spend(self, *, reserve: bool = False) -> Withheld | None:
+        """The call is late. None: a copy may be sent, and is paid for; else why not.
+
+        ``reserve``: it is twice as late, and may have one of the last tokens.
+        """
+        if self._tokens < (1 if reserve else 1 + RESERVE):
             return "no_budget"
         if self._busy is not None and self._busy() > BUSY:
             return "busy"

@@ -58,8 +58,10 @@ class Race:
         self._contenders: list[_Contender] = []
         self._winner: _Contender | None = None
         self._after = 0.0
+        self._twice = False  # whether the call is twice as late
         self._sent_at: float | None = None
         self._watched: float | None = None  # for how long the first call was watched, if it failed
+        self._timer: asyncio.TimerHandle
         self._over: asyncio.Future[None] = self._loop.create_future()
 
     async def run(self) -> Any:
@@ -69,7 +71,7 @@ class Race:
             return await self._alone()
         self._after = after
         self._start(self._work)
-        timer = self._loop.call_later(after, self._late)
+        self._timer = self._loop.call_later(after, self._late)
         try:
             await self._over
         except asyncio.CancelledError:
@@ -77,7 +79,7 @@ class Race:
             await self._unwind()
             raise
         finally:
-            timer.cancel()
+            self._timer.cancel()
         if self._winner is None:
             self._lose("sent_failed")
         return (self._winner or self._contenders[0]).task.result()
@@ -106,7 +108,12 @@ class Race:
     def _late(self) -> None:
         if self._over.done() or self._winner is not None or self._contenders[0].task.done():
             return
-        if (why := self._copied.hedge.spend()) is not None:
+        why = self._copied.hedge.spend(reserve=self._twice)
+        if why == "no_budget" and not self._twice:
+            self._twice = True
+            self._timer = self._loop.call_later(self._after, self._late)
+            return
+        if why is not None:
             self._tell(why)
             return
         self._sent_at = self._loop.time()
@@ -132,7 +139,7 @@ class Race:
         else:
             hedge.took(seconds if self._watched is None else self._watched, censored=True)
         if self._sent_at is not None:
-            hedge.with_copy(seconds, self._after)
+            self._learn_pair(seconds)
             self._tell("sent_lost" if contender is first else "sent_won")
         if self._real is not None and contender.live is not None:
             for aside in contender.live.items:
@@ -162,7 +169,7 @@ class Race:
         first, hedge, seconds = self._contenders[0], self._copied.hedge, self._seconds()
         hedge.took(seconds if self._watched is None else self._watched, censored=True)
         if self._sent_at is not None:
-            hedge.with_copy(seconds, self._after, censored=True)
+            self._learn_pair(seconds, censored=True)
             self._tell(became)
         if self._real is not None and first.live is not None:
             for aside in first.live.items:
@@ -183,6 +190,10 @@ class Race:
             for task in running:
                 if not task.done():
                     abandon(task)
+
+    def _learn_pair(self, seconds: float, *, censored: bool = False) -> None:
+        if not self._twice:  # those that are twice as late are not like the others
+            self._copied.hedge.with_copy(seconds, self._after, censored=censored)
 
     def _tell(self, became: Hedging) -> None:
         if self._observers:

@@ -88,7 +88,7 @@ async def test_a_call_that_is_late_is_answered_by_the_second_server(file: Path) 
         async with open_app(settings, watchers=()) as app:
             workflow = app.workflow(2)
             hedge = workflow.hedges.of["reply"]
-            hedge.after, hedge._tokens = 0.05, 1.0
+            hedge.after, hedge._tokens = 0.05, 4.0
             answer = await workflow.execute(Question("Who speaks?", tenant="local", user="local"))
             assert answer.text == "Said by the second." and answer.receipt()["hedges"]["reply"]["won"] is True
         assert first.wait_for_disconnect(first.requests[0])  # nobody pays for thirty seconds that nobody hears

@@ -56,7 +56,7 @@ def test_a_reader_hears_exactly_one(
 ) -> None:
     async def turn() -> None:
         hedge, streams = Hedge(after=after), []
-        hedge._tokens = 1.0
+        hedge._tokens = 4.0
         racing = step(playing("first", first)).named("racing").hedged(playing("copy", copy), hedge, lost)
         flow = Flow("f", racing if cancelled else racing.under(Policy(within)))
         told = [streams.append]

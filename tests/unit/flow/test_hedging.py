@@ -63,7 +63,7 @@ def speaking(first: float, each: float, made: str, *, words: int = 3, error: Exc
 def ready(after: float = 1.0, **more: Any) -> Hedge:
     """A hedge that has a token, and sends its copy *after* seconds."""
     hedge = Hedge(after=after, **more)
-    hedge._tokens = 1.0
+    hedge._tokens = 4.0
     return hedge
 
 
@@ -140,6 +140,16 @@ async def test_without_a_token_or_beside_a_busy_service_no_copy_is_sent() -> Non
     assert [(e.became, e.sent_at) for e in watcher.of(Hedged)] == [("no_budget", None), ("busy", None)]
     run = await Flow("f", hedged(taking(3), taking(0), ready(busy=lambda: 0.8))).run()
     assert run.seconds == 1.0
+
+
+@virtual
+async def test_the_last_tokens_are_for_calls_that_are_twice_as_late() -> None:
+    watcher, hedge = Watcher(), Hedge(after=1.0)
+    for first, seconds in ((1.9, 1.9), (9, 2.5)):
+        hedge._tokens = 3.0
+        run = await Flow("f", hedged(taking(first), taking(0.5, "copy"), hedge)).run(observers=[watcher])
+        assert run.seconds == seconds
+    assert [(e.became, e.sent_at) for e in watcher.of(Hedged)] == [("sent_won", 3.9)] and hedge._helped.count == 0
 
 
 @virtual
@@ -287,13 +297,15 @@ def serve(hedge: Hedge, calls: int, *, stalls: float, together: float = 0.0, see
         first = 10.0 if stalled else first
         copy = 10.0 if draw.random() < (together if stalled else stalls) else copy
         after = hedge.begin()
-        if after is None or first <= after or hedge.spend() is not None:
-            hedge.took(first)
-            times.append(first)
-            continue
-        took = min(first, after + copy)
+        sent = None
+        if after is not None and first > after and hedge.spend() is None:
+            sent = after
+        elif after is not None and first > 2 * after and hedge.spend(reserve=True) is None:
+            sent = 2 * after
+        took = first if sent is None else min(first, sent + copy)
         hedge.took(took, censored=took < first)
-        hedge.with_copy(took, after)
+        if after is not None and sent == after:
+            hedge.with_copy(took, after)
         times.append(took)
     return times
 
@@ -308,7 +320,7 @@ def test_where_one_call_in_a_hundred_stalls_copies_are_sent_within_the_budget(se
     times = serve(hedge, 20_000, stalls=0.01, seed=seed)
     assert 0.03 * 20_000 < hedge.copies <= 0.05 * 20_000
     assert worst(times, 0.01) < 2.0 and hedge.pays
-    assert sum(t >= 10 for t in times) < 0.002 * 20_000
+    assert sum(t >= 10 for t in times) < 0.001 * 20_000
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -353,4 +365,4 @@ async def test_a_run_feeds_what_is_learned() -> None:
     times = [(await flow.run(observers=[watcher])).seconds for _ in range(3_000)]
     sent = [e for e in watcher.of(Hedged) if e.sent_at is not None]
     assert len(sent) == hedge.copies <= 0.05 * 3_000 and len(watcher.of(FlowEnded)) == 3_000
-    assert worst(times, 0.01) < 2.5 and {e.became for e in watcher.of(Hedged)} == {"sent_won", "sent_lost", "no_budget"}
+    assert worst(times, 0.01) < 2.5 and {"sent_won", "sent_lost"} <= {e.became for e in watcher.of(Hedged)}
