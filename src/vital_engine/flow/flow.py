@@ -146,8 +146,8 @@ def _plan(name: str, steps: tuple[Step[Any], ...], shape: Shape) -> Plan:
     frees: list[list[int]] = [[] for _ in steps]
     outside: list[tuple[type, int]] = []
     for i, s in enumerate(steps):
-        for wires, side in ((s.needs, feeds), (s.inlets, streams)):
-            for need in wires.values():
+        for wires, side in (((*s.needs.values(), *s.awaits), feeds), (s.inlets.values(), streams)):
+            for need in wires:
                 if need not in maker:
                     outside.append((need, i))
                     continue

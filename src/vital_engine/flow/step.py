@@ -33,8 +33,8 @@ class Step(Generic[T]):
     """Made by :func:`step`; never by hand.
 
     ``needs``: parameter -> type of what it waits for. ``inlets``: parameter -> type whose stream it reads.
-    ``outlet``: the parameter through which it streams what it makes. ``copied``: the same call to somebody else,
-    for when it is late.
+    ``outlet``: the parameter through which it streams what it makes. ``awaits``: what must be there first, and is not
+    given to it. ``copied``: the same call to somebody else, for when it is late.
     """
 
     work: Callable[..., Awaitable[T]]
@@ -46,6 +46,7 @@ class Step(Generic[T]):
     policy: Policy = Policy()
     otherwise: T | _Nothing = NOTHING
     salvage: Salvage[T] | None = None
+    awaits: tuple[type, ...] = ()
     copied: Copied | None = None
 
     def or_else(self, stand_in: T) -> Step[T]:
@@ -82,6 +83,10 @@ class Step(Generic[T]):
                     return saved
                 error.add_note(f"the salvage of {self.name!r} gave a {type(saved).__name__}")
         return self.otherwise
+
+    def after(self, *made: type) -> Step[T]:
+        """The same step, started only once each of *made* is there as well."""
+        return replace(self, awaits=(*self.awaits, *made))
 
     def hedged(
         self,
