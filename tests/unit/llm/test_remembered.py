@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
@@ -12,7 +13,8 @@ import pytest
 from vital_engine.errors import ConfigError, StreamBroken
 from vital_engine.flow import run_virtual, supervise
 from vital_engine.modes import Mode2AutomaticWorkflow
-from vital_engine.nouns import Evidence, Expert, Prompt, Question
+from vital_engine.nouns import Evidence, Expert, Piece, Prefilled, Prompt, Question
+from vital_engine.ports import Prefiller
 from vital_engine.services.llm.remembered import Remembered, key_of
 from vital_engine.testing import ScriptedServices, scripted
 from vital_engine.testing.material import EVIDENCE
@@ -111,8 +113,6 @@ def test_only_so_many_are_kept_and_the_least_asked_for_goes() -> None:
 async def test_a_reader_that_goes_leaves_nothing_half_said_behind() -> None:
     class Endless:
         async def stream(self, prompt: Prompt) -> AsyncIterator[Any]:
-            from vital_engine.nouns import Piece
-
             while True:
                 yield Piece("again ")
 
@@ -123,6 +123,103 @@ async def test_a_reader_that_goes_leaves_nothing_half_said_behind() -> None:
     await anext(stream)
     await stream.aclose()
     assert len(remembered) == 0
+
+
+def together(services: ScriptedServices, *at: float, leave: dict[int, float] | None = None) -> list[Any]:
+    """The same question asked *at* these seconds; asker *i* goes at ``leave[i]``."""
+
+    async def one(seconds: float) -> Any:
+        await asyncio.sleep(seconds)
+        return await Mode2AutomaticWorkflow(services, watchers=()).execute(QUESTION)
+
+    async def turn() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(one(seconds)) for seconds in at]
+        for index, seconds in (leave or {}).items():
+            loop.call_later(seconds, tasks[index].cancel)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return run_virtual(turn())
+
+
+def test_who_asks_while_the_answer_is_given_hears_it_from_its_beginning_and_is_not_charged() -> None:
+    services = cached(scripted(reply=1.5))
+    first, late, after = together(services, 0.0, 0.7, 3.0)
+    assert len(services.prompts) == 1
+    assert first.text == late.text == after.text
+    assert first.citations == late.citations
+    assert [a.draft.provider for a in (first, late, after)] == ["scripted", "cache", "cache"]
+    assert [a.cached for a in (first, late, after)] == [(), ("reply",), ("reply",)]
+    assert first.receipt()["cached"] == [] and late.receipt()["cached"] == ["reply"]
+    assert first.cost.usd > 0
+    assert late.cost.usd == after.cost.usd == Decimal(0)
+    assert (first.timing.total, late.timing.total) == (1.5, pytest.approx(0.8))
+    assert late.timing.first_token == 0.0
+
+
+def test_if_the_first_asker_goes_the_others_hear_the_end_and_the_next_of_them_is_charged() -> None:
+    services = cached(scripted(reply=1.5))
+    gone, second, third = together(services, 0.0, 0.2, 0.4, leave={0: 1.0})
+    assert isinstance(gone, asyncio.CancelledError)
+    assert len(services.prompts) == 1
+    assert second.text == third.text and second.status == third.status == "complete"
+    assert (second.draft.provider, third.draft.provider) == ("scripted", "cache")
+    assert second.cost.usd > 0
+    assert third.cost.usd == Decimal(0)
+    assert len(services.llm) == 1  # type: ignore[arg-type]
+
+
+def test_if_all_go_nothing_is_kept_and_the_next_one_asks_anew() -> None:
+    services = cached(scripted(reply=1.5))
+    *gone, after = together(services, 0.0, 0.2, 1.1, leave={0: 1.0, 1: 0.9})
+    assert all(isinstance(each, asyncio.CancelledError) for each in gone)
+    assert len(services.prompts) == 2
+    assert (after.draft.provider, after.timing.total) == ("scripted", 1.5)
+
+
+def test_a_break_is_heard_by_all_who_listen() -> None:
+    services = cached(scripted(reply=(1.0, "It fell [1].", StreamBroken("cut"))))
+    answers = together(services, 0.0, 0.5)
+    assert len(services.prompts) == 1
+    assert [a.status for a in answers] == ["partial", "partial"]
+    assert [a.text for a in answers] == ["It fell [1].", "It fell [1]."]
+    assert len(services.llm) == 0  # type: ignore[arg-type]
+
+
+def test_other_tenants_do_not_listen() -> None:
+    services = cached(scripted(reply=1.5))
+
+    async def turn() -> Any:
+        asked = [replace(QUESTION, tenant=tenant) for tenant in ("t1", "t2")]
+        return await asyncio.gather(*(Mode2AutomaticWorkflow(services, watchers=()).execute(q) for q in asked))
+
+    assert all(answer.cost.usd > 0 for answer in run_virtual(turn()))
+    assert len(services.prompts) == 2
+
+
+def test_each_answer_is_counted_by_where_it_came_from() -> None:
+    counted: list[str] = []
+    services = scripted(reply=1.5)
+    services = replace(services, llm=Remembered(services.llm, entries=8, start=supervise, count=counted.append))
+    together(services, 0.0, 0.5, 2.0)
+    assert counted == ["miss", "shared", "hit"]
+
+
+def test_it_reads_ahead_if_the_model_behind_it_can() -> None:
+    class Reading:
+        async def stream(self, prompt: Prompt) -> AsyncIterator[Piece]:
+            yield Piece("Read.")
+
+        async def prefill(self, prompt: Prompt) -> Prefilled:
+            return Prefilled(computed=7)
+
+    assert isinstance(Remembered(Reading(), entries=1, start=supervise), Prefiller)
+
+    class Plain:
+        async def stream(self, prompt: Prompt) -> AsyncIterator[Piece]:
+            yield Piece("Read.")
+
+    assert not isinstance(Remembered(Plain(), entries=1, start=supervise), Prefiller)
 
 
 def test_no_room_is_refused() -> None:

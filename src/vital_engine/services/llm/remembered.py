@@ -114,6 +114,8 @@ class Remembered:
         async with aclosing(self._llm.stream(prompt)) as pieces:  # type: ignore[type-var]
             async for piece in pieces:
                 telling.tell(piece)
+                # A model that never waits would otherwise say all before anybody hears a word, or can stop it.
+                await asyncio.sleep(0)
         heard = telling.pieces
         finish = next((p.finish for p in reversed(heard) if p.finish), "")
         if finish == "stop" and sound(prompt):
