@@ -12,7 +12,7 @@ from .summary import Spread, Summary, spread
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """``unit``: s, share or count. ``label``: lossless, speculated or cached (see variants)."""
+    """``unit``: s, share, ratio or count. ``label``: lossless, speculated or cached (see variants)."""
 
     workload: str
     variant: str

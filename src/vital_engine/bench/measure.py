@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from vital_engine.flow import abandoned, supervise
@@ -14,7 +14,7 @@ from .oracle import Bound, bound, cut_off, guessed, sent_twice
 from .stage import STAGE, Stage
 from .times import Times, Turn
 
-LIMITS: Mapping[str, float] = dict.fromkeys(INPUTS, 5.0)
+LIMITS: dict[str, float] = dict.fromkeys(INPUTS, 5.0)
 """Seconds after which an input is done without, as the engine's own default has it."""
 GUESS_SECONDS = 0.05
 """When a guess is there: an assumption of the workloads that speculate."""
@@ -22,12 +22,13 @@ GUESS_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One turn, measured. ``bound``: in any order, of the same draws, with the copies that were sent, and with the guess
+    """One turn, measured. ``model``: seconds of its bare model call, nothing read ahead. ``bound``: in any order, of the same draws, with the copies that were sent, and with the guess
     if it was right; None for a turn in which a call failed, of which it says nothing. ``in_order``: the same where the
     prompt is read in its fixed order. ``copies``, ``wasted`` (tokens), ``effects``, ``kept``: see Stage."""
 
     number: int
     times: Times
+    model: float
     bound: Bound | None
     in_order: Bound | None
     calls: int
@@ -106,14 +107,17 @@ def _row(stage: Stage, times: Times, guess_seconds: float) -> Row:
     failed = any(f for f in stage.drawn.faults) or bool(stage.outages)
     if not failed and times.status == "complete":
         least, in_order = (_least(stage, times, guess_seconds, policy) for policy in ("any order", "segments"))
-    copies = len(stage.sent)
-    return Row(stage.drawn.number, times, least, in_order, stage.calls, copies, stage.wasted, stage.effects, stage.kept)
+    first, copies = stage.drawn.durations[0], len(stage.sent)
+    model = first.reading + first.speech
+    return Row(
+        stage.drawn.number, times, model, least, in_order, stage.calls, copies, stage.wasted, stage.effects, stage.kept
+    )
 
 
 def _least(stage: Stage, times: Times, guess_seconds: float, policy: str) -> Bound:
     first, second = stage.drawn.durations
     d = sent_twice(first, second, stage.sent) if stage.sent else first
-    d = cut_off(d, LIMITS, times.degraded)
+    d = cut_off(d, LIMITS | dict.fromkeys(times.known, 0.0), times.degraded)
     if times.guess == "hit":
         return guessed(d, guess_seconds)
     return bound(d, policy)

@@ -85,7 +85,7 @@ def cut_off(d: Durations, limits: Mapping[str, float], lost: Iterable[str] = ())
     seconds = {step: min(getattr(d, step), limits.get(step, math.inf)) for step in INPUTS}
     seconds |= dict.fromkeys(gone.intersection(REVIEWS), 0.0)
     held = {step: at for step, at in d.held.items() if step not in gone}
-    missing = tuple(segment for segment, step in SOURCE.items() if step in gone)
+    missing = (*d.missing, *(segment for segment, step in SOURCE.items() if step in gone))
     return replace(d, **seconds, held=held, missing=missing)
 
 

@@ -11,17 +11,20 @@ from vital_engine.flow import run_virtual
 
 from .figures import Figure, of_shapes, of_summary
 from .goals import Verdict, judge
+from .load import sweep
 from .measure import Row
 from .real_clock import real_against_virtual
+from .repeats import repeats
 from .shapes import fan_out, uneven
 from .summary import Summary
 from .workloads import FAMILIES, run, summary
 
 SIMULATED = "Simulated: services and clock. The engine is the real one. Nothing here depends on the machine."
-WORKLOADS = (*FAMILIES, "W1b", "W6", "real-clock")
+WORKLOADS = (*FAMILIES, "W1b", "W6", "W7", "load", "real-clock")
 QUICK: Mapping[str, int] = {"W1": 1, "W1b": 100, "W2": 200, "W3": 200, "W6": 20}
 """Turns of each when all are run at once, to look around; a tail needs more (see each workload's ``turns``)."""
-SHAPE_TURNS = 200
+TURNS: Mapping[str, int] = {"W1b": 200, "W6": 200, "W7": 5000, "load": 2000, "real-clock": 50}
+"""Turns of those that are no family of workloads, if nobody says how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def measure(
                 figures += of_summary(summaries[-1])
         if name not in FAMILIES:
             told(name)
-            figures += _other(name, SHAPE_TURNS if turns is None else turns, seed)
+            figures += _other(name, TURNS[name] if turns is None else turns, seed)
     return Report(seed, tuple(summaries), tuple(figures), tuple(judge(figures)), rows)
 
 
@@ -86,7 +89,11 @@ def _other(name: str, turns: int, seed: int) -> Iterator[Figure]:
         case "W6":
             yield from of_shapes("W6", run_virtual(fan_out(turns, seed, stall=0.0)))
             yield from of_shapes("W6 stalls", run_virtual(fan_out(turns, seed, stall=0.01)))
+        case "W7":
+            yield from repeats(turns, seed)
+        case "load":
+            yield from sweep(turns, seed)
         case "real-clock":
-            yield from real_against_virtual()
+            yield from real_against_virtual(turns)
         case _:
             raise KeyError(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -68,11 +69,17 @@ def _workload(name: str, summaries: Sequence[Summary]) -> Iterator[str]:
             yield f"  guesses ({s.variant}): {guesses}; tokens that nobody saw, per turn: {s.wasted_tokens:.1f}"
 
 
+TOLD = re.compile(
+    r"(all|gap) (p50|p95|p99|mean|max)|all of .*|all / .*|all p50, .*|acceptance|wasted tokens|warm turns|virtual|\|.*"
+)
+"""The figures of what is no family of workloads that are printed; the rest is in the JSON."""
+
+
 def _figures(name: str, figures: Sequence[Figure]) -> Iterator[str]:
     yield f"{name}:"
     for variant, group in groupby(figures, key=lambda f: f.variant):
-        parts = [f"{f.name} {_value(f)}" for f in group]
-        yield f"  {variant:24}" + "   ".join(parts)
+        told = [f for f in group if TOLD.fullmatch(f.name) and not (name.startswith("load") and "gap" in f.name)]
+        yield f"  {variant:24}" + "   ".join(f"{f.name} {_value(f)}" for f in told) + f"   {told[0].label}"
 
 
 def _value(figure: Figure) -> str:
@@ -81,6 +88,8 @@ def _value(figure: Figure) -> str:
             return f"{1000 * figure.value:.1f} ms"
         case "share":
             return f"{figure.value:.2%}"
+        case "ratio":
+            return f"{figure.value:.3f}"
         case _:
             return f"{figure.value:g}"
 

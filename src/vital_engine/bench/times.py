@@ -15,7 +15,7 @@ class Times:
 
     ``status``: complete, partial or failed. ``degraded``: the steps that did without their own product. ``guess``: what
     became of a guess of the inputs: "hit", "miss", or empty where nothing was begun on one. ``retracted``: its reader was
-    shown a word that is not in the answer.
+    shown a word that is not in the answer. ``known``: the inputs that were had from an earlier turn.
     """
 
     first_token: float | None
@@ -25,6 +25,7 @@ class Times:
     degraded: tuple[str, ...] = ()
     guess: str = ""
     retracted: bool = False
+    known: tuple[str, ...] = ()
 
 
 Turn: TypeAlias = Callable[[Question], Awaitable[Times]]

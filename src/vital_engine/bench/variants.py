@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from vital_engine.answer import Answer
 from vital_engine.modes import Mode2AutomaticWorkflow
-from vital_engine.nouns import Question
+from vital_engine.nouns import Menu, Question
 from vital_engine.ports import Services
 
 from .handwritten import as_batch, by_hand, by_itself, in_turn, unlimited
@@ -49,8 +49,13 @@ def engine(workflow: Mode2AutomaticWorkflow) -> Turn:
 
 def times_of(answer: Answer) -> Times:
     t = answer.timing
-    # No review that was never due counts as missing: the turn is not complete, which says more.
-    return Times(t.first_token, t.last_token, t.total, answer.status, tuple(answer.degraded))
+    known = [name for name, noun in (("retrieve", answer.evidence), ("suggest", _menu(answer))) if noun.cached]
+    return Times(t.first_token, t.last_token, t.total, answer.status, tuple(answer.degraded), known=tuple(known))
+
+
+def _menu(answer: Answer) -> Menu:
+    menu = getattr(answer.outcomes.get("suggest"), "value", None)
+    return menu if isinstance(menu, Menu) else Menu()
 
 
 _PLAIN: Mapping[str, Any] = {"speculation": "off", "hedging": False}
