@@ -14,7 +14,7 @@ from vital_engine.app import App, open_app, turn_settings
 from vital_engine.errors import ConfigError
 from vital_engine.modes.settings import KEYS
 from vital_engine.nouns import Question
-from vital_engine.settings import load
+from vital_engine.settings import SIZES, load
 
 
 @pytest.fixture
@@ -103,3 +103,28 @@ def test_a_replica_without_a_first_server_is_refused() -> None:
 def test_whether_to_hedge_is_read_from_the_environment(text: str, on: bool) -> None:
     settings = load(environ={"VITAL_HEDGING": text}, turn_keys=KEYS)
     assert turn_settings(settings).hedging is on
+
+
+async def test_what_is_cached_by_default_is_said_in_the_receipt_and_another_turn_gets_its_own_calls(app: App) -> None:
+    question = Question("What is 2 + 3?", tenant="local", user="local")
+    first, again = [await app.workflow(2).execute(question) for _ in range(2)]
+    assert (first.cached, again.cached) == ((), ("suggest",))
+    assert again.receipt()["cached"] == ["suggest"]
+    ids = {answer.findings.results[0].proposal.id for answer in (first, again)}
+    assert len(ids) == 2
+
+
+async def test_a_size_of_none_switches_a_cache_off(file: Path) -> None:
+    sizes = dict.fromkeys(("retrieval_cache", "embedding_cache", "menu_cache", "foresight"), 0)
+    settings = load(environ={}, file=file, turn_keys=KEYS).but(sizes)
+    async with open_app(settings, watchers=()) as app:
+        assert app.services.retriever is app.library
+        assert app.services.suggester is app.toolbox
+        assert app.services.keeper is app.turns
+        assert app.services.foresight is None
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_cache_has_no_negative_size(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be 0 or more, not -1"):
+        load(environ={f"VITAL_{name.upper()}": "-1"})
