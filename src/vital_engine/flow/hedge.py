@@ -2,7 +2,7 @@
 
 A copy is sent when a call has taken longer than 95 % of its kind (Dean and Barroso, "The tail at scale", 2013), if the
 budget allows, the service is not busy, and the log says that it pays. It pays while the worst 1 % of calls are on average at
-least 1.2 times as long without copies as with them, and begins to pay at 1.5. That is the mean beyond a quantile and not
+least 1.2 times as long without copies as with them, and begins to pay at 1.4. That is the mean beyond a quantile and not
 the quantile itself: where just 1 % of calls stall, the 99 % quantile lies in the gap between the others and the stalled,
 and jumps from one side to the other with every few hundred calls. Two levels and not one, since calls that only vary (a
 lognormal with sigma .5 gains 1.2) would cross a single one again and again.
@@ -31,7 +31,7 @@ SAMPLES: Final = 20
 """Fewer calls say nothing about a quantile."""
 JUDGED: Final = 200
 """Fewer calls say nothing about the worst of them; until then the budget alone bounds the copies."""
-RETURN: Final = 1.25
+RETURN: Final = 1.15
 """Copies that are not sent must promise so many times what those that are sent must show."""
 RELEARN: Final = 20
 """The delay is worked out anew after so many calls, and whether copies pay after five times as many."""
