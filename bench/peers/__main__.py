@@ -1,0 +1,103 @@
+"""Measure all that is installed: ``python -m bench.peers [--json FILE] [--only KEY,...] [--quick]``.
+
+The JSON: ``machine`` (``cpu``, ``cores``, ``python``, ``platform``, ``load_before`` and ``load_after``: of one minute),
+``engines`` (a list in the order of the tables, whose fields :mod:`.measure` explains), ``goals`` (key of each of this
+engine's rows -> verdicts, see :func:`.goals.judged`), ``left_out`` (``key``, ``name``, ``package`` of what is not installed)
+and ``failed`` (key -> the end of what it wrote to standard error). ``quick``: whether fewer turns were run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .goals import judged
+from .registry import BY_KEY, OURS, Entry
+from .table import page
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ("turns=50", "cpu_turns=30", "bursts=1", "patience=1")
+
+
+def measured_apart(entry: Entry, options: Sequence[str] = ()) -> tuple[dict[str, Any] | None, str]:
+    """The figures of one engine out of a process of its own; None and what it complained of, if it failed."""
+    command = [sys.executable, "-m", f"{__package__}.measure", entry.key, *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    if done.returncode:
+        return None, done.stderr[-2000:]
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures, ""
+
+
+def report(entries: Sequence[Entry], *, quick: bool = False) -> dict[str, Any]:
+    """Measure those of *entries* that are installed, one after another."""
+    machine = _machine()
+    engines, failed = [], {}
+    for entry in entries:
+        if not entry.installed:
+            continue
+        print(f"measuring {entry.name} ...", file=sys.stderr, flush=True)
+        facts, complaint = measured_apart(entry, QUICK if quick else ())
+        if facts is None:
+            failed[entry.key] = complaint
+        else:
+            engines.append(facts)
+    by_key = {facts["key"]: facts for facts in engines}
+    return {
+        "machine": {**machine, "load_after": _load()},
+        "quick": quick,
+        "engines": engines,
+        "goals": {key: judged(by_key, key) for key in OURS if key in by_key},
+        "left_out": [{"key": e.key, "name": e.name, "package": e.package} for e in entries if not e.installed],
+        "failed": failed,
+    }
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "load_before": _load(),
+    }
+
+
+def _cpu() -> str:
+    facts = Path("/proc/cpuinfo")
+    if facts.exists():
+        for line in facts.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _load() -> float:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.peers", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--only", default=",".join(BY_KEY), help="keys, with commas: " + ", ".join(BY_KEY))
+    parser.add_argument("--quick", action="store_true", help="few turns: whether it runs, not how fast")
+    options = parser.parse_args()
+    found = report([BY_KEY[key] for key in options.only.split(",")], quick=options.quick)
+    print(page(found))
+    for key, complaint in found["failed"].items():
+        print(f"\n{key} failed:\n{complaint}", file=sys.stderr)
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 1 if found["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""This engine's executor alone: steps joined by type. Their limits and stand-ins are the default, which is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vital_engine.flow import Degraded, Done, Flow, step
+
+from .shapes import Turn, Values, empty, work
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    value: str
+
+
+class Question(Made): ...
+
+
+class Brief(Made): ...
+
+
+class Evidence(Made): ...
+
+
+class Menu(Made): ...
+
+
+class Memory(Made): ...
+
+
+class Consent(Made): ...
+
+
+class Findings(Made): ...
+
+
+class Draft(Made): ...
+
+
+class Citations(Made): ...
+
+
+class Support(Made): ...
+
+
+class Cost(Made): ...
+
+
+async def retrieve(question: Question) -> Evidence:
+    return Evidence(await work("retrieve"))
+
+
+async def suggest(question: Question) -> Menu:
+    return Menu(await work("suggest"))
+
+
+async def suggest_knowing(memory: Memory) -> Menu:
+    return Menu(await work("suggest", memory.value))
+
+
+async def recall(question: Question) -> Memory:
+    return Memory(await work("recall"))
+
+
+async def reply(evidence: Evidence, menu: Menu, memory: Memory) -> Draft:
+    return Draft(await work("reply", evidence.value, menu.value, memory.value))
+
+
+async def cite(draft: Draft) -> Citations:
+    return Citations(await work("cite", draft.value))
+
+
+async def assess(draft: Draft) -> Support:
+    return Support(await work("assess", draft.value))
+
+
+async def tally(draft: Draft) -> Cost:
+    return Cost(await work("tally", draft.value))
+
+
+async def brief(question: Question) -> Brief:
+    return Brief(await empty("brief"))
+
+
+async def empty_retrieve(brief: Brief) -> Evidence:
+    return Evidence(await empty("retrieve", brief.value))
+
+
+async def empty_suggest(brief: Brief) -> Menu:
+    return Menu(await empty("suggest", brief.value))
+
+
+async def empty_recall(brief: Brief) -> Memory:
+    return Memory(await empty("recall", brief.value))
+
+
+async def consent(evidence: Evidence, menu: Menu, memory: Memory) -> Consent:
+    return Consent(await empty("consent", evidence.value, menu.value, memory.value))
+
+
+async def invoke(consent: Consent) -> Findings:
+    return Findings(await empty("invoke", consent.value))
+
+
+async def empty_reply(findings: Findings) -> Draft:
+    return Draft(await empty("reply", findings.value))
+
+
+async def empty_cite(draft: Draft) -> Citations:
+    return Citations(await empty("cite", draft.value))
+
+
+async def empty_assess(draft: Draft) -> Support:
+    return Support(await empty("assess", draft.value))
+
+
+async def empty_tally(draft: Draft) -> Cost:
+    return Cost(await empty("tally", draft.value))
+
+
+def seed() -> Turn:
+    return _built(Flow("turn", *map(step, (retrieve, suggest, recall, reply, cite, assess, tally))))
+
+
+def uneven() -> Turn:
+    knowing = step(suggest_knowing).named("suggest")
+    return _built(Flow("turn", step(retrieve), step(recall), knowing, *map(step, (reply, cite, assess, tally))))
+
+
+def ten() -> Turn:
+    gathering = (brief, empty_retrieve, empty_suggest, empty_recall, consent, invoke)
+    steps = [step(one) for one in (*gathering, empty_reply, empty_cite, empty_assess, empty_tally)]
+    return _built(Flow("turn", *(one.named(one.name.removeprefix("empty_")) for one in steps)))
+
+
+def _built(flow: Flow) -> Turn:
+    async def turn() -> Values:
+        run = await flow.run(Question("why"))
+        return {name: made.value.value for name, made in run.steps.items() if isinstance(made, Done | Degraded)}
+
+    return turn

@@ -1,0 +1,190 @@
+"""One engine in a process of its own: ``python -m bench.peers.measure KEY`` prints its figures as JSON.
+
+Fields, None where the engine has no such turn:
+
+``key``, ``name``, ``version``, ``note``; ``setup_seconds``: to import it and build the seed turn; ``setup_rss_mb``: resident
+memory after that.
+``seed_ms``, ``uneven_ms``: one turn in virtual time, so exactly what the order of the steps makes of their durations.
+``renamed_ms``: the uneven turn with other names, where those matter.
+``cpu_us``: CPU microseconds of a ten-step turn whose steps do nothing, best of the rounds; ``cpu_us_spread``: median over
+best of them. ``calls``: its function calls, Python and C. ``iterations``: its passes of the event loop.
+``burst``: 1,000 turns of a tenth of the seed profile, begun at once, in real time, with Python's garbage collector as it is
+by default; ``frozen``: the same after ``gc.freeze()`` and with rarer collections (50,000, 20, 50), as a server may set them.
+In each ``wall_seconds``, ``turns_per_second``, ``p50_ms``, ``p99_ms`` (of the round with the shortest wall time),
+``cpu_seconds`` (of that round), ``rounds``; in ``burst`` also ``peak_rss_mb`` and ``kb_per_turn``: how much the peak of
+the first round lies above what was there before it, per turn in flight.
+``trouble``: case -> what a caller sees, see :func:`.trouble.watch`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import json
+import resource
+import statistics
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import psutil
+
+from . import trouble as troubles
+from .registry import BY_KEY, Entry
+from .shapes import TROUBLE, Engine
+
+TURNS = 1000
+BURSTS = 3
+ROUNDS = 15
+MB = 1 << 20
+
+
+def measured(
+    entry: Entry,
+    *,
+    turns: int = TURNS,
+    cpu_turns: int = 300,
+    bursts: int = BURSTS,
+    patience: int = troubles.REAL_PATIENCE,
+) -> dict[str, Any]:
+    """All figures of one engine. Call it in a fresh process: memory and set-up are those of the process."""
+    began = time.perf_counter()
+    seed = _engine(entry, "seed")
+    assert seed is not None
+    setup = time.perf_counter() - began
+    # After the set-up, which has to be charged with what the engine imports.
+    figures = importlib.import_module("vital_engine.bench.engine")
+    run_virtual = importlib.import_module("vital_engine.flow").run_virtual
+    facts: dict[str, Any] = {
+        "key": entry.key,
+        "name": entry.name,
+        "version": entry.version,
+        "note": entry.note,
+        "setup_seconds": round(setup, 3),
+        "setup_rss_mb": round(psutil.Process().memory_info().rss / MB, 1),
+    }
+    facts["burst"] = burst(seed, turns, bursts)
+    for shape in ("seed", "uneven", "renamed"):
+        engine = _engine(entry, shape)
+        facts[f"{shape}_ms"] = None if engine is None else round(1000 * run_virtual(_timed(engine)), 3)
+    ten = _engine(entry, "ten")
+    if ten is not None:
+        turn = _on_its_own(ten)
+        rounds = asyncio.run(_cpu(turn, cpu_turns))
+        facts["cpu_us"] = round(min(rounds), 1)
+        facts["cpu_us_spread"] = round(statistics.median(rounds) / min(rounds), 3)
+        facts["calls"], facts["iterations"] = figures.calls(turn), figures.iterations(turn)
+    for name, case in troubles.cases().items():
+        if case.hangs and entry.wall_clock:
+            seen = asyncio.run(_into(seed, case, patience, 0.1))
+        else:
+            seen = run_virtual(_into(seed, case))
+        facts.setdefault("trouble", {})[name] = seen
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    facts["frozen"] = {k: v for k, v in burst(seed, turns, bursts).items() if "rss" not in k and k != "kb_per_turn"}
+    return facts
+
+
+def _engine(entry: Entry, shape: str) -> Engine | None:
+    built = entry.shape(shape)
+    return None if built is None else Engine(built())
+
+
+def _durations(scale: float = 1.0) -> Any:
+    d = importlib.import_module("vital_engine.bench.durations").Durations()
+    steps = ("retrieve", "suggest", "recall", "reply", "cite", "assess", "tally")
+    return replace(d, **{step: scale * getattr(d, step) for step in steps})
+
+
+def _on_its_own(engine: Engine) -> Any:
+    durations = _durations()
+    return lambda: engine(durations)
+
+
+async def _timed(engine: Engine) -> float:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await engine(_durations())
+    return loop.time() - began
+
+
+async def _into(engine: Engine, case: troubles.Trouble, *limits: float) -> dict[str, object]:
+    TROUBLE.set(case)
+    durations = replace(_durations(), suggest=0.1)
+    return await troubles.watch(lambda: engine(durations), case, *limits)
+
+
+async def _cpu(turn: Any, turns: int) -> list[float]:
+    """CPU microseconds per turn, by round. Whatever else runs on the machine can only add to it."""
+    each = max(1, turns // ROUNDS)
+    for _ in range(each):
+        await turn()
+    taken = []
+    for _ in range(ROUNDS):
+        gc.collect()
+        began = time.process_time()
+        for _ in range(each):
+            await turn()
+        taken.append((time.process_time() - began) / each * 1e6)
+    return taken
+
+
+def burst(engine: Engine, turns: int, rounds: int) -> dict[str, Any]:
+    """*turns* turns begun at once, in real time, *rounds* times: figures of the round with the shortest wall time."""
+    durations = _durations(0.1)
+
+    async def one() -> float:
+        began = time.perf_counter()
+        await engine(durations)
+        return time.perf_counter() - began
+
+    async def at_once(count: int) -> list[float]:
+        return sorted(await asyncio.gather(*(one() for _ in range(count))))
+
+    asyncio.run(at_once(10))  # what is made at the first turn is no turn's memory
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    best: tuple[float, float, list[float]] | None = None
+    peak = 0.0
+    for number in range(rounds):
+        gc.collect()
+        began, cpu = time.perf_counter(), time.process_time()
+        took = asyncio.run(at_once(turns))
+        wall, spent = time.perf_counter() - began, time.process_time() - cpu
+        if number == 0:
+            peak = _peak_rss()
+        if best is None or wall < best[0]:
+            best = (wall, spent, took)
+    assert best is not None
+    wall, spent, took = best
+    return {
+        "turns": turns,
+        "rounds": rounds,
+        "wall_seconds": round(wall, 3),
+        "turns_per_second": round(turns / wall, 1),
+        "p50_ms": round(1000 * statistics.median(took), 1),
+        "p99_ms": round(1000 * took[int(0.99 * (turns - 1))], 1),
+        "cpu_seconds": round(spent, 3),
+        "peak_rss_mb": round(peak / MB, 1),
+        "kb_per_turn": round(max(0.0, peak - before) / turns / 1024, 1),
+    }
+
+
+def _peak_rss() -> float:
+    """Bytes; of the process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def main() -> None:
+    key, options = sys.argv[1], dict(pair.split("=") for pair in sys.argv[2:])
+    facts = measured(BY_KEY[key], **{name: int(value) for name, value in options.items()})
+    sys.stdout.write(json.dumps(facts) + "\n")
+
+
+if __name__ == "__main__":
+    main()

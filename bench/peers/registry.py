@@ -1,0 +1,87 @@
+"""Who is measured: under which name, out of which package, and what a reader should know of it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .shapes import Turn
+
+OURS = ("flow", "workflow_bare", "workflow")
+"""This engine's own rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``key``: the module in this package. ``package``: its distribution, and ``module`` what it is imported as.
+    ``wall_clock``: its own limits go by the time of day, so that a virtual clock does not show them."""
+
+    key: str
+    name: str
+    package: str = ""
+    module: str = ""
+    note: str = ""
+    wall_clock: bool = False
+
+    @property
+    def installed(self) -> bool:
+        return not self.module or importlib.util.find_spec(self.module) is not None
+
+    @property
+    def version(self) -> str:
+        return importlib.metadata.version(self.package) if self.package else ""
+
+    def shape(self, name: str) -> Callable[[], Turn] | None:
+        """What builds the shape; None: it cannot be built. Imports the engine."""
+        built: Callable[[], Turn] | None = getattr(importlib.import_module(f"{__package__}.{self.key}"), name, None)
+        return built
+
+
+ENTRIES = (
+    Entry("sequential", "one step after another"),
+    Entry("gather", "asyncio.gather, by hand"),
+    Entry("taskgroup", "asyncio.TaskGroup, dataflow"),
+    Entry("flow", "VITAL Engine, the executor", "vital-engine", "vital_engine"),
+    Entry(
+        "workflow_bare",
+        "VITAL Engine, a turn of mode 2",
+        "vital-engine",
+        "vital_engine",
+        "prompt, receipt and all, the answer in one piece, checks that do nothing",
+    ),
+    Entry(
+        "workflow",
+        "VITAL Engine, the same, 120 pieces",
+        "vital-engine",
+        "vital_engine",
+        "8 sentences are checked, judged and priced while they are spoken: far more work than the others' turns have",
+    ),
+    Entry("langgraph", "LangGraph StateGraph", "langgraph", "langgraph", "supersteps: a wave waits for its slowest"),
+    Entry(
+        "haystack",
+        "Haystack Pipeline.run_async",
+        "haystack-ai",
+        "haystack",
+        "a ready component waits while one earlier in the alphabet runs",
+    ),
+    Entry("hamilton", "Apache Hamilton, async driver", "apache-hamilton", "hamilton"),
+    Entry("pydantic_graph", "pydantic-graph GraphBuilder", "pydantic-graph", "pydantic_graph"),
+    Entry(
+        "llama_index",
+        "LlamaIndex Workflows",
+        "llama-index-workflows",
+        "workflows",
+        "its limit is on the whole run, 45 s by default",
+        wall_clock=True,
+    ),
+    Entry("agno", "Agno Workflow", "agno", "agno", "a failing step is tried four times, its error is its content"),
+)
+BY_KEY = {entry.key: entry for entry in ENTRIES}
+
+QUIET = {"HAYSTACK_TELEMETRY_ENABLED": "false", "HAMILTON_TELEMETRY_ENABLED": "false", "AGNO_TELEMETRY": "false"}
+"""Nobody is told that we measure."""
+os.environ.update(QUIET)

@@ -1,0 +1,85 @@
+"""This engine's whole turn: mode 2 in its ``dataflow`` profile, with scripted services and nobody who watches.
+
+It does more than the others' turns: it chooses an expert, registers and keeps the turn, composes a prompt, splits the
+answer into sentences while it is spoken, checks each sentence against the passages, prices it, and writes a timed receipt.
+So its figures are what a whole turn costs, its services included, and not what an executor does. The answer has 120 pieces
+in 8 sentences. There is no uneven shape: what its steps need of one another is fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vital_engine.answer import Answer
+from vital_engine.bench.durations import INPUTS, REVIEWS, Durations
+from vital_engine.flow import Degraded, Done
+from vital_engine.modes import Mode2AutomaticWorkflow
+from vital_engine.nouns import Question
+from vital_engine.testing import ScriptedServices, scripted
+
+from .shapes import DURATIONS, TROUBLE, Turn, Values
+from .trouble import Broken, Trouble
+
+QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1")
+STEPS = (*INPUTS, "reply", *REVIEWS)
+IDLE = Durations(**dict.fromkeys(STEPS, 0.0))
+
+
+def seed() -> Turn:
+    return scripted_turn()
+
+
+def ten() -> Turn:
+    """The same turn, whose services take no time of their own."""
+    return scripted_turn(IDLE)
+
+
+def scripted_turn(always: Durations | None = None, **how: Any) -> Turn:
+    """One workflow for all turns of the same durations.
+
+    :param always: instead of the durations that a turn is given.
+    :param how: of :func:`vital_engine.testing.scripted`; ``values``: step -> what it makes, instead of real work.
+    """
+    built: dict[tuple[float, ...], Turn] = {}
+
+    async def turn() -> Values:
+        durations, trouble = always or DURATIONS.get(), TROUBLE.get()
+        key = tuple(durations.whole(step) for step in STEPS)
+        if trouble is not None:
+            return await _built(durations, trouble, **how)()
+        if key not in built:
+            built[key] = _built(durations, None, **how)
+        return await built[key]()
+
+    return turn
+
+
+def _built(durations: Durations, trouble: Trouble | None, values: Mapping[str, Any] | None = None, **how: Any) -> Turn:
+    script: dict[str, Any] = {step: durations.whole(step) for step in STEPS}
+    script |= {step: (script[step], value) for step, value in (values or {}).items()}
+    if trouble is not None and trouble.raises:
+        script[trouble.raises] = (durations.whole(trouble.raises), Broken(trouble.raises))
+    if trouble is not None and trouble.hangs:
+        script[trouble.hangs] = "hang"
+    services = scripted(prefill=durations.prefill, **how, **script)
+    workflow = Mode2AutomaticWorkflow(services, profile="dataflow", watchers=())
+
+    async def turn() -> Values:
+        answer = await workflow.execute(QUESTION)
+        _forget(services)
+        return _values(answer)
+
+    return turn
+
+
+def _forget(services: ScriptedServices) -> None:
+    """What the script writes down of each call is for tests, and would be counted as the turn's memory."""
+    for written in (services.calls, services.prompts, services.kept):
+        written.clear()
+
+
+def _values(answer: Answer) -> Values:
+    """The steps that made their own product, of those that the others have as well."""
+    made = {name for name, outcome in answer.outcomes.items() if isinstance(outcome, Done | Degraded)}
+    return {step: step for step in STEPS if step in made and step not in answer.degraded}
