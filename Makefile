@@ -33,7 +33,7 @@ format: $(READY) ## format, and fix what can be fixed
 
 bench: $(READY) $(PEERS)/.ready  ## other engines beside ours, then the engine's own cost and its workloads
 	$(PEERS)/bin/python -m bench.peers --json .make/peers.json
-	$(BIN)/vital bench --workload W1
+	$(BIN)/vital bench
 
 clean:           ## remove the environments
 	rm -rf $(VENV) $(PEERS)
