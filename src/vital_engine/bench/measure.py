@@ -116,7 +116,7 @@ def _row(stage: Stage, times: Times, guess_seconds: float) -> Row:
 
 def _least(stage: Stage, times: Times, guess_seconds: float, policy: str) -> Bound:
     first, second = stage.drawn.durations
-    d = sent_twice(first, second, stage.sent) if stage.sent else first
+    d = sent_twice(first, second, stage.sent, copy_spoke=stage.copy_spoke) if stage.sent else first
     d = cut_off(d, LIMITS | dict.fromkeys(times.known, 0.0), times.degraded)
     if times.guess == "hit":
         return guessed(d, guess_seconds)

@@ -15,7 +15,7 @@ from vital_engine.errors import StreamBroken
 from vital_engine.nouns import Piece, Prefilled, Prompt, Usage
 
 from .durations import Durations
-from .stage import STAGE, Stage, take, until
+from .stage import SECOND, STAGE, Stage, take, until
 
 MODEL = "simulated"
 
@@ -58,6 +58,7 @@ class Model:
                     yield Piece(text, model=MODEL, provider=MODEL)
             yield Piece(usage=Usage(output=d.tokens), model=MODEL, provider=MODEL, finish="stop")
             whole = True
+            stage.copy_spoke = self._attempt == SECOND
         finally:
             if not whole and fault is None and (spent := loop.time() - spoke_at) > 0:
                 stage.wasted += min(spent / d.token, d.tokens)

@@ -56,25 +56,23 @@ def guessed(d: Durations, at: float, *, warm: bool = False) -> Bound:
     return _spoken(d, max(read, at + d.held.get("reply", 0.0)), shown_from=max(d.inputs))
 
 
-def sent_twice(first: Durations, second: Durations, sent: Mapping[str, float]) -> Durations:
+def sent_twice(
+    first: Durations, second: Durations, sent: Mapping[str, float], *, copy_spoke: bool = False
+) -> Durations:
     """The durations of a turn whose calls *sent* (step -> seconds after the first attempt) were made a second time.
 
-    That they were sent, and when, is taken as given; what answers first counts. Of two models that is whoever has its
-    first token first; the second has read nothing ahead.
+    That they were sent, when, and which of two models was listened to is taken as given; of two inputs the faster counts.
+    The second model has read nothing ahead.
     """
     inputs = {
         step: min(getattr(first, step), delay + getattr(second, step)) for step, delay in sent.items() if step in INPUTS
     }
     both = replace(first, **inputs)
-    if "reply" not in sent:
+    if not copy_spoke:
         return both
-    asked = max(both.inputs)
-    unheard = max(_READ["segments"](both, asked), asked + first.held.get("reply", 0.0)) + first.token
-    heard = asked + sent["reply"] + max(second.reading, second.held.get("reply", 0.0))
-    if unheard <= heard + second.token:
-        return both
-    # The second has read all of its prompt by then: nothing is left to read, and nothing is said before.
-    held = {step: seconds for step, seconds in first.held.items() if step != "reply"} | {"reply": heard - asked}
+    # It has read all of its prompt when it speaks: nothing is left to read, and nothing is said before.
+    spoke = sent["reply"] + max(second.reading, second.held.get("reply", 0.0))
+    held = {step: seconds for step, seconds in first.held.items() if step != "reply"} | {"reply": spoke}
     return replace(both, reply=second.speech, prefill=0.0, held=held)
 
 

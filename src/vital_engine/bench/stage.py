@@ -41,7 +41,7 @@ class Found:
 class Stage:
     """*drawn*, and what was seen: ``began``: step -> when its first attempt began, and the copies' ``sent``: step ->
     seconds after that. ``wasted``: tokens that a model made and nobody was shown. ``effects``: calls that wrote.
-    ``kept``: how often the turn was saved. ``read``: beginnings of prompts that a model server holds, by attempt.
+    ``kept``: how often the turn was saved. ``copy_spoke``: the replica's answer was heard to its end. ``read``: beginnings of prompts that a model server holds, by attempt.
     """
 
     drawn: Drawn
@@ -53,6 +53,7 @@ class Stage:
     wasted: float = 0.0
     effects: int = 0
     kept: int = 0
+    copy_spoke: bool = False
     read: tuple[set[tuple[str, ...]], set[tuple[str, ...]]] = field(default_factory=lambda: (set(), set()))
 
     def call(self, step: str, attempt: int) -> tuple[Durations, Fault | None]:
@@ -60,7 +61,7 @@ class Stage:
         now = asyncio.get_running_loop().time()
         self.calls += 1
         if attempt == FIRST:
-            self.began.setdefault(step, now)
+            self.began[step] = now
         else:
             self.sent.setdefault(step, round(now - self.began.get(step, now), 9))
         for outage in self.outages:

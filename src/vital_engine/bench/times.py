@@ -14,7 +14,8 @@ class Times:
     """Seconds since the question was asked until the first token, the last token, and all that is known of the answer.
 
     ``status``: complete, partial or failed. ``degraded``: the steps that did without their own product. ``guess``: what
-    became of a guess of the inputs: "hit", "miss", or empty where nothing was begun on one. ``retracted``: its reader was
+    became of a guess of the inputs: "hit" or "miss" if the model had begun on it, "unused, right" or "unused, wrong" if it
+    had not, and empty where there was none. ``retracted``: its reader was
     shown a word that is not in the answer. ``known``: the inputs that were had from an earlier turn.
     """
 

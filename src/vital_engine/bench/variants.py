@@ -4,11 +4,12 @@ one would write by hand. Data: each names what the oracle may allow it, and what
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vital_engine.answer import Answer
 from vital_engine.modes import Mode2AutomaticWorkflow
+from vital_engine.modes.stream import Token
 from vital_engine.nouns import Menu, Question
 from vital_engine.ports import Services
 
@@ -37,12 +38,22 @@ class Variant:
         """Set up: one workflow for all turns, so that what it learns from one serves the next."""
         if self.by_hand is not None:
             return self.by_hand(services)
-        return engine(Mode2AutomaticWorkflow(services, watchers=(), **(self.ours or {})))
+        workflow = Mode2AutomaticWorkflow(services, watchers=(), **(self.ours or {}))
+        return engine(workflow, watched=self.label == "speculated")
 
 
-def engine(workflow: Mode2AutomaticWorkflow) -> Turn:
+def engine(workflow: Mode2AutomaticWorkflow, *, watched: bool = False) -> Turn:
+    """*watched*: somebody reads the words as they come, and whether all of them are in the answer."""
+
     async def turn(question: Question) -> Times:
-        return times_of(await workflow.execute(question))
+        if not watched:
+            return times_of(await workflow.execute(question))
+        running, shown = workflow.start(question), list[str]()
+        async for event in running.events:
+            if isinstance(event, Token):
+                shown.append(event.text)
+        answer = await running.answer()
+        return replace(times_of(answer), retracted="".join(shown) != answer.text)
 
     return turn
 
@@ -50,7 +61,16 @@ def engine(workflow: Mode2AutomaticWorkflow) -> Turn:
 def times_of(answer: Answer) -> Times:
     t = answer.timing
     known = [name for name, noun in (("retrieve", answer.evidence), ("suggest", _menu(answer))) if noun.cached]
-    return Times(t.first_token, t.last_token, t.total, answer.status, tuple(answer.degraded), known=tuple(known))
+    degraded = tuple(answer.degraded)
+    return Times(t.first_token, t.last_token, t.total, answer.status, degraded, _guess(answer), known=tuple(known))
+
+
+def _guess(answer: Answer) -> str:
+    guessed: Any = getattr(answer.outcomes.get("compare"), "value", None)
+    if guessed is None or guessed.right is None:
+        return ""
+    right, wrong = ("hit", "miss") if guessed.used else ("unused, right", "unused, wrong")
+    return right if guessed.right else wrong
 
 
 def _menu(answer: Answer) -> Menu:

@@ -98,11 +98,12 @@ def test_what_was_sent_twice_takes_as_long_as_the_faster() -> None:
     assert sent_twice(fast, slow, {"retrieve": 0.3}) == fast
 
 
-def test_a_second_model_speaks_if_it_is_heard_first() -> None:
-    stalled, copy = Durations(held={"reply": 10.0}), Durations(reply=1.2)
-    b = bound(sent_twice(stalled, copy, {"reply": 0.7}), "stream")
-    assert b.first_token == pytest.approx(0.5 + 0.7 + 0.01)
+def test_a_second_model_has_read_nothing_ahead() -> None:
+    stalled, copy = Durations(held={"reply": 10.0}), Durations(reply=1.2, prefill=0.2, early=0.5)
+    b = bound(sent_twice(stalled, copy, {"reply": 0.7}, copy_spoke=True), "stream")
+    assert b.first_token == pytest.approx(0.5 + 0.7 + 0.2 + 1.0 / 120)
     assert b.last_token == pytest.approx(0.5 + 0.7 + 1.2)
+    assert sent_twice(stalled, copy, {"reply": 0.7}) == stalled
 
 
 def test_what_was_lost_is_neither_waited_for_nor_read() -> None:
