@@ -297,3 +297,8 @@ class Services:
     condenser: Condenser | None = None
     foresight: Foresight | None = None
     replicas: Replicas = Replicas()
+
+
+def prefiller(llm: object) -> Prefiller | None:
+    """*llm*, if it can read the beginning of a prompt before the rest of it is known."""
+    return llm if isinstance(llm, Prefiller) and callable(llm.prefill) else None
