@@ -96,7 +96,6 @@ class Prefiller(Protocol):
         """Read *prompt*, of which only the first segments are there, so that ``stream`` of the whole one, with the same
         ``question.run_id``, need not read them again. Costs no output. Raises ModelError; a reading that is cancelled
         leaves the server as usable as before."""
-        ...
 
 
 @runtime_checkable
@@ -105,11 +104,9 @@ class Foresight(Protocol):
 
     async def guess(self, question: Question, brief: Brief) -> Guess | None:
         """At once, or None where there is no basis for a guess."""
-        ...
 
     async def learn(self, question: Question, brief: Brief, found: Guess) -> None:
         """What was found, for the next time. Nothing that failed is told."""
-        ...
 
 
 @runtime_checkable
@@ -220,15 +217,12 @@ class Floor(Protocol):
 
     async def ask(self, question: Question, *, seconds: float) -> Ticket:
         """A place in the line, held for *seconds*. The same run again: its old place, if that is still there."""
-        ...
 
     async def wait(self, ticket: Ticket, *, within: float) -> bool:
         """Until it is this turn's time to speak. False: *within* seconds were not enough."""
-        ...
 
     async def hold(self, ticket: Ticket, *, seconds: float) -> bool:
         """Keep the place for at least *seconds* more. False: it was lost."""
-        ...
 
     async def leave(self, ticket: Ticket) -> None: ...
 
