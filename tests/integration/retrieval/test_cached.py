@@ -101,6 +101,16 @@ async def test_tenants_and_domains_do_not_meet(shelf: Shelf) -> None:
     assert replica.counted.count("hit") == 7 + 1
 
 
+async def test_tenants_whose_indexes_have_the_same_version_do_not_meet(shelf: Shelf) -> None:
+    for tenant in ("t1", "t2"):
+        await shelf.take([document(f"of {tenant}", "Warfarin bleeding.")], tenant=tenant)
+    replica = Replica(shelf)
+    scopes = [Scope(tenant, "u1") for tenant in ("t1", "t2")]
+    assert len({await replica.library.version(scope=scope) for scope in scopes}) == 1
+    assert [await replica.texts(scope) for scope in scopes] == [["of t1"], ["of t2"]]
+    assert replica.counted == ["miss", "miss"]
+
+
 async def test_more_passages_and_another_query_are_searched_anew(shelf: Shelf) -> None:
     await fill(shelf)
     replica = Replica(shelf)

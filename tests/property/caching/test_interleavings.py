@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vital_engine.flow import run_virtual, supervise
@@ -36,6 +36,7 @@ ASKERS = st.builds(Asker, key=st.sampled_from("ab"), at=st.integers(0, 8), leave
 WORKS = st.builds(Work, ticks=st.integers(0, 5), fails=st.booleans(), dies=st.integers(0, 3), deaf=st.booleans())
 
 
+@settings(max_examples=300)
 @given(
     askers=st.lists(ASKERS, min_size=1, max_size=8),
     works=st.lists(WORKS, min_size=1, max_size=4),
@@ -45,6 +46,9 @@ def test_each_asker_is_answered_once_and_each_key_is_computed_once_at_a_time(
     askers: list[Asker], works: list[Work], entries: int
 ) -> None:
     running: Counter[str] = Counter()
+    waiting: Counter[str] = Counter()
+    deserted: Counter[str] = Counter()  # how often the last one who waited for a key went
+    stopped: Counter[str] = Counter()
     begun = 0
     made: dict[str, set[int]] = {"a": set(), "b": set()}
     broken: set[int] = set()
@@ -59,6 +63,7 @@ def test_each_asker_is_answered_once_and_each_key_is_computed_once_at_a_time(
         try:
             await asyncio.sleep(work.ticks)
         except asyncio.CancelledError:
+            stopped[key] += 1
             if work.dies:
                 await asyncio.sleep(work.dies)
             if not work.deaf:
@@ -73,10 +78,19 @@ def test_each_asker_is_answered_once_and_each_key_is_computed_once_at_a_time(
 
     async def ask(asker: Asker) -> object:
         await asyncio.sleep(asker.at)
+        waiting[asker.key] += 1
         try:
             return (await cache.get(asker.key, lambda: compute(asker.key)))[0]
         except Broken as error:
             return error
+        except asyncio.CancelledError:
+            # Nobody is cancelled by what another one does, or before the time.
+            assert asker.leaves is not None
+            assert asyncio.get_running_loop().time() == asker.at + asker.leaves
+            deserted[asker.key] += waiting[asker.key] == 1
+            raise
+        finally:
+            waiting[asker.key] -= 1
 
     async def turn() -> list[object]:
         loop = asyncio.get_running_loop()
@@ -88,11 +102,12 @@ def test_each_asker_is_answered_once_and_each_key_is_computed_once_at_a_time(
 
     for asker, got in zip(askers, run_virtual(turn()), strict=True):
         if isinstance(got, asyncio.CancelledError):
-            assert asker.leaves is not None  # nobody is cancelled by what another one does
+            assert asker.leaves is not None
         elif isinstance(got, Broken):
             assert got.args[0] in broken
         else:
             assert got in made[asker.key]
     assert not +running
+    assert stopped <= deserted
     assert not cache._flights
     assert len(cache) <= entries

@@ -111,6 +111,13 @@ def test_a_conversations_memory_is_what_it_recalled_and_then_said_cut_as_the_sto
     assert found.memory.turns == (said, PastTurn(TALK.text, "Yes, it does.", "r2"))
 
 
+def test_a_turn_of_another_process_between_says_nothing_of_what_is_recalled_next() -> None:
+    recollection = make()
+    learn(recollection, TALK, replace(FOUND, memory=EARLIER))
+    recollection.kept(kept(replace(TALK, run_id="r9")))
+    assert guess(recollection, replace(TALK, run_id="r2")) is None
+
+
 def test_a_turn_that_was_not_completed_is_not_recalled() -> None:
     recollection = make()
     learn(recollection, TALK, replace(FOUND, memory=EARLIER))

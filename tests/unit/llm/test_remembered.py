@@ -110,18 +110,32 @@ def test_only_so_many_are_kept_and_the_least_asked_for_goes() -> None:
     assert [p.question.text for p in services.prompts] == ["a", "b", "c", "b"]
 
 
-async def test_a_reader_that_goes_leaves_nothing_half_said_behind() -> None:
+def test_a_reader_that_goes_stops_the_model_and_leaves_nothing_half_said_behind() -> None:
+    stopped: list[int] = []
+
     class Endless:
         async def stream(self, prompt: Prompt) -> AsyncIterator[Any]:
-            while True:
-                yield Piece("again ")
+            said = 0
+            try:
+                while True:
+                    yield Piece("again ")
+                    said += 1
+            finally:
+                stopped.append(said)
 
     services = scripted()
-    await Mode2AutomaticWorkflow(services, watchers=()).execute(QUESTION)
+    ask(services)
     remembered = Remembered(Endless(), entries=1, start=supervise)
-    stream = remembered.stream(services.prompts[0])
-    await anext(stream)
-    await stream.aclose()
+
+    async def turn() -> None:
+        stream = remembered.stream(services.prompts[0])
+        await anext(stream)
+        await stream.aclose()
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    run_virtual(turn())
+    assert len(stopped) == 1 and stopped[0] < 3
     assert len(remembered) == 0
 
 
