@@ -102,7 +102,11 @@ class SentenceStream:
 
     def feed(self, piece: str) -> list[Sentence]:
         """The sentences that are known to have ended, now that *piece* has come."""
+        settled = self._scan == len(self._buffer)
         self._buffer += piece
+        if settled and len(self._buffer) < LONGEST and _STOP.search(piece) is None:
+            self._scan = len(self._buffer)  # most pieces of a model's text: nothing can end here
+            return []
         return self._cut(closed=False)
 
     def close(self) -> list[Sentence]:

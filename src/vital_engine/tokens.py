@@ -33,7 +33,7 @@ import re
 
 from .nouns import Prompt, Usage
 
-__all__ = ["PER_MESSAGE", "estimate_tokens", "estimate_usage"]
+__all__ = ["PER_MESSAGE", "estimate_tokens", "estimate_usage", "weigh"]
 
 PER_MESSAGE = 4
 """Tokens that a chat template adds for each message: its role and its two delimiters (OpenAI cookbook, 2023)."""
@@ -43,10 +43,45 @@ _RUNS = re.compile(
     r"|(?P<dense>[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]+)"
     r"|(?P<letters>[^\W\d_]+)|(?P<signs>(?:[^\w\s]|_)+)"
 )
+_KINDS = {
+    c: "a" if chr(c).isalpha() else "0" if chr(c).isdigit() else " " if chr(c).isspace() else "." for c in range(128)
+}
+_LONGER = re.compile("a{8,}")
 
 
 def estimate_tokens(text: str) -> int:
     """Tokens of *text*, 0 for none."""
+    return math.ceil(weigh(text))
+
+
+def weigh(text: str) -> float:
+    """The same before it is rounded up: weights of texts that are parted by single blanks add up."""
+    if text.isascii():
+        return _of_ascii(text)
+    count, words = 0.0, text.split(" ")
+    for i, word in enumerate(words):
+        if not word.isascii():
+            inner = word.strip()
+            before = len(word) - len(word.lstrip())
+            words[i] = " " * before + "a" * bool(inner) + " " * (len(word) - len(inner) - before)
+            count += _of_runs(inner) - bool(inner)
+    return count + _of_ascii(" ".join(words))
+
+
+def _of_ascii(text: str) -> float:
+    # The same as run by run, ten times as fast: an estimate of the whole prompt stands before every call of a model.
+    kinds = text.translate(_KINDS)
+    before = f".{kinds}"
+    words = before.count(" a") + before.count("0a") + before.count(".a")
+    stretches = before.count("a  ") + before.count("0  ") + before.count(".  ")
+    longer = _LONGER.findall(kinds)
+    threes, twos = kinds.replace("000", "3"), kinds.replace("..", "2")
+    numbers = threes.count("3") + threes.count("0") - threes.count("00")
+    signs = twos.count("2") + twos.count(".")
+    return words + sum(map(len, longer)) / 4 - 7 * len(longer) / 4 + stretches + numbers + signs
+
+
+def _of_runs(text: str) -> float:
     count = 0.0
     for run in _RUNS.finditer(text):
         length = run.end() - run.start()
@@ -63,7 +98,7 @@ def estimate_tokens(text: str) -> int:
                 count += max(1.0, length / 2.7)
             case _:
                 count += math.ceil(length / 2)
-    return math.ceil(count)
+    return count
 
 
 def estimate_usage(prompt: Prompt, answer: str) -> Usage:

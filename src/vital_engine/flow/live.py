@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -18,21 +18,35 @@ T = TypeVar("T")
 class _Tape:
     """What the handles of one stream share."""
 
-    __slots__ = ("closed", "error", "items", "times", "value", "waiters")
+    __slots__ = ("closed", "error", "first", "folded", "followers", "items", "last", "refused", "value", "waiters")
 
     def __init__(self) -> None:
         self.items: list[Any] = []
-        self.times: list[float] = []  # of the first and the latest item, on the loop's clock
+        self.first: float | None = None  # when the first and the latest item came, on the loop's clock
+        self.last: float | None = None
         self.closed = False
         self.value: Any = None
         self.error: BaseException | None = None
         self.waiters: dict[asyncio.Future[None], None] = {}  # a set that keeps its order
+        self.refused: Callable[[], None] | None = None  # told if a reader has no use for the rest
+        self.followers: list[Callable[[], None]] = []
+        self.folded: dict[Callable[[], Fold], _Tape] | None = None
 
     def wake(self) -> None:
-        waiters, self.waiters = self.waiters, {}
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        for follower in self.followers:
+            follower()
+        if self.waiters:
+            waiters, self.waiters = self.waiters, {}
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def close(self, value: Any, error: BaseException | None) -> None:
+        if not self.closed:
+            self.closed, self.value, self.error = True, value, error
+            self.wake()
+            self.followers.clear()  # so that nothing goes round in a circle, for the garbage collector to find
+            self.refused = None
 
 
 class _Meter:
@@ -52,6 +66,18 @@ class _Meter:
         self.waiting -= 1
         if not self.waiting:
             self.total += now - self.since
+
+
+class Fold(Protocol):
+    """Makes items of another kind of a stream's items, as they come. Quick, and without waiting: the producer waits."""
+
+    def feed(self, items: Sequence[Any], /) -> Sequence[Any]:
+        """What is known now that *items* have come."""
+        ...
+
+    def close(self) -> Sequence[Any]:
+        """What is known now that no more will come."""
+        ...
 
 
 class Live(Generic[T]):
@@ -90,21 +116,21 @@ class Live(Generic[T]):
         if tape.closed:
             return
         if not aside:
-            now = asyncio.get_running_loop().time()
-            if tape.times:
-                tape.times[1] = now
-            else:
-                tape.times = [now, now]
+            tape.last = asyncio.get_running_loop().time()
+            if tape.first is None:
+                tape.first = tape.last
         tape.items.append(item)
-        if tape.waiters:
+        if tape.waiters or tape.followers:
             tape.wake()
 
     def close(self, value: T | None = None, error: BaseException | None = None) -> None:
         """End the stream, in *value* or in *error*. The first end counts."""
-        tape = self._tape
-        if not tape.closed:
-            tape.closed, tape.value, tape.error = True, value, error
-            tape.wake()
+        self._tape.close(value, error)
+
+    def on_refusal(self, told: Callable[[], None]) -> None:
+        """*told* is called if a reader refuses the rest of the stream."""
+        if not self._tape.closed:
+            self._tape.refused = told
 
     # -- what anybody may ask
     @property
@@ -128,11 +154,11 @@ class Live(Generic[T]):
     @property
     def first_at(self) -> float | None:
         """When the first item came, on the loop's clock."""
-        return self._tape.times[0] if self._tape.times else None
+        return self._tape.first
 
     @property
     def last_at(self) -> float | None:
-        return self._tape.times[1] if self._tape.times else None
+        return self._tape.last
 
     @property
     def waited(self) -> float:
@@ -147,6 +173,31 @@ class Live(Generic[T]):
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return _Items(self)
+
+    def follow(self, told: Callable[[], None]) -> None:
+        """*told* is called with each item that comes, and at the end: at once, so it must be quick and raise nothing.
+
+        Cheaper than a reader that waits: no task is woken. What came before is to be found in :attr:`items`.
+        """
+        if not self._tape.closed:
+            self._tape.followers.append(told)
+
+    def through(self, fold: Callable[[], Fold]) -> Live[Any]:
+        """A stream of what *fold* makes of this one's items, which ends as this one does, without a value.
+
+        It is worked out once for all who ask with the same *fold*, and they are woken only when there is something for
+        them. Whoever waits for it waits for this stream: see ``waited``.
+        """
+        tape = self._tape
+        tape.folded = tape.folded or {}
+        if fold not in tape.folded:
+            tape.folded[fold] = _folded(tape, fold())
+        return Live(tape.folded[fold], self._meter)
+
+    def refuse(self) -> None:
+        """Say that nobody has a use for the rest: whoever makes it is stopped. Only for a stream with one reader."""
+        if self._tape.refused is not None and not self._tape.closed:
+            self._tape.refused()
 
     async def whole(self) -> T | None:
         """Wait for the end, and give what it ended in."""
@@ -165,6 +216,29 @@ class Live(Generic[T]):
         finally:  # a reader that was cancelled leaves nothing behind
             tape.waiters.pop(waiter, None)
             meter.end(loop.time())
+
+
+def _folded(tape: _Tape, fold: Fold) -> _Tape:
+    made, at = _Tape(), 0
+
+    def follow() -> None:
+        nonlocal at
+        fresh = tape.items[at:]
+        at += len(fresh)
+        fold_made = fold.feed(fresh) if fresh else ()
+        if tape.closed:
+            fold_made = [*fold_made, *fold.close()]
+        if fold_made:
+            made.items.extend(fold_made)
+        if tape.closed:
+            made.close(None, tape.error)
+        elif fold_made:
+            made.wake()
+
+    follow()
+    if not tape.closed:
+        tape.followers.append(follow)
+    return made
 
 
 class _Batches(AsyncIterator[list[Any]]):

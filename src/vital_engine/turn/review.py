@@ -7,6 +7,8 @@ What is known early is streamed on (``out``), for whoever watches.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from math import ceil
 
 from vital_engine.errors import WrongType
 from vital_engine.flow import Flow, Live, Policy, call, step
@@ -15,19 +17,21 @@ from vital_engine.nouns import (
     Citation,
     Citations,
     Cost,
+    Discarded,
     Draft,
     Evidence,
     LedgerRow,
+    Piece,
     Question,
     Scope,
     Sentence,
     SentenceSupport,
     Support,
+    Usage,
 )
 from vital_engine.ports import Accountant, CitationChecker, Judge, Services
 from vital_engine.sentences import SentenceStream
-
-from .reply import drafted
+from vital_engine.tokens import weigh
 
 
 def review(services: Services, *, within: float | None = None) -> Flow:
@@ -72,12 +76,14 @@ def citing(checker: CitationChecker) -> Callable[..., Awaitable[Citations]]:
 def tallying(accountant: Accountant) -> Callable[..., Awaitable[Cost]]:
     async def tally(question: Question, draft: Live[Draft], out: Live[Cost]) -> Cost:
         row: LedgerRow | None = None
-        async for _ in sentences(draft):
-            row = await _price(accountant, _paid(question, draft))
+        running = _Running()
+        async for sentence in sentences(draft):
+            row = await _price(accountant, _paid(question, draft.value or running.said(draft.items, sentence)))
             out.push(Cost((row,)))
         if row is None or row.call.status == "running":  # the end came after the last sentence
-            row = await _price(accountant, _paid(question, draft))
-        return Cost((row,))
+            row = await _price(accountant, _paid(question, draft.value or running.said(draft.items)))
+        thrown_away = draft.value.discarded if draft.value is not None else ()
+        return Cost((row, *[await _price(accountant, paid) for paid in discarded(question, thrown_away)]))
 
     return tally
 
@@ -89,19 +95,65 @@ async def _price(accountant: Accountant, paid: Call) -> LedgerRow:
     return row
 
 
-def _paid(question: Question, draft: Live[Draft]) -> Call:
+def _paid(question: Question, said: Draft | _Running) -> Call:
     """The model call: an estimate while it runs, as the server reported it once it has ended."""
-    whole = draft.value
-    said = drafted(draft.items) if whole is None else whole
-    status = "running" if whole is None else "partial" if whole.error else "done"
+    status = "running" if isinstance(said, _Running) else "partial" if said.error else "done"
     return Call(question.run_id, "reply", said.model, said.provider, said.usage, status)
 
 
-async def sentences(draft: Live[Draft]) -> AsyncIterator[Sentence]:
-    """The sentences of a draft as soon as each is known."""
-    cut = SentenceStream()
-    async for batch in draft.batches():
-        for sentence in cut.feed("".join(piece.text for piece in batch)):
-            yield sentence
-    for sentence in cut.close():
-        yield sentence
+def discarded(question: Question, calls: Sequence[Discarded]) -> list[Call]:
+    """The calls of a turn whose words nobody was shown: they are paid for all the same."""
+    return [
+        Call(f"{question.run_id}/{i}", one.why, one.model, one.provider, one.usage, "discarded")
+        for i, one in enumerate(calls, start=1)
+    ]
+
+
+class _Running:
+    """What a draft has used so far: from sentence to sentence, so that its cost grows with the text and not faster."""
+
+    __slots__ = ("_at", "_output", "_reported", "model", "provider")
+
+    def __init__(self) -> None:
+        self._at, self._output = 0, 0.0
+        self._reported: Usage | None = None
+        self.model = self.provider = ""
+
+    def said(self, pieces: Sequence[Piece], sentence: Sentence | None = None) -> _Running:
+        """With *sentence*, and with what has come since the last one."""
+        for piece in pieces[self._at :]:
+            self._reported = piece.usage or self._reported
+            self.model = piece.model or self.model
+            self.provider = piece.provider or self.provider
+        self._at = len(pieces)
+        if sentence is not None:
+            self._output += weigh(sentence.text)
+        return self
+
+    @property
+    def usage(self) -> Usage | None:
+        """As the model's server reported it, or with what has been said as an estimate."""
+        known = self._reported
+        if known is not None and known.estimated and not known.output:
+            return replace(known, output=ceil(self._output))
+        return known
+
+
+class _Sentences:
+    """A fold: the sentences of a draft's pieces."""
+
+    __slots__ = ("_cut",)
+
+    def __init__(self) -> None:
+        self._cut = SentenceStream()
+
+    def feed(self, pieces: Sequence[Piece], /) -> list[Sentence]:
+        return self._cut.feed("".join([piece.text for piece in pieces]))
+
+    def close(self) -> list[Sentence]:
+        return self._cut.close()
+
+
+def sentences(draft: Live[Draft]) -> AsyncIterator[Sentence]:
+    """The sentences of a draft as soon as each is known. Cut once for all who read them."""
+    return aiter(draft.through(_Sentences))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -164,3 +164,73 @@ async def test_a_hundred_thousand_items_are_cheap() -> None:
 def test_a_stream_is_pushed_only_from_the_loop() -> None:
     with pytest.raises(RuntimeError, match="no running event loop"):
         Live[A]().push(1)
+
+
+class Pairs:
+    """A fold: two items make one."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        Pairs.made += 1
+        self.open: list[int] = []
+
+    def feed(self, items: Sequence[int], /) -> list[tuple[int, ...]]:
+        self.open += items
+        whole = len(self.open) // 2 * 2
+        pairs = [(self.open[i], self.open[i + 1]) for i in range(0, whole, 2)]
+        self.open = self.open[whole:]
+        return pairs
+
+    def close(self) -> list[tuple[int, ...]]:
+        return [tuple(self.open)] if self.open else []
+
+
+@virtual
+async def test_what_is_made_of_the_items_is_made_once_for_all_and_wakes_only_for_what_is_made() -> None:
+    live: Live[A] = Live()
+    live.push(0)
+    mine, other, before = live.reader(), live.reader(), Pairs.made
+    wakes: list[float] = []
+
+    async def read() -> list[object]:
+        pairs = []
+        async for batch in mine.through(Pairs).batches():
+            wakes.append(asyncio.get_running_loop().time())
+            pairs += batch
+        return pairs
+
+    readers = [asyncio.ensure_future(read()), asyncio.ensure_future(listen(other.through(Pairs)))]
+    for i in range(1, 5):
+        await asyncio.sleep(1)
+        live.push(i)
+    await asyncio.sleep(1)
+    live.close(A())
+    made = [(0, 1), (2, 3), (4,)]
+    assert [await reader for reader in readers] == [made, made]
+    assert wakes == [1.0, 3.0, 5.0] and mine.waited == 5.0  # who waits for what is made waits for the producer
+    assert await listen(live.reader().through(Pairs)) == made  # also for one that comes when all is over
+    assert Pairs.made == before + 1
+
+
+@virtual
+async def test_what_is_made_of_a_broken_stream_ends_with_its_error() -> None:
+    live: Live[A] = Live()
+    pairs = live.through(Pairs)
+    live.push(1)
+    live.close(error=ValueError("cut"))
+    assert await listen(pairs) == [(1,)] and pairs.ended and isinstance(pairs.error, ValueError)
+
+
+@virtual
+async def test_a_follower_is_told_of_each_item_and_of_the_end_at_once() -> None:
+    live: Live[A] = Live()
+    heard: list[tuple[int, bool]] = []
+    live.follow(lambda: heard.append((len(live.items), live.ended)))
+    for item in "ab":
+        live.push(item)
+    live.close(A())
+    live.push("too late")
+    live.follow(lambda: heard.append((0, False)))  # there is nothing to come
+    live.close(A())
+    assert heard == [(1, False), (2, False), (2, True)]

@@ -1,0 +1,64 @@
+"""What a draft costs while it is being said: by sentence, for any chunking, and the server's count is the last word."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from vital_engine.flow import Flow, Live, run_virtual, step
+from vital_engine.nouns import Call, Cost, Draft, LedgerRow, Piece, Question, Usage
+from vital_engine.turn.review import tallying
+
+QUESTION = Question("Why?", tenant="t", user="u", run_id="r")
+TEXT = "The dose was low. It was pseudohypoparathyroidism, 1 in 40. Yes."
+TOKENS = [5, 18]
+"""As estimated, after the first and the second sentence; the third is known only when the end has come."""
+
+
+class Seen:
+    """Fulfils the port Accountant: every token costs one dollar."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    async def price(self, call: Call) -> LedgerRow:
+        self.calls.append(call)
+        usage = call.usage or Usage()
+        return LedgerRow(call, Decimal(usage.input + usage.output), "test")
+
+
+def said(pieces: list[Piece], draft: Draft) -> tuple[Cost, list[Call], list[Any]]:
+    async def speak(question: Question, out: Live[Draft]) -> Draft:
+        for piece in pieces:
+            out.push(piece, aside=not piece.text)
+            await asyncio.sleep(1)
+        return draft
+
+    lives: list[Any] = []
+    accountant = Seen()
+    flow = Flow("test", step(speak), step(tallying(accountant)))
+    run = run_virtual(flow.run(QUESTION, observers=[lambda e: lives.append(e.live) if hasattr(e, "live") else None]))
+    return run[Cost], accountant.calls, list(lives[1].items)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+@pytest.mark.parametrize("estimated", [True, False])
+def test_the_running_cost_grows_by_sentence_and_ends_in_what_the_server_says(size: int, estimated: bool) -> None:
+    words = [Piece(TEXT[i : i + size], model="m", provider="p") for i in range(0, len(TEXT), size)]
+    pieces = [Piece(usage=Usage(input=100, output=0 if estimated else 3, estimated=estimated)), *words]
+    final = Usage(input=90, output=21)
+    cost, calls, told = said(pieces, Draft(TEXT, "m", "p", usage=final))
+    assert cost.rows[0].call == Call("r", "reply", "m", "p", final, "done")
+    assert cost.usd == 111 and calls[-1].usage == final
+    running = [c for c in calls if c.status == "running"]
+    assert [c.usage and c.usage.output for c in running] == (TOKENS if estimated else [3, 3])
+    assert all((c.model, c.provider) == ("m", "p") for c in running)
+    assert len(told) == 3 and told[-1] == cost
+
+
+def test_a_draft_that_broke_is_paid_for_as_far_as_it_came() -> None:
+    cost, _, _ = said([Piece("The dose", model="m", provider="p")], Draft("The dose", "m", "p", "error", error="x"))
+    assert cost.rows[0].call.status == "partial"
