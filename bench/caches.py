@@ -3,10 +3,12 @@
 early   Whether a search by words alone foresees the whole search: the share of questions for which its first k passages
         are the same, in the same order, and what either costs.
 repeats Whole turns of the engine over PubMedQA's abstracts, its questions asked as often as Zipf's law says (the one of
-        rank r in proportion to 1 / r^s), with all caches on and with none: hit rates, and the time of turns whose
-        question was new (cold) and of those whose question had been asked (warm) apart. The same questions, in the same
-        order, in pairs that are interleaved; the model is the extractive one, which runs in this process.
+        rank r in proportion to 1 / r^s): hit rates, and the time of turns whose question was new (cold) and of those
+        whose question had been asked (warm) apart. With no caches, with the default ones, and with answers too; the same
+        questions in the same order, each way --rounds times in turn, each time with empty caches. The model is the
+        extractive one, which runs in this process.
 version What it costs to ask for the version of an index, beside a search in it.
+small   What the engine's own part of a hit costs: the cache, and the guess and the learning of foresight.
 
 --keep DIR keeps the database, so that a second run need not ingest.
 """
@@ -20,14 +22,18 @@ import random
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import retrieval
 from vital_engine import Question, open_app
 from vital_engine.app import App
+from vital_engine.flow import supervise
 from vital_engine.monitoring import registry
-from vital_engine.nouns import Scope
+from vital_engine.nouns import Brief, Evidence, Expert, Guess, Kept, Memory, Menu, Passage, Scope
+from vital_engine.services.caching import Cache
+from vital_engine.services.foresight import Recollection
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.retrieval.ingest import ingest
 from vital_engine.services.retrieval.library import Library
@@ -97,10 +103,37 @@ async def version(options: argparse.Namespace, folder: Path) -> None:
             print(json.dumps({"corpus": corpus.name, "search": shown(searches), "version": shown(versions)}))
 
 
-def counted() -> dict[str, float]:
+def counted() -> Counter[str]:
     """``vital_cache_total`` now, by cache and outcome."""
     samples = [s for family in registry.collect() for s in family.samples if s.name == "vital_cache_total"]
-    return {f"{s.labels['cache']} {s.labels['outcome']}": s.value for s in samples}
+    return Counter({f"{s.labels['cache']} {s.labels['outcome']}": int(s.value) for s in samples})
+
+
+async def small(options: argparse.Namespace, _: Path) -> None:
+    evidence = Evidence(tuple(Passage(f"d{n}#0", "text " * 200, f"d{n}") for n in range(8)), index_version="1/m")
+    found = Guess(evidence, Menu(), Memory())
+    brief = Brief(Expert("e", "Expert", "All.", "Answer."))
+    recollection = Recollection(entries=512, window=lambda turns: tuple(reversed(turns[:10])))
+    question = Question("Does it help in renal failure?", tenant="t", user="u", conversation="c", run_id="r")
+    cache: Cache[str, Evidence] = Cache("bench", entries=512, start=supervise)
+
+    async def make() -> Evidence:
+        return evidence
+
+    async def learn() -> None:
+        await recollection.learn(question, brief, found)
+        recollection.kept(Kept("r", question, 2, "complete", "It does.", "e", {}))
+
+    await cache.get("known", make)
+    works = {
+        "hit": lambda: cache.get("known", make),
+        "learn": learn,
+        "guess": lambda: recollection.guess(question, brief),
+    }
+    figures = {
+        name: round(statistics.median(await timed(work, options.turns)) * 1000, 2) for name, work in works.items()
+    }
+    print(json.dumps({f"{name}_us": us for name, us in figures.items()}))
 
 
 async def repeats(options: argparse.Namespace, folder: Path) -> None:
@@ -116,14 +149,17 @@ async def repeats(options: argparse.Namespace, folder: Path) -> None:
         await ingest(corpus.documents, shelves=app.knowledge, tenant="PubMedQA", embedder=app.embedder)
         await app.warm()
     spent: dict[str, dict[str, list[float]]] = {way: {"cold": [], "warm": []} for way in ways}
-    for way, settings in ways.items():
-        before = counted()
-        async with open_app(base.but(settings)) as app:
-            await app.warm()
-            await turns(app, asked, spent[way])
-        after = counted()
-        counts = {name: int(n - before.get(name, 0)) for name, n in after.items() if n != before.get(name, 0)}
-        print(json.dumps({"caches": way, **{state: shown(of) for state, of in spent[way].items()}, "counts": counts}))
+    counts: dict[str, Counter[str]] = {way: Counter() for way in ways}
+    for _ in range(options.rounds):
+        for way, settings in ways.items():
+            before = counted()
+            async with open_app(base.but(settings)) as app:
+                await app.warm()
+                await turns(app, asked, spent[way])
+            counts[way].update(counted() - before)
+    for way in ways:
+        times = {state: shown(of) for state, of in spent[way].items()}
+        print(json.dumps({"caches": way, **times, "counts": dict(counts[way])}))
 
 
 async def turns(app: App, asked: Sequence[str], spent: dict[str, list[float]]) -> None:
@@ -137,7 +173,7 @@ async def turns(app: App, asked: Sequence[str], spent: dict[str, list[float]]) -
         seen.add(text)
 
 
-PARTS = {"early": early, "version": version, "repeats": repeats}
+PARTS = {"early": early, "version": version, "repeats": repeats, "small": small}
 
 
 def main() -> None:
@@ -147,6 +183,7 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", choices=retrieval.CORPORA, default=["pubmedqa", "scifact"])
     parser.add_argument("--limit", type=int, help="queries of each corpus (all)")
     parser.add_argument("--turns", type=int, default=400, help="turns of the repeats")
+    parser.add_argument("--rounds", type=int, default=2, help="times that each way is measured")
     parser.add_argument("--skew", type=float, default=1.0, help="s of Zipf's law")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--keep", type=Path, help="a folder for the database (a temporary one)")
