@@ -17,6 +17,8 @@ from .nouns import (
     Draft,
     Evidence,
     Findings,
+    Guessed,
+    Prefilled,
     Quality,
     Question,
     Support,
@@ -86,9 +88,23 @@ class Answer:
         return self.brief.expert.id if self.brief is not None else ""
 
     @property
+    def guessed(self) -> Guessed:
+        """What became of the guess at what would be found, if there was one."""
+        made = getattr(self.outcomes.get("compare"), "value", None)
+        return made if isinstance(made, Guessed) else Guessed()
+
+    @property
+    def prefilled(self) -> Prefilled:
+        """Tokens of the prompt that the model's server had read before the whole was known."""
+        read = [made for o in self.outcomes.values() if isinstance(made := getattr(o, "value", None), Prefilled)]
+        return Prefilled(sum(one.computed for one in read), sum(one.cached for one in read))
+
+    @property
     def cached(self) -> tuple[str, ...]:
         """The steps whose product was known from before, or shared with a turn that ran at the same time."""
         made = {name: getattr(outcome, "value", None) for name, outcome in self.outcomes.items()}
+        # What a checkpoint has kept of an outcome is not its value.
+        made |= {"retrieve": self.evidence} if "retrieve" in made else {}
         known = [name for name, value in made.items() if getattr(value, "cached", False)]
         return (*known, "reply") if self.draft.provider == CACHE else tuple(known)
 
@@ -123,7 +139,7 @@ class Answer:
                 "critical": name in self.critical_path,
             }
             for name, outcome in self.outcomes.items()
-            if not isinstance(outcome, Skipped)
+            if not isinstance(outcome, Skipped) or outcome.ended > outcome.began
         ]
         return sorted(rows, key=lambda row: (row["began"], row["ended"]))
 
@@ -146,6 +162,8 @@ class Answer:
             "skipped": {n: o.because for n, o in self.outcomes.items() if isinstance(o, Skipped)},
             "degraded": dict(self.degraded),
             "hedges": as_json(self.hedges),
+            "guess": as_json(self.guessed),
+            "prefilled": as_json(self.prefilled),
             "warnings": list(self.warnings),
             "retrieved": [
                 {

@@ -135,6 +135,7 @@ def timeline(answer: Answer) -> str:
         width = max(1, round(BAR * (row["ended"] - row["began"]) / span))
         bar = " " * start + ("#" if row["critical"] else "=") * min(width, BAR - start)
         note = f"  {row['outcome']}: {row['reason']}" if row["reason"] else ""
+        note += "  cached" if row["step"] in answer.cached else ""
         lines.append(f"{row['step']:10} {bar:{BAR}} {row['ended'] - row['began']:8.3f} s{note}")
     return "\n".join([*lines, f"critical path: {' > '.join(answer.critical_path)}"])
 
