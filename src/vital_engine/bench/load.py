@@ -65,7 +65,7 @@ async def _run(variant: Variant, draws: Draws, turns: int, load: float, acceptan
     held = [d.durations[0].segments["evidence"] + d.durations[0].speech for d in drawn]
     rate = load * SLOTS / (sum(held) / len(held))
     foresight = Sometimes(draws, acceptance) if variant is SPECULATED else None
-    services = simulated(slots=asyncio.Semaphore(SLOTS), foresight=foresight)
+    services = simulated(capacity=SLOTS, foresight=foresight)
     return await run_turns(
         variant.turn(services),
         lambda number: Stage(drawn[number], found=_FOUND),

@@ -25,11 +25,13 @@ class Model:
 
     :param attempt: whose draws it goes by: 0, or 1 for the replica.
     :param by_token: say every token by itself; else the first token, and then a sentence at a time, at the same moments.
-    :param slots: how many answers it can make at once; None: any number. Reading takes no slot: servers read in between.
+    :param capacity: how many answers it makes at once, the others wait in line; None: any number. What is read ahead takes
+        no slot: servers read in between.
     """
 
-    def __init__(self, attempt: int = 0, *, by_token: bool = False, slots: asyncio.Semaphore | None = None) -> None:
-        self._attempt, self._by_token, self._slots = attempt, by_token, slots
+    def __init__(self, attempt: int = 0, *, by_token: bool = False, capacity: int | None = None) -> None:
+        self._attempt, self._by_token, self.capacity = attempt, by_token, capacity
+        self._slots = None if capacity is None else asyncio.Semaphore(capacity)
 
     async def prefill(self, prompt: Prompt) -> Prefilled:
         stage = STAGE.get()

@@ -152,6 +152,13 @@ def _apart(variant: Variant, world: World, ran: Ran) -> Iterator[Figure]:
                 "ratio",
                 variant.label,
             )
-    every = spread([*prices["cold"], *prices["warm"]])
-    assert every is not None, "a run has at least one turn"
-    yield Figure("W7", variant.name, "all / bare model call p50", every.quantiles["p50"], "ratio", variant.label)
+    least = [row.bound.total / row.model for row in ran.rows if row.bound is not None]
+    for name, ratios in (("all", [*prices["cold"], *prices["warm"]]), ("bound", least)):
+        every = spread(ratios)
+        assert every is not None, "a run has at least one turn"
+        yield Figure(
+            "W7", variant.name, f"{name} / bare model call p50", every.quantiles["p50"], "ratio", variant.label
+        )
+    for became in ("hit", "miss"):
+        if gap := spread(row.gap_in_order for row in ran.rows if row.times.guess == became):
+            yield Figure("W7", variant.name, f"gap in order max, {became}", gap.longest, "share", variant.label)

@@ -128,12 +128,13 @@ def _grade(
 def simulated(
     *,
     by_token: bool = False,
-    slots: asyncio.Semaphore | None = None,
+    capacity: int | None = None,
     replicas: bool = False,
     foresight: Foresight | None = None,
 ) -> Services:
     """Services that take as long as was drawn for the turn of :data:`STAGE`.
 
+    :param capacity: answers that a model makes at once.
     :param replicas: whether there is a second retriever, suggester, memory and model.
     """
     inputs, reviews = _Inputs(FIRST), _Reviews()
@@ -143,7 +144,7 @@ def simulated(
         suggester=inputs,
         memory=inputs,
         caller=_Caller(),
-        llm=Model(FIRST, by_token=by_token, slots=slots),
+        llm=Model(FIRST, by_token=by_token, capacity=capacity),
         checker=reviews,
         judge=reviews,
         accountant=reviews,
@@ -154,4 +155,6 @@ def simulated(
     if not replicas:
         return services
     second = _Inputs(SECOND)
-    return replace(services, replicas=Replicas(second, second, second, Model(SECOND, by_token=by_token, slots=slots)))
+    return replace(
+        services, replicas=Replicas(second, second, second, Model(SECOND, by_token=by_token, capacity=capacity))
+    )

@@ -70,7 +70,7 @@ def _workload(name: str, summaries: Sequence[Summary]) -> Iterator[str]:
 
 
 TOLD = re.compile(
-    r"(all|gap) (p50|p95|p99|mean|max)|all of .*|all / .*|all p50, .*|acceptance|wasted tokens|warm turns|virtual|\|.*"
+    r"(all|gap) (p50|p95|p99|mean|max)|all of .*|(all|bound) / .*|gap in order max, .*|guessed|begun on a guess|all p50, .*|acceptance|wasted tokens|warm turns|virtual|\|.*"
 )
 """The figures of what is no family of workloads that are printed; the rest is in the JSON."""
 
