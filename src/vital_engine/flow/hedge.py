@@ -37,7 +37,7 @@ RELEARN: Final = 20
 """The delay is worked out anew after so many calls, and whether copies pay after five times as many."""
 EXPLORE: Final = 50
 """Where copies do not pay, one call of so many may still have one, so that it is seen if they come to."""
-SUPPOSED: Final = 3.0
+SUPPOSED: Final = 6.0
 """How many observed copies the supposition weighs that a copy is an independent call."""
 RESERVE: Final = 3.0
 """The last tokens are kept for calls that are twice as late: most of those have stalled."""
