@@ -36,11 +36,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["ModelServer", "Reply", "Request"]
+__all__ = ["ModelServer", "PrefixCache", "Reply", "Request"]
 
 _USAGE_FORMS = ("no_choices", "with_choices", "twice", "never", "beside")
 
@@ -119,6 +119,47 @@ class Request:
     disconnected_at: float | None = None
 
 
+@dataclass
+class PrefixCache:
+    """What a server keeps of the prompts that it has read, counted in words and the marks of a template.
+
+    ``block``: as vLLM does, every whole block of so many tokens, of any prompt. ``slots``: as llama.cpp does, the last
+    prompt of each slot, to the token; ``id_slot`` of a request says which. What is read is known only once it has been:
+    ``per_token`` seconds are what reading one takes.
+    """
+
+    block: int = 0
+    slots: int = 0
+    per_token: float = 0.0
+    computed: int = 0
+
+    def __post_init__(self) -> None:
+        self._blocks: set[tuple[str, ...]] = set()
+        self._last: list[list[str]] = [[] for _ in range(self.slots)]
+
+    @staticmethod
+    def tokens(body: Mapping[str, Any]) -> list[str]:
+        read: list[str] = []
+        for message in body["messages"]:
+            read += [f"<{message['role']}>", *re.findall(r"\S+", message["content"]), "<end>"]
+        return [*read, "<assistant>"]
+
+    def found(self, body: Mapping[str, Any], tokens: list[str]) -> int:
+        """How many of *tokens* need not be computed. The last one always is: an answer begins with it."""
+        if self.block:
+            ends = range(self.block, len(tokens), self.block)
+            return max((end for end in ends if tuple(tokens[:end]) in self._blocks), default=0)
+        known = self._last[body["id_slot"]] if "id_slot" in body else []
+        pairs = zip(known, tokens[:-1], strict=False)
+        return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(known), len(tokens) - 1))
+
+    def keep(self, body: Mapping[str, Any], tokens: list[str]) -> None:
+        if self.block:
+            self._blocks |= {tuple(tokens[:end]) for end in range(self.block, len(tokens) + 1, self.block)}
+        elif "id_slot" in body:
+            self._last[body["id_slot"]] = tokens
+
+
 class _Cut(Exception):
     """The connection ends here."""
 
@@ -146,6 +187,7 @@ class ModelServer:
     port: int = 0
     model: str = "loopback-1"
     default: Reply = field(default_factory=Reply)
+    cache: PrefixCache | None = None
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
 
@@ -256,6 +298,9 @@ class ModelServer:
         return request
 
     async def _answer(self, request: Request, connection: _Connection) -> None:
+        if request.method == "GET" and request.path == "/props" and self.cache is not None and self.cache.slots:
+            await self._send_body(connection, 200, json.dumps({"total_slots": self.cache.slots}).encode())
+            return
         if request.method == "GET":
             models = {"object": "list", "data": [{"id": self.model, "object": "model", "owned_by": "loopback"}]}
             await self._send_body(connection, 200, json.dumps(models).encode())
@@ -263,10 +308,24 @@ class ModelServer:
         reply = self._replies.popleft() if self._replies else self.default
         watcher = asyncio.create_task(self._watch(request, connection))
         try:
+            if self.cache is not None:
+                reply = await self._counted(request, reply, self.cache)
             await self._reply(request, reply, connection)
             request.finished = True
         finally:
             watcher.cancel()
+
+    async def _counted(self, request: Request, reply: Reply, cache: PrefixCache) -> Reply:
+        """*reply* as long as it may be, with the tokens that were really read for it and those that were known."""
+        tokens = cache.tokens(request.body)
+        found = cache.found(request.body, tokens)
+        cache.computed += len(tokens) - found
+        await asyncio.sleep((len(tokens) - found) * cache.per_token)
+        cache.keep(request.body, tokens)
+        most = request.body.get("max_tokens", len(reply.tokens))
+        finish = "length" if most < len(reply.tokens) else reply.finish
+        text = "".join(reply.tokens[:most])
+        return replace(reply, text=text, finish=finish, prompt_tokens=len(tokens), cached_tokens=found)
 
     async def _watch(self, request: Request, connection: _Connection) -> None:
         """Notes when the client hangs up, and stops working for it: a request in flight sends nothing more."""

@@ -194,6 +194,7 @@ async def open_app(
             embedder=asked,
             vectors=vectors,
             floor=settings.fallback == "extractive",
+            prefill=settings.model_prefill,
         )
         replica = None
         if settings.model_replica_url:

@@ -29,6 +29,7 @@ TRUTHS: Final[Mapping[str, bool]] = {
 """How yes and no are written in the environment."""
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "fallback": ("none", "extractive"),
+    "model_prefill": ("off", "vllm", "llama.cpp"),
     "log_format": ("console", "json"),
     "log_level": ("debug", "info", "warning", "error"),
 }
@@ -56,6 +57,10 @@ class Settings:
     )
     model_url: str | None = field(default=None, metadata={"help": "base URL of an OpenAI-compatible server"})
     model_key: str | None = field(default=None, metadata={"help": "its API key"})
+    model_prefill: str = field(
+        default="off",
+        metadata={"help": "how the server at model_url reads a prompt's beginning ahead: 'vllm', 'llama.cpp' or 'off'"},
+    )
     model_replica_url: str | None = field(
         default=None,
         metadata={"help": "base URL of a second server with the same model, for calls that are late (hedging)"},
@@ -109,6 +114,10 @@ class Settings:
                 raise ConfigError(f"{name} must be 0 or more, not {size}")
         if self.model_replica_url and not self.model_url:
             raise ConfigError("model_replica_url is for a second server beside the one at model_url, and there is none")
+        if self.model_prefill != "off" and not self.model_url:
+            raise ConfigError(
+                "model_prefill is for the server at model_url, and there is none: a local model reads ahead"
+            )
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"port must be between 0 and 65535, not {self.port}")
         if self.pool_size < 1:

@@ -10,7 +10,7 @@ import pytest
 from model_server import ModelServer, Reply
 from prompts import answer_of, prompt_of
 from vital_engine.errors import CircuitOpen, ConfigError, ModelUnavailable, ServiceError, StreamBroken
-from vital_engine.nouns import Piece, Prompt
+from vital_engine.nouns import Discarded, Piece, Prompt, Usage
 from vital_engine.services.llm import Extractive, Fallback, Patience, open_llm
 from vital_engine.services.llm.extractive import NOT_FOUND
 from vital_engine.services.llm.local import Local
@@ -50,6 +50,20 @@ async def test_the_next_speaks_if_the_first_failed_before_its_first_token(error:
     assert (text, last.model) == ("b", "scripted-b")
     assert first.prompts[0].model == "wish" and second.prompts[0].model is None
     assert first.closed == 1
+
+
+async def test_what_the_failed_one_used_is_told_and_is_not_the_next_ones() -> None:
+    class Thinking(Scripted):
+        async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+            yield Piece(usage=Usage(input=40, output=7), model="thinker", provider="p")
+            raise ModelUnavailable("died before its first word")
+
+    pieces = [piece async for piece in Fallback(Thinking(), Scripted("b")).stream(prompt_of())]
+    assert [p.discarded for p in pieces if p.discarded] == [Discarded("fallback", Usage(40, 7), "thinker", "p")]
+    assert all(piece.usage is None for piece in pieces)
+    # of a failure that said nothing of its use, nothing is told
+    silent = Fallback(Scripted(error=ModelUnavailable("down")), Scripted("b"))
+    assert not [p async for p in silent.stream(prompt_of()) if p.discarded]
 
 
 async def test_an_answer_that_has_begun_is_not_continued_by_another() -> None:

@@ -31,6 +31,7 @@ def open_llm(
     embedder: Embedder | None = None,
     vectors: SentenceSource | None = None,
     floor: bool = False,
+    prefill: str = "off",
 ) -> LLM:
     """The model that a setting means. Nothing is loaded and nothing connected before the first call.
 
@@ -38,13 +39,17 @@ def open_llm(
     :param patience: limits in seconds, for models other than the extractive one.
     :param embedder, vectors: what the extractive answerer ranks sentences with; words alone where None.
     :param floor: whether the extractive answerer speaks when the model fails before its first token.
+    :param prefill: how the server at *base_url* can read ahead: ``vllm``, ``llama.cpp``, or ``off``: it cannot.
     :raises ConfigError: *model* is none of these, or what it needs is not installed.
     """
     extractive = Extractive(embedder, vectors=vectors)
     name = (model or "").strip()
     if base_url is None and name.lower() in ("", "extractive"):
         return extractive
-    chosen = _remote(name, base_url, api_key, headers, provider, patience) if base_url else _local(name, patience)
+    if base_url is None:
+        chosen = _local(name, patience)
+    else:
+        chosen = _remote(name, base_url, api_key, headers, provider, patience, prefill)
     return Fallback(chosen, extractive) if floor else chosen
 
 
@@ -55,12 +60,17 @@ def _remote(
     headers: Mapping[str, str] | None,
     provider: str | None,
     patience: Patience | None,
+    prefill: str,
 ) -> LLM:
     if not name:
         raise ConfigError(f"which model at {base_url}? A name is needed beside base_url")
     from .openai_compatible import OpenAICompatible
+    from .reading_ahead import LlamaServer, Vllm
 
-    return OpenAICompatible(
+    kinds = {"off": OpenAICompatible, "vllm": Vllm, "llama.cpp": LlamaServer}
+    if prefill not in kinds:
+        raise ConfigError(f"prefill must be one of {', '.join(kinds)}, not {prefill!r}")
+    return kinds[prefill](
         name, base_url=base_url, api_key=api_key, headers=headers, provider=provider, patience=patience
     )
 

@@ -37,7 +37,7 @@ from .chunks import Chunk, Unreadable, read_chunk
 from .embedded_server import EmbeddedServer, ServerCall
 from .patience import Patience
 from .shortening import shorten
-from .slots import Slots, Use
+from .slots import Slots, Use, text_of
 from .weights import SMOLLM2, gguf_at
 
 __all__ = ["PROVIDER", "Local"]
@@ -132,7 +132,7 @@ class Local:
         first_by = min(loop.time() + self.patience.first, deadline)
         begun, finish = False, ""
         try:
-            held = await self.slots.take(prompt.question.run_id, _text(prompt), use, until=first_by)
+            held = await self.slots.take(prompt.question.run_id, text_of(prompt), use, until=first_by)
             if held is None:
                 return
             call = ServerCall(loop, ended=partial(self.slots.give, held))
@@ -165,10 +165,6 @@ class Local:
             raise call.cause
         if not finish:
             raise _broken(call.error or "it was closed", begun=begun) from call.cause
-
-
-def _text(prompt: Prompt) -> str:
-    return "\n".join(message["content"] for message in prompt.messages())
 
 
 def _request(prompt: Prompt, slot: int, *, read_only: bool) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import httpx2
 import openai
 
 from vital_engine.errors import ModelError, ModelUnavailable, RateLimited, StreamBroken
-from vital_engine.nouns import Piece, Prompt, Usage
+from vital_engine.nouns import Piece, Prefilled, Prompt, Usage
 from vital_engine.tokens import estimate_usage
 
 from .address import LOOPBACK, credentials, split_address
@@ -104,10 +104,16 @@ class OpenAICompatible:
         :raises RateLimited, ContextTooLong, ModelUnavailable, ModelError: before the first token.
         :raises StreamBroken: the stream ended, broke off or fell silent after it had begun.
         """
+        async with aclosing(self._ask(prompt)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _ask(self, prompt: Prompt, **more: Any) -> AsyncGenerator[Piece, None]:
+        """The stream, retried while it has not begun. *more*: fields of the request that only some servers know."""
         deadline = _now() + self.patience.total
         self.budget.earn()
         for attempt in range(self.retrying.times + 1):
-            call = _Call(self._arguments(prompt), self.patience, deadline)
+            call = _Call(self._arguments(prompt, more), self.patience, deadline)
             try:
                 async with aclosing(self._attempt(prompt, call)) as pieces:
                     async for piece in pieces:
@@ -129,7 +135,7 @@ class OpenAICompatible:
             wait += error.retry_after  # never earlier than it asked, and not all of us at one moment
         return wait if _now() + wait < call.deadline and self.budget.spend() else None
 
-    def _arguments(self, prompt: Prompt) -> dict[str, Any]:
+    def _arguments(self, prompt: Prompt, more: Mapping[str, Any]) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "model": prompt.model or self.model,
             "messages": prompt.messages(),
@@ -140,7 +146,20 @@ class OpenAICompatible:
         }
         if "max_tokens" in self._refused:
             arguments["max_completion_tokens"] = prompt.max_output_tokens
+        if more:
+            arguments["extra_body"] = dict(more)
         return {name: value for name, value in arguments.items() if name not in self._refused}
+
+    async def _read(self, prompt: Prompt, **more: Any) -> Prefilled:
+        """Let the server read *prompt*, once; what it says is thrown away. ``Prefilled()`` where it does not count."""
+        call = _Call(self._arguments(prompt, more), self.patience, _now() + self.patience.total)
+        usage: Usage | None = None
+        async with aclosing(self._attempt(prompt, call)) as pieces:
+            async for piece in pieces:
+                usage = piece.usage or usage
+        if usage is None or usage.estimated:
+            return Prefilled()
+        return Prefilled(usage.input - usage.cached, usage.cached)
 
     async def _attempt(self, prompt: Prompt, call: _Call) -> AsyncGenerator[Piece, None]:
         """One request and its stream."""

@@ -18,7 +18,9 @@ from typing import Literal
 
 import anyio
 
-__all__ = ["KEPT", "Held", "Slot", "Slots", "Use"]
+from vital_engine.nouns import Prompt
+
+__all__ = ["KEPT", "Held", "Slot", "Slots", "Use", "text_of"]
 
 KEPT = 20.0
 """Seconds for which an idle slot is kept for the run that had something read there: gathering seldom takes longer."""
@@ -142,6 +144,11 @@ class Slots:
         """Whether a slot is reading *run*'s prompt, or is about to be left by it."""
         mine = [s.held for s in self.all if run and s.run == run and s.held is not None]
         return any(held.use == "reading" or held.stopping for held in mine)
+
+
+def text_of(prompt: Prompt) -> str:
+    """What the model reads, without the marks that its template sets between messages."""
+    return "\n".join(message["content"] for message in prompt.messages())
 
 
 def _nearest(slots: Iterable[Slot], text: str) -> Slot:
