@@ -1,4 +1,4 @@
-"""LlamaIndex Workflows: a step is started by an event and sends one; a step that needs several collects them.
+"""LlamaIndex Workflows: a step is started by an event and sends one; a step that needs several takes as many parameters.
 
 An event carries the values that it was made of.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from workflows import Context, Workflow, step
+from workflows import Workflow, step
 from workflows.events import Event, StartEvent, StopEvent
 
 from .shapes import Turn, Values, empty, work
@@ -73,9 +73,8 @@ class Reviewed(Workflow):
         return await self.make(Cost, "tally", ("reply",), event)
 
     @step
-    async def finish(self, context: Context, event: Citations | Support | Cost) -> StopEvent | None:
-        events = context.collect_events(event, [Citations, Support, Cost])
-        return events and StopEvent(result={name: value for one in events for name, value in one.made.items()})
+    async def finish(self, cited: Citations, judged: Support, priced: Cost) -> StopEvent:
+        return StopEvent(result={**cited.made, **judged.made, **priced.made})
 
 
 class Gathered(Reviewed):
@@ -90,9 +89,8 @@ class Gathered(Reviewed):
         return await self.make(Memory, "recall")
 
     @step
-    async def reply(self, context: Context, event: Evidence | Menu | Memory) -> Draft | None:
-        events = context.collect_events(event, [Evidence, Menu, Memory])
-        return events and await self.make(Draft, "reply", ("retrieve", "suggest", "recall"), *events)
+    async def reply(self, evidence: Evidence, menu: Menu, memory: Memory) -> Draft:
+        return await self.make(Draft, "reply", ("retrieve", "suggest", "recall"), evidence, menu, memory)
 
 
 class Seed(Gathered):
@@ -127,9 +125,8 @@ class Ten(Reviewed):
         return await self.make(Memory, "recall", ("brief",), event)
 
     @step
-    async def consent(self, context: Context, event: Evidence | Menu | Memory) -> Consent | None:
-        events = context.collect_events(event, [Evidence, Menu, Memory])
-        return events and await self.make(Consent, "consent", ("retrieve", "suggest", "recall"), *events)
+    async def consent(self, evidence: Evidence, menu: Menu, memory: Memory) -> Consent:
+        return await self.make(Consent, "consent", ("retrieve", "suggest", "recall"), evidence, menu, memory)
 
     @step
     async def invoke(self, event: Consent) -> Findings:

@@ -33,6 +33,7 @@ BURST: tuple[Column, ...] = (
     ("CPU, s", lambda e: _figure(e["burst"]["cpu_seconds"], 2)),
     ("peak, MB", lambda e: _figure(e["burst"]["peak_rss_mb"])),
     ("KB a turn", lambda e: _figure(e["burst"]["kb_per_turn"], 1)),
+    ("others' cores", lambda e: _figure(e["burst"]["others_cores"], 1)),
     ("turns/s, gc frozen", lambda e: _figure(e["frozen"]["turns_per_second"])),
     ("p99, gc frozen", lambda e: _figure(e["frozen"]["p99_ms"])),
 )
@@ -101,7 +102,7 @@ ideal 2150 (2019 for who reads along). Uneven: suggest needs recall; ideal 2150.
 iterations of the event loop: of a turn of ten steps that take no time."""
 AT_ONCE = """## {turns:,} turns at once
 
-The seed turn at a tenth of its durations (ideal 0.215 s), in real time."""
+The seed turn at a tenth of its durations (ideal 0.215 s), in real time. Others' cores: what else the machine was busy with."""
 WRONG = """## When something goes wrong
 
 What the caller gets from each engine as it is by default, when, and how many of the seven steps' values are in it. In
