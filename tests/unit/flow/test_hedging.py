@@ -348,18 +348,30 @@ def test_copies_come_back_when_calls_begin_to_stall() -> None:
     assert hedge.pays
 
 
+def drawn(draw: random.Random, stalls: float) -> Any:
+    async def work() -> A:
+        stalled, seconds = draw.random() < stalls, lognormal(draw, 0.5, 0.5)
+        await asyncio.sleep(10.0 if stalled else seconds)
+        return A()
+
+    return work
+
+
+@virtual
+async def test_runs_that_never_stall_soon_go_alone_and_take_as_long() -> None:
+    hedge = Hedge()
+    flow = Flow("f", hedged(drawn(random.Random(3), 0), drawn(random.Random(4), 0), hedge))
+    times = [(await flow.run()).seconds for _ in range(3_000)]
+    same = Flow("f", step(drawn(random.Random(3), 0)))
+    alone = [(await same.run()).seconds for _ in range(3_000)]
+    assert hedge.copies <= 0.01 * 3_000
+    assert all(helped <= lonely + 2e-9 for helped, lonely in zip(times, alone, strict=True))
+
+
 @virtual
 async def test_a_run_feeds_what_is_learned() -> None:
     hedge = Hedge()
-    draw = random.Random(3)
-
-    async def first() -> A:
-        await asyncio.sleep(10.0 if draw.random() < 0.01 else lognormal(draw, 0.5, 0.5))
-        return A()
-
-    async def copy() -> A:
-        await asyncio.sleep(lognormal(draw, 0.5, 0.5))
-        return A("copy")
+    first, copy = drawn(random.Random(3), 0.01), drawn(random.Random(4), 0)
 
     flow, watcher = Flow("f", hedged(first, copy, hedge)), Watcher()
     times = [(await flow.run(observers=[watcher])).seconds for _ in range(3_000)]
