@@ -22,7 +22,7 @@ from structlog.typing import EventDict, Processor
 
 from vital_engine.answer import Answer
 from vital_engine.errors import ConfigError
-from vital_engine.flow import Degraded, Failed, LateResult, Skipped, StepEnded, StepStarted
+from vital_engine.flow import Degraded, Failed, Hedged, LateResult, Skipped, StepEnded, StepStarted
 from vital_engine.nouns import Question
 
 from . import metrics
@@ -82,6 +82,9 @@ class TurnLog(Watch):
 
     def late_result(self, event: LateResult) -> None:
         self._log.warning("late result thrown away", step=event.step)
+
+    def hedged(self, event: Hedged) -> None:
+        self._log.info("call late", step=event.step, copy=event.became)
 
     def flow_ended(self, flow: OpenFlow, cancelled: bool) -> None:
         if cancelled and self._began is not None and not self._over:

@@ -14,9 +14,13 @@ import pytest
 import structlog
 
 from vital_engine.errors import ConfigError, ModelUnavailable
-from vital_engine.flow import run_virtual
+from vital_engine.flow import Flow, Hedge, run_virtual, step
 from vital_engine.monitoring import LogWriter, configure, log_turn, registry
 from vital_engine.monitoring.logs import logger
+
+
+class Kept: ...
+
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -57,6 +61,21 @@ def test_one_record_per_start_and_end(build: Any, question: Any, written: Any) -
         assert line["level"] == "info" and line["logger"] == "vital_engine.turn" and line["at"].endswith("+00:00")
     (cited,) = [x for x in lines if x["event"] == "step ended" and x["step"] == "cite"]
     assert (cited["outcome"], cited["seconds"], cited["tier"]) == ("done", 0.15, "tier2")
+
+
+def test_a_late_call_is_said_with_what_became_of_its_copy(question: Any, written: Any) -> None:
+    async def work() -> Kept:
+        await asyncio.sleep(9)
+        return Kept()
+
+    async def copy() -> Kept:
+        return Kept()
+
+    hedge, read = Hedge(after=1.0), written()
+    hedge._tokens = 4.0
+    late = Flow("turn", step(work).named("retrieve").hedged(copy, hedge))
+    run_virtual(late.run(observers=[log_turn(question, 2)]))
+    assert [(x["step"], x["copy"]) for x in read() if x["event"] == "call late"] == [("retrieve", "sent_won")]
 
 
 def test_a_failed_step_is_a_warning_with_a_code(build: Any, question: Any, written: Any) -> None:
