@@ -41,6 +41,7 @@ def test_the_exported_names_are_a_decision() -> None:
         "Hedging",
         "LateResult",
         "Live",
+        "Load",
         "Observer",
         "Outcome",
         "Policy",

@@ -23,7 +23,7 @@ DOCS = "\n".join(p.read_text(encoding="utf-8") for p in [ROOT / "README.md", *so
 
 def test_the_tree_is_the_order_of_a_turn() -> None:
     steps = [m.name for m in pkgutil.iter_modules(turn.__path__)]
-    assert set(steps) == set(turn.ORDER)
+    assert set(steps) == {*turn.ORDER, *turn.BEFOREHAND}
     flows = (SOURCE / "turn" / "__init__.py").read_text(encoding="utf-8")
     assert re.findall(r"^    (\w+)  ", flows, re.MULTILINE)[: len(turn.ORDER)] == list(turn.ORDER)
 

@@ -13,6 +13,7 @@
     quantiles.py how long something takes, as a distribution that forgets
     hedge.py     whether and when a late call is sent a second time
     race.py      a call and its copy: the first that says a word wins
+    load.py      how busy something is, on average over the last while
     events.py    what observers are told
     offload.py   a limit that holds against deaf work; threads for work that blocks
     together.py  calls whose number is known only at run time
@@ -39,6 +40,7 @@ from .events import (
 from .flow import Flow
 from .hedge import Hedge
 from .live import Live
+from .load import Load
 from .offload import abandoned, bounded, call
 from .outcome import REASONS, Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
 from .policy import DATAFLOW, SEQUENTIAL, TIERS, Policy, Shape
@@ -68,6 +70,7 @@ __all__ = [
     "Hedging",
     "LateResult",
     "Live",
+    "Load",
     "Observer",
     "Outcome",
     "Policy",

@@ -20,7 +20,7 @@ from vital_engine.errors import StepAbandoned, StepFailed, WrongType
 from . import events
 from .live import Live
 from .offload import abandon
-from .outcome import Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
+from .outcome import Cut, Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
 from .result import Run
 from .seats import Seats
 from .step import NOTHING, raced
@@ -43,8 +43,7 @@ class Execution:
     ) -> None:
         count = len(plan.steps)
         self.name, self.plan, self.have, self.observers = name, plan, have, observers
-        self.loop = asyncio.get_running_loop()
-        self.context = contextvars.copy_context()
+        self.loop, self.context = asyncio.get_running_loop(), contextvars.copy_context()
         self.began_at = self.loop.time()
         self.lives = dict(streams)
         self.outcomes: list[Outcome[Any] | None] = [None] * count
@@ -52,9 +51,8 @@ class Execution:
         self.began = [0.0] * count
         self.timers: list[asyncio.TimerHandle | None] = [None] * count
         self.inlets: list[list[Live[Any]]] = [[] for _ in range(count)]
-        self.cut: list[Reason | None] = [None] * count  # why a running step was cancelled, if it was
-        self.waits = list(plan.waits)
-        self.left = count
+        self.cut: list[Cut | None] = [None] * count  # why a running step was cancelled, if it was
+        self.waits, self.left = list(plan.waits), count
         self.settled: deque[int] = deque()  # ended, and what they made is not yet handed on
         self.handing_on = False
         self.over: Reason | None = None  # the run's deadline has passed, or its caller has gone
@@ -67,8 +65,7 @@ class Execution:
             self.deadline = self.loop.call_at(self.began_at + within, self._stop, "timeout", context=self.context)
 
     async def run(self) -> Run:
-        if self.observers:
-            self._tell(events.FlowStarted(self.name, self.began_at))
+        self._tell(events.FlowStarted(self.name, self.began_at))
         try:
             self._begin()
             if self.left:
@@ -82,10 +79,9 @@ class Execution:
             if self.deadline is not None:
                 self.deadline.cancel()
             outcomes = {s.makes: o for s, o in zip(self.plan.steps, self.outcomes, strict=True) if o is not None}
-            seated = {} if self.seats is None else self.seats.after
+            seated = self.seats.after if self.seats is not None else {}
             run = Run(self.name, self.plan, outcomes, dict(self.have), self._now(), seated)
-            if self.observers:
-                self._tell(events.FlowEnded(self.name, run, self.loop.time()))
+            self._tell(events.FlowEnded(self.name, run, self.loop.time()))
         return run
 
     # -- starting
@@ -108,10 +104,9 @@ class Execution:
             self._start(i)
 
     def _seat(self, freed_by: int | None = None) -> None:
-        if self.seats is not None:
-            while taken := self.seats.take(freed_by):
-                for i in taken:
-                    self._start(i)
+        while self.seats is not None and (taken := self.seats.take(freed_by)):
+            for i in taken:
+                self._start(i)
 
     def _start(self, i: int) -> None:
         s, now = self.plan.steps[i], self.loop.time()
@@ -124,6 +119,7 @@ class Execution:
             self._tell(events.StepStarted(self.name, s.name, s.policy.tier, now))
         if s.outlet is not None:
             self.lives[s.makes] = inputs[s.outlet] = live = Live()
+            live.on_refusal(partial(self._cut, i, "refused"))
             if self.observers:
                 self._tell(events.StreamOpened(self.name, s.name, live.reader(), now))
         task = self.loop.create_task(self._drive(i, inputs), name=s.name, context=self.context.copy())
@@ -174,11 +170,15 @@ class Execution:
     def _end(self, i: int, error: BaseException, reason: Reason | None = None) -> None:
         """A step did not make its product in time: its stand-in, what can be salvaged, or nothing."""
         if self.outcomes[i] is not None:  # abandoned before
-            if self.observers:
-                self._tell(events.LateResult(self.name, self.plan.steps[i].name, self.loop.time()))
+            self._tell(events.LateResult(self.name, self.plan.steps[i].name, self.loop.time()))
             return
         s, cut, ended = self.plan.steps[i], self.cut[i], self._now()
         began, worked = (ended, 0.0) if self.tasks[i] is None else (self.began[i], self._worked(i))
+        if cut == "refused":
+            unused = None if s.otherwise is NOTHING else s.otherwise
+            if not reason:
+                return self._settle(i, Skipped("its reader had no use for it", unused, True, worked, began, ended))
+            cut = None
         reason = reason or cut or reason_of(error)
         if cut == "timeout" and isinstance(error, asyncio.CancelledError):
             error = TimeoutError(f"{s.name!r} was cut off after {ended - began:.3g} s")
@@ -259,7 +259,7 @@ class Execution:
         if all(live.ended for live in self.inlets[i]):
             self.timers[i] = self.loop.call_later(within, self._cut, i, "timeout", context=self.context)
 
-    def _cut(self, i: int, reason: Reason) -> None:
+    def _cut(self, i: int, reason: Cut) -> None:
         """Cancel a running step; if it is still there after its grace, leave it behind."""
         task = self.tasks[i]
         if task is None or self.outcomes[i] is not None or self.cut[i] is not None:

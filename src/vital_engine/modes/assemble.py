@@ -32,6 +32,7 @@ from vital_engine.nouns import (
     Support,
 )
 from vital_engine.ports import Grader
+from vital_engine.turn import EARLY
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ def assemble(
     support = _made(outcomes, "assess", Support.missing())
     findings = _made(outcomes, "invoke", Findings())
     status, error = _status(outcomes)
-    degraded = {name: o.reason for name, o in outcomes.items() if isinstance(o, Degraded | Failed)}
+    degraded = _degraded(outcomes)
     return Answer(
         run_id=question.run_id,
         question=question,
@@ -82,7 +83,7 @@ def assemble(
         degraded=degraded,
         warnings=tuple(_warnings(outcomes, degraded, evidence, citations, findings, draft)),
         timing=timing,
-        speedup=speedup([o.seconds for o in outcomes.values()], timing.total),
+        speedup=speedup([o.seconds for o in outcomes.values() if not isinstance(o, Skipped)], timing.total),
         critical_path=critical_path,
         tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
         error=error,
@@ -94,7 +95,7 @@ def assemble(
 def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, profile: str, timing: Timing) -> Answer:
     """The answer of a turn that waits for a person: what is known by then. Nothing was said, and nothing paid."""
     paused = turn.paused
-    degraded = {name: o.reason for name, o in outcomes.items() if isinstance(o, Degraded | Failed)}
+    degraded = _degraded(outcomes)
     nothing = Citations(), Findings(), Draft(finish="")
     waiting = f"{len(turn.pending)} tool call{'s wait' if len(turn.pending) > 1 else ' waits'} for your decision."
     return Answer(
@@ -117,11 +118,16 @@ def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, p
         degraded=degraded,
         warnings=(*_warnings(outcomes, degraded, paused.evidence, *nothing), waiting),
         timing=timing,
-        speedup=speedup([o.seconds for o in outcomes.values()], timing.total),
+        speedup=speedup([o.seconds for o in outcomes.values() if not isinstance(o, Skipped)], timing.total),
         critical_path=paused.critical_path,
         tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
         approvals=turn.approvals,
     )
+
+
+def _degraded(outcomes: Mapping[str, Outcome[Any]]) -> dict[str, str]:
+    broke = {name: o.reason for name, o in outcomes.items() if isinstance(o, Degraded | Failed)}
+    return {name: reason for name, reason in broke.items() if name not in EARLY}
 
 
 def kept(answer: Answer) -> Kept:

@@ -64,7 +64,7 @@ class Here:
         if isinstance(self.workflow, PausingWorkflow):
             opening, closing = self.workflow._halves(self.settings)
             return *opening.steps, *closing.steps
-        return self.workflow.flow(self.settings).steps
+        return self.workflow.plain(self.settings).steps
 
     def outcomes(self) -> dict[str, Outcome[Any]]:
         """How the steps so far ended, each with what it made, which stands under a key of its own."""

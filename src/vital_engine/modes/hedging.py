@@ -5,13 +5,15 @@ Never a step that writes, and only in the dataflow profile: the other two are wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from vital_engine.flow import Flow, Hedge, Step
-from vital_engine.nouns import Discarded, Piece
-from vital_engine.ports import Replicas
+from vital_engine.nouns import Discarded, Draft, Piece
+from vital_engine.ports import LLM, Replicas
 from vital_engine.turn import drafted, recalling, replying, retrieving, suggesting
+from vital_engine.turn.ahead import replying_anew
 
 from .settings import TurnSettings
 
@@ -31,7 +33,7 @@ class Hedges:
         if replicas.memory is not None:
             self._copies["recall"] = recalling(replicas.memory)
         if replicas.llm is not None:
-            self._copies["reply"] = replying(replicas.llm)
+            self._copies["reply"] = partial(_replying, replicas.llm)
         self.of = {step: Hedge() for step in self._copies}
 
     def over(self, part: Flow | Step[Any], settings: TurnSettings) -> Flow:
@@ -44,7 +46,14 @@ class Hedges:
     def _hedged(self, step: Step[Any]) -> Step[Any]:
         if step.name not in self._copies:
             return step
-        return step.hedged(self._copies[step.name], self.of[step.name], discarded if step.name == "reply" else None)
+        if step.name != "reply":
+            return step.hedged(self._copies[step.name], self.of[step.name])
+        return step.hedged(self._copies["reply"](reads_ahead=bool(step.inlets)), self.of["reply"], discarded)
+
+
+def _replying(llm: LLM, *, reads_ahead: bool) -> Callable[..., Awaitable[Draft]]:
+    """A copy takes what the first call takes, of which it may have no use."""
+    return replying_anew(llm) if reads_ahead else replying(llm)
 
 
 def discarded(pieces: Sequence[Piece]) -> Piece:

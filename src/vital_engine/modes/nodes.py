@@ -29,7 +29,7 @@ class ParallelNodes:
     settings: TurnSettings
     mode: ClassVar[Mode]
     watchers: tuple[Callable[[Question, int], Observer], ...]
-    flow: Callable[[TurnSettings], Flow]
+    plain: Callable[[TurnSettings], Flow]
 
     async def parallel_retrieval_node(self, state: Given) -> Update:
         """Retrieve, suggest and recall at once.
@@ -79,4 +79,4 @@ class ParallelNodes:
 
     async def _run_part(self, part: Part, state: Given, observers: tuple[Observer, ...]) -> Update:
         settings = self.settings
-        return await run_part(self.flow(settings).steps, part, cast("TurnState", state), settings, observers=observers)
+        return await run_part(self.plain(settings).steps, part, cast("TurnState", state), settings, observers=observers)

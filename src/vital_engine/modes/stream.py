@@ -7,7 +7,7 @@ Only :class:`Token` carries the answer's text; everything else is progress. A st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -20,10 +20,9 @@ from vital_engine.flow import (
     StepEnded,
     StepStarted,
     StreamOpened,
-    supervise,
 )
 from vital_engine.flow import Event as FlowEvent
-from vital_engine.nouns import Citation, Cost
+from vital_engine.nouns import Citation, Cost, Piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +93,13 @@ class TurnStream:
 
     def __init__(self, run_id: str) -> None:
         self.log: Live[Answer] = Live()
-        self._pumps: list[asyncio.Task[None]] = []
+        self._pumps: list[_Pump] = []
         self._began = asyncio.get_running_loop().time()
+        self._writers: dict[str, Callable[[Any], None]] = {
+            "reply": self._said,
+            "cite": self._cited,
+            "tally": self._spent,
+        }
         self._add(Started, run_id)
 
     def __call__(self, event: FlowEvent) -> None:
@@ -107,43 +111,69 @@ class TurnStream:
                 kind = type(outcome).__name__.lower()
                 self._add(Step, step, self._since(at), kind, outcome.seconds, reason)
             case StreamOpened(step=step, live=live):
-                self._pumps.append(supervise(self._pump(step, live), name=f"stream {step}"))
+                if (write := self._writers.get(step)) is not None:
+                    self._pumps.append(_Pump(live, write))
             case _:
                 pass
 
-    async def finish(self, answer: Answer) -> None:
-        await self._pumped()
+    def finish(self, answer: Answer) -> None:
+        self._pumped()
         self._add(Finished, answer)
         self.log.close(answer)
 
-    async def fail(self, error: BaseException) -> None:
-        await self._pumped()
+    def fail(self, error: BaseException) -> None:
+        self._pumped()
         known = error if isinstance(error, VitalError) else TurnError()
         self._add(Broken, known.code, known.public)
         self.log.close(error=error)
 
     def cancelled(self) -> None:
         """The turn was cancelled: what was said stands, and the log says that there will be no more."""
+        self._pumped()
         self._add(Broken, "turn.cancelled", "The answer was stopped.")
         self.log.close(error=asyncio.CancelledError())
 
-    async def _pumped(self) -> None:
-        if self._pumps:
-            await asyncio.wait(self._pumps, timeout=1.0)
+    def _pumped(self) -> None:
+        for pump in self._pumps:
+            pump()
 
-    async def _pump(self, step: str, live: Live[Any]) -> None:
-        async for batch in live.batches():
-            if step == "reply":
-                if text := "".join(piece.text for piece in batch):
-                    self._add(Token, text)
-            elif step == "cite":
-                for citation in batch:
-                    self._add(Cited, citation)
-            elif step == "tally":
-                self._add(Spent, batch[-1])
+    def _said(self, pieces: Sequence[Piece]) -> None:
+        if text := "".join([piece.text for piece in pieces]):
+            self._add(Token, text)
+
+    def _cited(self, citations: Sequence[Citation]) -> None:
+        for citation in citations:
+            self._add(Cited, citation)
+
+    def _spent(self, costs: Sequence[Cost]) -> None:
+        self._add(Spent, costs[-1])
 
     def _since(self, at: float) -> float:
         return round(at - self._began, 9)
 
     def _add(self, make: Callable[..., Event], *values: Any) -> None:
         self.log.push(make(len(self.log.items) + 1, *values))
+
+
+class _Pump:
+    """Hands on what comes on a stream, all of one pass of the event loop together. No task of its own: a token costs one
+    callback. Called, it hands on at once what there is."""
+
+    __slots__ = ("_at", "_due", "_live", "_loop", "_write")
+
+    def __init__(self, live: Live[Any], write: Callable[[Sequence[Any]], None]) -> None:
+        self._live, self._write = live, write
+        self._at, self._due = 0, False
+        self._loop = asyncio.get_running_loop()
+        live.follow(self._follow)
+
+    def _follow(self) -> None:
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self)
+
+    def __call__(self) -> None:
+        self._due = False
+        if fresh := self._live.items[self._at :]:
+            self._at += len(fresh)
+            self._write(fresh)

@@ -29,22 +29,12 @@ from vital_engine.monitoring import Watcher, default_watchers
 from vital_engine.notices import for_user
 from vital_engine.nouns import Approval, Call, Claim, Consent, Cost, Findings, Kept, Question, Scope
 from vital_engine.ports import Services
-from vital_engine.turn import (
-    Registered,
-    ask,
-    briefing,
-    gather,
-    invoking,
-    registering,
-    replying,
-    review,
-    salvaged,
-    saving,
-)
+from vital_engine.turn import Registered, ask, briefing, gather, invoking, registering, review, saving
 
 from .assemble import assemble, given, kept, later
 from .consent import consenting_by_policy
 from .course import Course, TurnClock, limit
+from .early import Early
 from .hedging import Hedges
 from .mode import Mode
 from .nodes import ParallelNodes
@@ -102,17 +92,24 @@ class ParallelBaseWorkflow(ParallelNodes):
         self.settings = TurnSettings(**known({**(config or {}), **settings}))
         self.watchers: tuple[Watcher, ...] = tuple(default_watchers() if watchers is None else watchers)
         self.hedges = Hedges(services.replicas)
-        self.flow = functools.lru_cache(maxsize=64)(self._build)
+        self.early = Early(services)
+        self.flow = functools.lru_cache(maxsize=64)(functools.partial(self._build, early=True))
+        self.plain = functools.lru_cache(maxsize=64)(functools.partial(self._build, early=False))
         self._save = Flow("save", step(saving(services.keeper)).under(Policy(SAVE_SECONDS)), given=(Kept,))
 
-    def _build(self, settings: TurnSettings) -> Flow:
-        """The whole turn as one flow. Built once per settings; runs only read it."""
+    def _build(self, settings: TurnSettings, *, early: bool) -> Flow:
+        """The whole turn as one flow. Built once per settings; runs only read it.
+
+        *early*: with what is begun before its time, of which those who run it part by part have no use.
+        """
         tier1 = settings.parallel_timeout_ms / 1000
+        consent, invoke = consenting_by_policy(settings), invoking(self.services.caller)
         return Flow(
             "turn",
             self._opening(settings),
-            step(consenting_by_policy(settings)).or_else(Consent.missing()).under(Policy(tier1, tier="consent")),
-            self._closing(settings, invoking(self.services.caller)),
+            step(consent).or_else(Consent.missing()).under(Policy(tier1, tier="consent")),
+            *(self.early.steps(settings, consent, invoke) if early else ()),
+            self._closing(settings, invoke, early=early),
             shape=settings.shape,
             given=(Question,),
         )
@@ -127,13 +124,14 @@ class ParallelBaseWorkflow(ParallelNodes):
             self.hedges.over(gather(s, within=tier1), settings),
         )
 
-    def _closing(self, settings: TurnSettings, invoke: Callable[..., Awaitable[Findings]]) -> Flow:
+    def _closing(
+        self, settings: TurnSettings, invoke: Callable[..., Awaitable[Findings]], *, early: bool = False
+    ) -> Flow:
         """All that comes after consent."""
-        speak = Policy(settings.reply_timeout_ms / 1000, tier="reply")
         return Flow(
             "closing",
             step(invoke).or_else(Findings.missing()).under(Policy(TOOLS_SECONDS, tier="invoke")),
-            self.hedges.over(step(replying(self.services.llm)).or_salvage(salvaged).under(speak), settings),
+            self.hedges.over(self.early.reply(settings) if early else self.early.plain_reply(settings), settings),
             review(self.services, within=settings.post_generation_timeout_ms / 1000),
         )
 
@@ -288,9 +286,9 @@ async def _streamed(work: Callable[[Observer], Awaitable[Answer]], stream: TurnS
         stream.cancelled()
         raise
     except VitalError as error:
-        await stream.fail(error)
+        stream.fail(error)
         raise
-    await stream.finish(answer)
+    stream.finish(answer)
     return answer
 
 

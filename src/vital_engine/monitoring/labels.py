@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from vital_engine.errors import VitalError
 from vital_engine.flow import Degraded, Done, Failed, Outcome
+from vital_engine.turn import EARLY
 
 TIERS: Final = ("tier1", "tier2")
 MODES: Final = ("1", "2", "3", "4")
-STEPS: Final = frozenset(
+STEPS: Final = EARLY | frozenset(
     {
         "ask",
         "register",
@@ -35,6 +36,8 @@ STATUSES: Final = ("complete", "paused", "partial", "failed", "cancelled")
 OUTCOMES: Final = ("done", "degraded", "failed", "skipped", "unknown")
 DECISIONS: Final = ("approved", "edited", "rejected", "expired")
 DECIDERS: Final = ("person", "policy", "nobody")
+DISCARDED: Final = ("guess", "copy", "fallback")
+GUESSES: Final = ("accepted", "dropped", "right_unused", "wrong_unused")
 TOKEN_CLASSES: Final = ("input", "cached", "output", "reasoning", "estimated_input", "estimated_output")
 PROVIDER_KINDS: Final = ("extractive", "embedded", "cache", "scripted", "api", "unknown")
 CACHES: Final = ("retrieval", "embedding", "menu", "answer")

@@ -129,6 +129,23 @@ hedges = Counter(
     ("step", "outcome"),
     registry=registry,
 )
+guesses = Counter(
+    "vital_speculation_total",
+    "Guesses at what would be found: accepted or dropped where the model had started on them, else right or wrong.",
+    ("outcome",),
+    registry=registry,
+)
+discarded_tokens = Counter(
+    "vital_discarded_tokens_total",
+    "Tokens, read and written, of model calls whose words nobody was shown, by why.",
+    ("why",),
+    registry=registry,
+)
+prefilled_tokens = Counter(
+    "vital_prefilled_tokens_total",
+    "Prompt tokens that a model's server computed while the rest of the prompt was still being gathered.",
+    registry=registry,
+)
 abandoned_steps = Gauge(
     "vital_abandoned_steps", "Steps that ignored their cancellation and still run.", registry=registry
 )

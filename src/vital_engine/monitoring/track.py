@@ -26,6 +26,8 @@ from .labels import (
     CACHES,
     DECIDERS,
     DECISIONS,
+    DISCARDED,
+    GUESSES,
     MODES,
     OUTCOMES,
     STATUSES,
@@ -187,6 +189,26 @@ def track_approvals(mode: int | str, answer: Answer) -> None:
     """What was decided on the calls that a turn proposed. A turn that waits has decided nothing yet."""
     for decision, by in decided(answer):
         metrics.approvals.labels(one_of(mode, MODES), one_of(decision, DECISIONS), one_of(by, DECIDERS)).inc()
+
+
+@_guarded
+def track_early(answer: Answer) -> None:
+    """What was begun before its time, and what of it was of use."""
+    guess = answer.guessed
+    if guess.right is not None:
+        became = (
+            ("accepted" if guess.right else "dropped")
+            if guess.used
+            else "right_unused"
+            if guess.right
+            else "wrong_unused"
+        )
+        metrics.guesses.labels(one_of(became, GUESSES)).inc()
+    for call in answer.draft.discarded:
+        if call.usage is not None:
+            metrics.discarded_tokens.labels(one_of(call.why, DISCARDED)).inc(call.usage.input + call.usage.output)
+    if read := answer.prefilled.computed:
+        metrics.prefilled_tokens.inc(read)
 
 
 def decided(answer: Answer) -> list[tuple[str, str]]:

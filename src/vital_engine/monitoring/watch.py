@@ -7,10 +7,11 @@ from typing import Final
 from vital_engine.answer import Answer
 from vital_engine.errors import ConfigError
 from vital_engine.flow import Degraded, Failed, Hedged, LateResult, Skipped, StepEnded, speedup
+from vital_engine.turn import EARLY
 
 from . import metrics
 from .labels import MODES, TIERS, outcome_label, step_label
-from .track import step_duration, step_failures, tier_series, track_approvals, track_spending, track_turn
+from .track import step_duration, step_failures, tier_series, track_approvals, track_early, track_spending, track_turn
 from .watching import TURN, OpenFlow, Watch, Watcher, reason_of
 
 #: The step that is the model.
@@ -55,7 +56,7 @@ class TurnWatch(Watch):
             step_duration(step, self._mode, outcome_label(outcome)).observe(outcome.seconds)
         if isinstance(outcome, Degraded | Failed):
             step_failures(step, outcome.reason, self._mode).inc()
-            if isinstance(outcome, Degraded):
+            if isinstance(outcome, Degraded) and step not in EARLY:
                 metrics.degraded_turns.labels(step, outcome.reason).inc()
         elif isinstance(outcome, Skipped):
             metrics.skipped_steps.labels(step, "known" if outcome.known else "unmet").inc()
@@ -83,6 +84,7 @@ class TurnWatch(Watch):
             return
         self._counted = True
         track_approvals(self._mode, answer)
+        track_early(answer)
         track_turn(
             self._mode,
             status=answer.status,

@@ -120,6 +120,16 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
+class Guessed:
+    """What became of a turn's guess: who made it, whether it was ``right`` (None: there was none), and whether the model
+    had started on it (``used``)."""
+
+    source: str = ""
+    right: bool | None = None
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Whether one proposed call may run, who said so, why, and when (None: a policy, in the course of the turn)."""
 

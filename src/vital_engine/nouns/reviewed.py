@@ -107,7 +107,7 @@ class Support:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A paid call, for pricing. ``status``: done, partial, failed or cancelled."""
+    """A paid call, for pricing. ``status``: done, partial, failed, cancelled, or discarded (its words were not shown)."""
 
     id: str
     purpose: str

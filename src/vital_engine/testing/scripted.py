@@ -6,11 +6,9 @@ worked out by the engine's own services, from what was said.
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import functools
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,21 +20,20 @@ from vital_engine.nouns import (
     Cost,
     Evidence,
     Finding,
-    Piece,
     Prompt,
     Proposal,
     SentenceSupport,
     Support,
-    Usage,
 )
 from vital_engine.services.citations import QuoteChecker
 from vital_engine.services.cost import Prices
 from vital_engine.services.quality import quality
 from vital_engine.services.support import LogisticJudge, Matcher
 
-from .material import EVIDENCE, EXPERT, MEMORY, MENU, TOOL_OUTPUT, spoken, words
+from .material import EVIDENCE, EXPERT, MEMORY, MENU, TOOL_OUTPUT
 from .pauses import MemoryApprovals, MemoryFloor
-from .script import BLOCKED_SECONDS, NOTHING, Act, Recorded, Stage
+from .script import NOTHING, Act, Recorded, Stage
+from .speaker import MODEL, ReadingSpeaker, Speaker, Text
 
 STEPS = (
     "brief",
@@ -51,7 +48,6 @@ STEPS = (
     "register",
     "save",
 )
-MODEL = "scripted"
 PRICES = {MODEL: {"input": "0.000001", "output": "0.000004"}}
 """USD per token of the scripted model."""
 
@@ -73,7 +69,9 @@ class _Port:
         setattr(self, name, method)
 
 
-def scripted(*, tokens: int = 120, sentences: int = 8, prefill: float = 0.0, **steps: Any) -> ScriptedServices:
+def scripted(
+    *, tokens: int = 120, sentences: int = 8, prefill: float | Mapping[str, float] = 0.0, **steps: Any
+) -> ScriptedServices:
     """Services that take as long, say, and fail as told.
 
     :param steps: by step (``retrieve=0.5``): seconds; an exception (raised at once); ``(seconds, exception)``;
@@ -82,6 +80,8 @@ def scripted(*, tokens: int = 120, sentences: int = 8, prefill: float = 0.0, **s
         no time. ``reply`` is the model's whole time; ``(seconds, text)`` lets it say *text*, and
         ``(seconds, text, exception)`` lets it break after that. A value of a tier 2 step is spread evenly over the
         *sentences*.
+    :param prefill: seconds, of the model's, that go by before it speaks; as a mapping, by segment (``{"instructions":
+        0.15, "evidence": 0.1}``), they are those of a model that can read ahead.
     :param tokens: pieces of the answer, evenly over the model's time after *prefill* seconds, in *sentences* sentences.
     :raises ConfigError: an unknown step, or a script that cannot be read.
     """
@@ -95,7 +95,11 @@ def scripted(*, tokens: int = 120, sentences: int = 8, prefill: float = 0.0, **s
     stage = Stage()
     prompts: list[Prompt] = []
     kept: list[Any] = []
-    speaker = _Speaker(act["reply"], stage, prompts, tokens, sentences, prefill)
+    text = Text(tokens, sentences)
+    if isinstance(prefill, Mapping):
+        speaker: Speaker = ReadingSpeaker(act["reply"], stage, prompts, text, prefill)
+    else:
+        speaker = Speaker(act["reply"], stage, prompts, text, prefill)
 
     def each(step: str) -> Any:
         return lambda: act[step].seconds / sentences
@@ -174,53 +178,3 @@ def _nth(act: Act, work: Any) -> Any:
             pass
     act.value = NOTHING
     return lambda *_, **__: next(dealt, rest)
-
-
-class _Speaker:
-    """The scripted model. Its text comes evenly over its time, and stops when nobody listens any more."""
-
-    def __init__(
-        self, act: Act, stage: Stage, prompts: list[Prompt], tokens: int, sentences: int, prefill: float
-    ) -> None:
-        self._act, self._stage, self._prompts, self._prefill = act, stage, prompts, prefill
-        text = act.said if act.said is not None else act.value if isinstance(act.value, str) else None
-        self._pieces = spoken(tokens, sentences) if text is None else words(text)
-        if act.error is not None and act.said is None:
-            self._pieces = []
-
-    async def stream(self, prompt: Prompt) -> AsyncIterator[Any]:
-        act, loop = self._act, asyncio.get_running_loop()
-        self._prompts.append(prompt)
-        call = Recorded("reply", "stream", {"prompt": prompt}, self._stage.now())
-        self._stage.calls.append(call)
-        try:
-            if act.word == "block":
-                await asyncio.to_thread(time.sleep, BLOCKED_SECONDS)
-            elif act.word:
-                await act.play(0.0)
-            if act.value is not NOTHING and not isinstance(act.value, str):
-                await asyncio.sleep(act.seconds)
-                yield act.value
-                return
-            began, prefill = loop.time(), min(self._prefill, act.seconds)
-            each = (act.seconds - prefill) / max(1, len(self._pieces))
-            for i, text in enumerate(self._pieces, start=1):
-                await _until(began + prefill + i * each)
-                yield Piece(text, model=MODEL, provider=MODEL)
-            await _until(began + act.seconds)
-            if act.error is not None:
-                raise act.error
-            used = Usage(input=len(str(prompt).split()), output=len(self._pieces))
-            yield Piece(usage=used, model=MODEL, provider=MODEL, finish="stop")
-        except BaseException as error:
-            call.error = error
-            raise
-        finally:
-            call.end = self._stage.now()
-
-
-async def _until(when: float) -> None:
-    # To the nanosecond, as the virtual clock is: what a sum of floats is off by must not become a tick of its own.
-    left = round(when - asyncio.get_running_loop().time(), 9)
-    if left > 0:
-        await asyncio.sleep(left)

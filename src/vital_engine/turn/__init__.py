@@ -9,6 +9,8 @@
     reply    put the prompt together, and let the model speak
     review   tier 2: citations | support | cost, while it speaks
     save     keep the turn
+    prefill  before reply, where the services can: the model's server reads what is known of the prompt already
+    ahead    before reply, where the settings allow: the model starts on a guess of the rest
 
 Steps are plain async functions made from the port that they lean on; nobody here knows who fulfils it.
 May import: flow, ports, nouns, errors, notices, sentences.
@@ -22,9 +24,15 @@ from .reply import compose, drafted, replying, salvaged
 from .review import assessing, citing, review, sentences, tallying
 from .save import Registered, Saved, registering, saving
 
+EARLY = frozenset({"read_instructions", "read_conversation", "read_tools", "foresee", "ahead", "compare"})
+"""Steps that add nothing to an answer: one that fails costs time at most, and degrades nothing."""
+
+BEFOREHAND = ("prefill", "ahead")
 ORDER = ("ask", "brief", "gather", "invoke", "reply", "review", "save")
 
 __all__ = [
+    "BEFOREHAND",
+    "EARLY",
     "ORDER",
     "Registered",
     "Saved",

@@ -1,0 +1,241 @@
+"""Speculation: the model starts on a guess of what will be found, and its words are held until the guess has been checked.
+
+::
+
+    foresee    what gathering will probably find
+    ahead      the prompt that this would give, and what the model says to it: kept back
+    reply      the prompt of what was found: if it is the same, what was kept back is the answer, else it is thrown away
+    compare    whether the guess was right, on every turn, also where nothing was begun on it; and what to guess next time
+
+Only what reads may be done on a guess: no tool that writes or has effects is called before consent to what was found. What
+a reader, tier 2 or a tool ever sees is made of what was found. What was thrown away is paid for, and stands in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from vital_engine.errors import ServiceError
+from vital_engine.flow import Live, Load, call
+from vital_engine.nouns import (
+    Brief,
+    Consent,
+    Discarded,
+    Draft,
+    Effect,
+    Evidence,
+    Findings,
+    Guess,
+    Guessed,
+    Memory,
+    Menu,
+    Piece,
+    Prompt,
+    Question,
+)
+from vital_engine.ports import LLM, Foresight
+
+from .reply import compose, drafted, speak, spoken
+
+HARMLESS = frozenset({Effect.PURE, Effect.READ})
+"""What may be called before it is known whether it will be asked for, if it also costs nothing."""
+
+Consenting = Callable[[Question, Brief, Menu], Awaitable[Consent]]
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A guess, if there is one, and whether the model may start on it."""
+
+    guess: Guess | None = None
+    admitted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The end of what was said to a guess. Its stream: first the :class:`Prompt`, then what the model said to it."""
+
+    error: ServiceError | None = None
+
+
+class Speculation:
+    """Whether to start on a guess: where the model has room, and where guesses have been right.
+
+    Below a utilisation of 0.7 always, up to 0.85 if at least half of the guesses are right, and never above; never where
+    another call would have to wait for it now; and only from a source of whose last guesses at least a fifth were right.
+    Nothing is begun on the first guesses of a source: whether they are right is seen without.
+    """
+
+    CALM, BUSY = 0.7, 0.85
+    ENOUGH, GOOD = 0.2, 0.5
+    KNOWN = 8.0
+    HALF_LIFE = 200.0
+
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self._right: dict[str, tuple[float, float]] = {}  # source -> (right, all), the older counting less
+
+    def acceptance(self, source: str) -> float | None:
+        """The share of *source*'s guesses that were right; None while few are known."""
+        right, known = self._right.get(source, (0.0, 0.0))
+        return right / known if known >= self.KNOWN else None
+
+    def admits(self, source: str) -> bool:
+        acceptance = self.acceptance(source)
+        if acceptance is None or acceptance < self.ENOUGH or not self.load.free:
+            return False
+        return self.load.utilisation < (self.BUSY if acceptance >= self.GOOD else self.CALM)
+
+    def learn(self, source: str, *, right: bool) -> None:
+        so_far, known = self._right.get(source, (0.0, 0.0))
+        keep = 0.5 ** (1 / self.HALF_LIFE)
+        self._right[source] = (keep * so_far + right, keep * known + 1)
+
+
+def foreseeing(foresight: Foresight, speculation: Speculation, *, use: bool) -> Callable[..., Awaitable[Foreseen]]:
+    async def foresee(question: Question, brief: Brief) -> Foreseen:
+        guess = await call(foresight.guess, question, brief)
+        return Foreseen(guess, use and guess is not None and speculation.admits(guess.source))
+
+    return foresee
+
+
+def speaking_ahead(
+    llm: LLM, load: Load, invoke: Callable[..., Awaitable[Findings]], consent: Consenting
+) -> Callable[..., Awaitable[Ahead]]:
+    async def ahead(question: Question, brief: Brief, foreseen: Foreseen, out: Live[Ahead]) -> Ahead:
+        guess = foreseen.guess
+        if guess is None or not foreseen.admitted:
+            return Ahead()
+        allowed = await consent(question, brief, guess.menu)
+        if not all(p.effect in HARMLESS and not p.cost_usd for p in allowed.approved):
+            return Ahead()
+        findings = await invoke(question, brief, allowed) if allowed.approved else Findings()
+        prompt = _composed(question, brief, guess, findings)
+        out.push(prompt, aside=True)
+        try:
+            await speak(llm, prompt, out, load)
+        except ServiceError as error:  # told to whoever waits for the answer, if the guess turns out to be right
+            return Ahead(error)
+        return Ahead()
+
+    return ahead
+
+
+def replying_ahead(llm: LLM, load: Load) -> Callable[..., Awaitable[Draft]]:
+    """As :func:`.reply.replying`; what the model was asked ahead is not asked again."""
+
+    async def reply(
+        question: Question,
+        brief: Brief,
+        menu: Menu,
+        findings: Findings,
+        memory: Memory,
+        evidence: Evidence,
+        ahead: Live[Ahead],
+        out: Live[Draft],
+    ) -> Draft:
+        prompt = compose(question, brief, evidence=evidence, menu=menu, memory=memory, findings=findings)
+        if not (ahead.items and same(ahead.items[0], prompt)):
+            await _throw_away(ahead, out)
+        elif await _follow(ahead, out):
+            return spoken(out)
+        await speak(llm, prompt, out, load)
+        return spoken(out)
+
+    return reply
+
+
+def replying_anew(llm: LLM) -> Callable[..., Awaitable[Draft]]:
+    """As :func:`replying_ahead` by its signature, but asks *llm* itself: for a second model beside the first."""
+
+    async def reply(
+        question: Question,
+        brief: Brief,
+        menu: Menu,
+        findings: Findings,
+        memory: Memory,
+        evidence: Evidence,
+        ahead: Live[Ahead],  # noqa: ARG001
+        out: Live[Draft],
+    ) -> Draft:
+        await speak(llm, compose(question, brief, evidence=evidence, menu=menu, memory=memory, findings=findings), out)
+        return spoken(out)
+
+    return reply
+
+
+def comparing(foresight: Foresight, speculation: Speculation) -> Callable[..., Awaitable[Guessed]]:
+    async def compare(
+        question: Question,
+        brief: Brief,
+        foreseen: Foreseen,
+        menu: Menu,
+        findings: Findings,
+        memory: Memory,
+        evidence: Evidence,
+    ) -> Guessed:
+        found, guess = Guess(evidence, menu, memory), foreseen.guess
+        if not (evidence.failed or menu.failed or memory.failed or findings.failed):
+            await call(foresight.learn, question, brief, found)
+        if guess is None:
+            return Guessed()
+        right = _calls(guess.menu) == _calls(menu) and same(
+            _composed(question, brief, guess, findings), _composed(question, brief, found, findings)
+        )
+        speculation.learn(guess.source, right=right)
+        return Guessed(guess.source, right, foreseen.admitted)
+
+    return compare
+
+
+def same(one: Prompt, other: Prompt) -> bool:
+    """Whether a model would read the same, to the character, of the same passages, under the same settings."""
+    return (
+        one.segments == other.segments
+        and [p.id for p in one.evidence.passages] == [p.id for p in other.evidence.passages]
+        and (one.model, one.temperature, one.max_output_tokens)
+        == (other.model, other.temperature, other.max_output_tokens)
+    )
+
+
+def _composed(question: Question, brief: Brief, found: Guess, findings: Findings) -> Prompt:
+    return compose(question, brief, evidence=found.evidence, menu=found.menu, memory=found.memory, findings=findings)
+
+
+def _calls(menu: Menu) -> list[tuple[str, object]]:
+    return [(proposal.tool, proposal.arguments) for proposal in menu.proposals]
+
+
+async def _follow(ahead: Live[Ahead], out: Live[Draft]) -> bool:
+    """Hand on what is said ahead, as it comes. False: it failed before its first word, and may be asked again."""
+    at = 1  # behind the prompt
+    while True:
+        items = ahead.items[at:]
+        at += len(items)
+        for piece in items:
+            out.push(piece, aside=not piece.text)
+        if ahead.ended:
+            break
+        await ahead.news()
+    error = ahead.error or (ahead.value or Ahead()).error
+    if error is None:
+        return True
+    if out.first_at is not None:
+        raise error
+    out.push(_discarded(ahead), aside=True)
+    return False
+
+
+async def _throw_away(ahead: Live[Ahead], out: Live[Draft]) -> None:
+    """The guess was wrong: the model is stopped, and what it has used is told. It is gone before it is asked again."""
+    ahead.refuse()
+    await ahead.whole()
+    if ahead.items:
+        out.push(_discarded(ahead), aside=True)
+
+
+def _discarded(ahead: Live[Ahead]) -> Piece:
+    said = drafted(ahead.items[1:])
+    return Piece(discarded=Discarded("guess", said.usage, said.model, said.provider))

@@ -1,0 +1,110 @@
+"""While retrieval runs: let the model's server read what is known of the prompt already, segment by segment.
+
+The order of the segments is fixed, and is the order in which they usually arrive: instructions with the brief, then the
+conversation, then the tools' results. What has been read when the passages come need not be read again: the answer is the
+same, only the waiting is shorter (docs/performance.md has the arithmetic). The model is asked once the reading is done,
+since a server that is asked in the middle of it would read the same twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from vital_engine.flow import Flow, Load, Policy, Step, call, step
+from vital_engine.nouns import Brief, Findings, Memory, Prefilled, Prompt, Question
+from vital_engine.ports import Prefiller
+
+from .ahead import Foreseen
+from .reply import begun
+
+BUSY = 0.8
+"""Above this utilisation a server that is read to ahead of time would keep others waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadInstructions(Prefilled):
+    """The instructions, and who answers, have been read; or it was not tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadConversation(Prefilled):
+    """The earlier conversation has been read as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTools(Prefilled):
+    """What the tools said has been read as well."""
+
+
+def prefill(prefiller: Prefiller, load: Load, *, through: str, speculates: bool, within: float) -> Flow:
+    """The steps that read ahead.
+
+    :param through: ``prefix`` (the instructions) or ``segments`` (each as it arrives).
+    :param speculates: whether the whole prompt may be read on a guess meanwhile; then the rest of it is not read here.
+    """
+    read = partial(_read, prefiller, load)
+    steps: list[Step[Any]] = [step(reading_instructions(read)).or_else(ReadInstructions())]
+    if through == "segments":
+        conversation = (reading_conversation_unless_ahead if speculates else reading_conversation)(read)
+        tools = (reading_tools_unless_ahead if speculates else reading_tools)(read)
+        steps.append(step(conversation).or_else(ReadConversation()).after(ReadInstructions))
+        steps.append(step(tools).or_else(ReadTools()).after(ReadConversation))
+    return Flow("prefill", *(s.under(Policy(within, tier="prefill")) for s in steps))
+
+
+Read = Callable[[Prompt], Awaitable[Prefilled]]
+
+
+def reading_instructions(read: Read) -> Callable[..., Awaitable[ReadInstructions]]:
+    async def read_instructions(question: Question, brief: Brief) -> ReadInstructions:
+        done = await read(begun(question, brief))
+        return ReadInstructions(done.computed, done.cached)
+
+    return read_instructions
+
+
+def reading_conversation(read: Read) -> Callable[..., Awaitable[ReadConversation]]:
+    async def read_conversation(question: Question, brief: Brief, memory: Memory) -> ReadConversation:
+        done = await read(begun(question, brief, memory))
+        return ReadConversation(done.computed, done.cached)
+
+    return read_conversation
+
+
+def reading_tools(read: Read) -> Callable[..., Awaitable[ReadTools]]:
+    async def read_tools(question: Question, brief: Brief, memory: Memory, findings: Findings) -> ReadTools:
+        done = await read(begun(question, brief, memory, findings))
+        return ReadTools(done.computed, done.cached)
+
+    return read_tools
+
+
+def reading_conversation_unless_ahead(read: Read) -> Callable[..., Awaitable[ReadConversation]]:
+    plain = reading_conversation(read)
+
+    async def read_conversation(
+        question: Question, brief: Brief, memory: Memory, foreseen: Foreseen
+    ) -> ReadConversation:
+        return ReadConversation() if foreseen.admitted else await plain(question, brief, memory)
+
+    return read_conversation
+
+
+def reading_tools_unless_ahead(read: Read) -> Callable[..., Awaitable[ReadTools]]:
+    plain = reading_tools(read)
+
+    async def read_tools(
+        question: Question, brief: Brief, memory: Memory, findings: Findings, foreseen: Foreseen
+    ) -> ReadTools:
+        return ReadTools() if foreseen.admitted else await plain(question, brief, memory, findings)
+
+    return read_tools
+
+
+async def _read(prefiller: Prefiller, load: Load, prompt: Prompt) -> Prefilled:
+    if not prompt.segments[-1].text or load.utilisation > BUSY:  # there is nothing new, or there are others who wait
+        return Prefilled()
+    return await call(prefiller.prefill, prompt)
