@@ -23,7 +23,7 @@ from .registry import BY_KEY, OURS, Entry
 from .table import page
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = ("turns=50", "cpu_turns=30", "bursts=1", "patience=1")
+QUICK = ("turns=50", "round_ms=1", "bursts=1", "patience=1")
 
 
 def measured_apart(entry: Entry, options: Sequence[str] = ()) -> tuple[dict[str, Any] | None, str]:

@@ -17,7 +17,7 @@ def seed() -> Turn:
 def uneven() -> Turn:
     step = _steps(UNEVEN)
     remembered = Steps(name="remembered", steps=[step["recall"], step["suggest"]])
-    gathered = Parallel(step["retrieve"], remembered, name="gathered")  # type: ignore[arg-type]
+    gathered = Parallel(step["retrieve"], remembered, name="gathered")
     return _built(UNEVEN, [gathered, step["reply"]], step)
 
 
@@ -40,7 +40,7 @@ def _steps(needs: Needs) -> dict[str, Step]:
 
 
 def _beside(step: dict[str, Step], *names: str) -> Parallel:
-    return Parallel(*(step[name] for name in names), name="+".join(names))  # type: ignore[arg-type]
+    return Parallel(*(step[name] for name in names), name="+".join(names))
 
 
 def _built(needs: Needs, before: list[Any], step: dict[str, Step]) -> Turn:

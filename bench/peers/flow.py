@@ -120,12 +120,13 @@ async def empty_tally(draft: Draft) -> Cost:
 
 
 def seed() -> Turn:
-    return _built(Flow("turn", *map(step, (retrieve, suggest, recall, reply, cite, assess, tally))))
+    return _built(Flow("turn", *(step(one) for one in (retrieve, suggest, recall, reply, cite, assess, tally))))
 
 
 def uneven() -> Turn:
     knowing = step(suggest_knowing).named("suggest")
-    return _built(Flow("turn", step(retrieve), step(recall), knowing, *map(step, (reply, cite, assess, tally))))
+    after = [step(one) for one in (reply, cite, assess, tally)]
+    return _built(Flow("turn", step(retrieve), step(recall), knowing, *after))
 
 
 def ten() -> Turn:

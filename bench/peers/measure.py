@@ -40,6 +40,10 @@ BURSTS = 5
 BURST_SECONDS = 10.0
 """No further round is begun after so many."""
 ROUNDS = 15
+ROUND_MS = 30
+"""Of CPU, at least."""
+WARM = 20
+"""Turns."""
 MB = 1 << 20
 
 
@@ -47,7 +51,7 @@ def measured(
     entry: Entry,
     *,
     turns: int = TURNS,
-    cpu_turns: int = 300,
+    round_ms: int = ROUND_MS,
     bursts: int = BURSTS,
     patience: int = troubles.REAL_PATIENCE,
 ) -> dict[str, Any]:
@@ -74,7 +78,7 @@ def measured(
     ten = _engine(entry, "ten")
     if ten is not None:
         turn = _on_its_own(ten)
-        rounds = asyncio.run(_cpu(turn, cpu_turns))
+        rounds = asyncio.run(_cpu(turn, round_ms / 1000))
         facts["cpu_us"] = round(min(rounds), 1)
         facts["cpu_us_spread"] = round(statistics.median(rounds) / min(rounds), 3)
         facts["calls"], facts["iterations"] = figures.calls(turn), figures.iterations(turn)
@@ -120,18 +124,19 @@ async def _into(engine: Engine, case: troubles.Trouble, *limits: float) -> dict[
     return await troubles.watch(lambda: engine(durations), case, *limits)
 
 
-async def _cpu(turn: Any, turns: int) -> list[float]:
-    """CPU microseconds per turn, by round. Whatever else runs on the machine can only add to it."""
-    each = max(1, turns // ROUNDS)
-    for _ in range(each):
-        await turn()
-    taken = []
-    for _ in range(ROUNDS):
+async def _cpu(turn: Any, least: float) -> list[float]:
+    """CPU microseconds per turn, by round of at least *least* seconds of CPU. Whatever else runs can only add to it."""
+    each, taken = WARM, []
+    for number in range(-1, ROUNDS):
         gc.collect()
         began = time.process_time()
         for _ in range(each):
             await turn()
-        taken.append((time.process_time() - began) / each * 1e6)
+        per_turn = (time.process_time() - began) / each
+        if number < 0:  # it warms up, and says how many turns a round needs
+            each = max(WARM, int(least / max(per_turn, 1e-6)))
+        else:
+            taken.append(per_turn * 1e6)
     return taken
 
 

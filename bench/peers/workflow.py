@@ -23,7 +23,7 @@ from .trouble import Broken, Trouble
 
 QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1")
 STEPS = (*INPUTS, "reply", *REVIEWS)
-IDLE = Durations(**dict.fromkeys(STEPS, 0.0))
+IDLE = Durations(retrieve=0, suggest=0, recall=0, reply=0, cite=0, assess=0, tally=0)
 
 
 def seed() -> Turn:
