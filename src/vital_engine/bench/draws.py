@@ -60,7 +60,7 @@ class Fault:
 @dataclass(frozen=True, slots=True)
 class Outage:
     """A dependency that does not work from ``begins`` to ``ends`` (seconds of the run): it fails at once, or (``silent``)
-    never answers. With a ``period`` it works in every second half of that."""
+    after half a minute. With a ``period`` it works in every second half of that."""
 
     step: str
     begins: float

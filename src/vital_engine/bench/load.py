@@ -6,18 +6,18 @@ on than off, at any load. Who waits for a slot waits in line; the server has no 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vital_engine.flow import run_virtual
-from vital_engine.nouns import Brief, Evidence, Guess, Menu, Passage, Question
+from vital_engine.nouns import Menu
 
 from .draws import Draws, Odds, draw
 from .figures import Figure, of_summary
-from .measure import GUESS_SECONDS, Ran, run_turns
+from .guesses import Sometimes
+from .measure import Ran, run_turns
 from .services import simulated
-from .stage import STAGE, Found, Stage
+from .stage import Found, Stage
 from .summary import summarise
 from .variants import SEGMENTS, SPECULATED, Variant
 from .workloads import HALF, SIGMA
@@ -26,26 +26,7 @@ SLOTS = 8
 LOADS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
 """Turns that arrive, in shares of what the server's slots could answer."""
 ACCEPTANCES = (0.3, 0.6)
-WRONG = Evidence((Passage("passage-0", "What the simulated guess says."),), index_version="simulated")
 _FOUND = Found(menu=Menu())
-
-
-@dataclass(frozen=True, slots=True)
-class Sometimes:
-    """Fulfils the port Foresight: right as often as was said, and there after 50 ms."""
-
-    draws: Draws
-    acceptance: float
-
-    async def guess(self, question: Question, brief: Brief) -> Guess | None:  # noqa: ARG002
-        stage = STAGE.get()
-        await asyncio.sleep(GUESS_SECONDS)
-        right = self.draws.call(stage.drawn.number, "guess", 1).long < self.acceptance
-        found = stage.found
-        return Guess(found.evidence if right else WRONG, found.menu, found.memory, source="simulated")
-
-    async def learn(self, question: Question, brief: Brief, found: Guess) -> None:
-        """Its luck is drawn."""
 
 
 def sweep(turns: int, seed: int, loads: Sequence[float] = LOADS) -> Iterator[Figure]:

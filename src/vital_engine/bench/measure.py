@@ -10,14 +10,13 @@ from vital_engine.flow import abandoned, supervise
 from vital_engine.nouns import Question
 
 from .durations import INPUTS
+from .guesses import GUESS_SECONDS
 from .oracle import Bound, bound, cut_off, guessed, sent_twice
 from .stage import STAGE, Stage
 from .times import Times, Turn
 
 LIMITS: dict[str, float] = dict.fromkeys(INPUTS, 5.0)
 """Seconds after which an input is done without, as the engine's own default has it."""
-GUESS_SECONDS = 0.05
-"""When a guess is there: an assumption of the workloads that speculate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,9 @@ async def run_turns(
 def _row(stage: Stage, times: Times, guess_seconds: float) -> Row:
     least = in_order = None
     failed = any(f for f in stage.drawn.faults) or bool(stage.outages)
-    if not failed and times.status == "complete":
+    # Nothing is said of a turn in which the model was asked both on a guess and a second time.
+    tangled = times.guess in {"hit", "miss"} and "reply" in stage.sent
+    if not failed and not tangled and times.status == "complete":
         least, in_order = (_least(stage, times, guess_seconds, policy) for policy in ("any order", "segments"))
     first, copies = stage.drawn.durations[0], len(stage.sent)
     model = first.reading + first.speech

@@ -18,6 +18,7 @@ from vital_engine.nouns import (
     Citation,
     Citations,
     Draft,
+    Effect,
     Evidence,
     Expert,
     Finding,
@@ -39,6 +40,9 @@ from .model import Model
 from .stage import FIRST, SECOND, STAGE, take
 
 _BRIEF = Brief(Expert("simulated", "Simulated", "Answers as drawn.", "Answer as drawn."), "simulated")
+
+
+WRITES = frozenset({Effect.KEYED_WRITE, Effect.EFFECT})
 
 
 class _Roster:
@@ -73,7 +77,7 @@ class _Inputs:
 
 class _Caller:
     async def call(self, proposal: Proposal, *, scope: Scope) -> Finding:  # noqa: ARG002
-        STAGE.get().effects += 1
+        STAGE.get().effects += proposal.effect in WRITES
         return Finding(proposal, "done", "What the simulated tool says.")
 
 

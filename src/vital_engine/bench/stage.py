@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,12 +13,17 @@ from vital_engine.nouns import Effect, Evidence, Memory, Menu, Passage, PastTurn
 from .draws import Drawn, Fault, Outage
 from .durations import Durations
 
+SILENT_SECONDS = 30.0
+"""After so long whoever still waits for a dependency that is silent learns that nothing will come."""
 FIRST, SECOND = 0, 1
 """Attempts: the service that is always asked, and the one that a call may be sent to again."""
 EVIDENCE = Evidence((Passage("passage-1", "What the simulated passage says."),), index_version="simulated")
 MEMORY = Memory((PastTurn("What was asked before?", "What was answered."),))
-MENU = Menu((Proposal("call-1", "simulated_tool", {}, "simulated", 1.0, Decimal(0), Effect.KEYED_WRITE),))
-"""The tool writes, so that one that is called twice, or before its time, is seen."""
+MENU, READING_MENU = (
+    Menu((Proposal("call-1", "simulated_tool", {}, "simulated", 1.0, Decimal(0), effect),))
+    for effect in (Effect.KEYED_WRITE, Effect.READ)
+)
+"""The tool of the first one writes, so that one that is called twice, or before its time, is seen."""
 
 
 class Down(ServiceError):
@@ -41,7 +45,8 @@ class Found:
 class Stage:
     """*drawn*, and what was seen: ``began``: step -> when its first attempt began, and the copies' ``sent``: step ->
     seconds after that. ``wasted``: tokens that a model made and nobody was shown. ``effects``: calls that wrote.
-    ``kept``: how often the turn was saved. ``copy_spoke``: the replica's answer was heard to its end. ``read``: beginnings of prompts that a model server holds, by attempt.
+    ``kept``: how often the turn was saved. ``copy_spoke``: the replica's answer was heard to its end. ``read``: beginnings of
+    prompts that a model server holds, by attempt.
     """
 
     drawn: Drawn
@@ -66,7 +71,9 @@ class Stage:
             self.sent.setdefault(step, round(now - self.began.get(step, now), 9))
         for outage in self.outages:
             if outage.step == step and outage.covers(now):
-                return self.drawn.durations[attempt], Fault("silent", math.inf) if outage.silent else Fault("down")
+                return self.drawn.durations[attempt], Fault("silent", SILENT_SECONDS) if outage.silent else Fault(
+                    "down"
+                )
         return self.drawn.durations[attempt], self.drawn.faults[attempt].get(step)
 
 
@@ -84,8 +91,6 @@ async def until(when: float) -> None:
 async def take(seconds: float, fault: Fault | None) -> None:
     """Spend *seconds*, or fail as drawn."""
     if fault is not None and fault.error != "cut":
-        if fault.seconds == math.inf:
-            await asyncio.get_running_loop().create_future()
         await asyncio.sleep(fault.seconds)
         raise Down(f"drawn: {fault.error}", service="bench", retryable=True)
     await asyncio.sleep(seconds)

@@ -89,6 +89,9 @@ HEDGED = Variant("+ hedging", "segments", {"speculation": "off"}, copies=True, s
 SPECULATED = Variant(
     "+ speculation", "segments", {"speculation": "auto", "hedging": False}, label="speculated", says="on a guess"
 )
+EVERYTHING = Variant(
+    "+ hedging + speculation", "segments", {"speculation": "auto"}, label="speculated", copies=True, says="both"
+)
 BY_HAND = (
     Variant("asyncio, one by one", "sequential", by_hand=lambda s: by_hand(s, in_turn), says="written by hand"),
     Variant("asyncio, gather", "tiers", by_hand=lambda s: by_hand(s, unlimited), says="two barriers, no limits"),
@@ -99,5 +102,5 @@ BY_HAND = (
 )
 LADDER = (SEQUENTIAL, TIERS, STREAM, PREFIX, SEGMENTS)
 """Each does what the one before it does, and one thing more."""
-ALL = (*BY_HAND, *LADDER, HEDGED, SPECULATED)
+ALL = (*BY_HAND, *LADDER, HEDGED, SPECULATED, EVERYTHING)
 BY_NAME: Mapping[str, Variant] = {variant.name: variant for variant in ALL}

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 from .draws import Draws, Odds, Outage, draw
 from .durations import INPUTS, REVIEWS, Durations
+from .guesses import Sometimes
 from .measure import Ran, run_turns
 from .services import simulated
-from .stage import Stage
+from .stage import MENU, READING_MENU, Found, Stage
 from .summary import Summary, summarise
-from .variants import BY_HAND, HEDGED, LADDER, PREFIX, SEGMENTS, SPECULATED, STREAM, TIERS, Variant
+from .variants import BY_HAND, EVERYTHING, HEDGED, LADDER, PREFIX, SEGMENTS, SPECULATED, STREAM, TIERS, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ W2 = (
         "the same, but the reviews are done in the engine's own process and do not stall",
         HALF,
         replace(TAILS, stalling=(*INPUTS, "reply")),
-        _TAILED,
+        (*_TAILED, SPECULATED, EVERYTHING),
         20_000,
         READS.format("half"),
     ),
@@ -101,24 +102,32 @@ W3 = (
         "memory fails every other 5 s from 240 s to 360 s",
         HALF,
         FAULTS,
-        (*BY_HAND, TIERS, SEGMENTS, HEDGED, SPECULATED),
+        (*BY_HAND, TIERS, SEGMENTS, HEDGED, SPECULATED, EVERYTHING),
         2_000,
         "5 turns begin per second (Poisson)",
         rate=5.0,
     ),
 )
+ACCEPTANCE = 0.6
+"""The share of guesses that are right, where one is made: an assumption of W2 and W3."""
 FAMILIES: Mapping[str, tuple[Workload, ...]] = {"W1": W1, "W2": W2, "W3": W3}
 
 
 async def run(workload: Workload, variant: Variant, *, turns: int, seed: int) -> Ran:
     """The first *turns* turns of *workload*, as *seed* has drawn them, by *variant*."""
     draws = Draws(seed)
-    turn = variant.turn(simulated(by_token=workload.by_token, replicas=variant.copies))
+    foresight = Sometimes(draws, ACCEPTANCE) if variant.label == "speculated" else None
+    turn = variant.turn(simulated(by_token=workload.by_token, replicas=variant.copies, foresight=foresight))
     rate = workload.rate
     arrivals = None if rate is None else lambda number: draws.wait(number, rate)
     return await run_turns(
         turn,
-        lambda number: Stage(draw(workload.median, workload.odds, draws, number), workload.odds.outages),
+        lambda number: Stage(
+            draw(workload.median, workload.odds, draws, number),
+            workload.odds.outages,
+            # The tool of every second turn writes, and must not be called on a guess.
+            Found(menu=MENU if number % 2 else READING_MENU),
+        ),
         range(turns),
         arrivals=arrivals,
     )
