@@ -4,9 +4,9 @@ early   Whether a search by words alone foresees the whole search: the share of 
         are the same, in the same order, and what either costs.
 repeats Whole turns of the engine over PubMedQA's abstracts, its questions asked as often as Zipf's law says (the one of
         rank r in proportion to 1 / r^s): hit rates, and the time of turns whose question was new (cold) and of those
-        whose question had been asked (warm) apart. With no caches, with the default ones, and with answers too; the same
-        questions in the same order, each way --rounds times in turn, each time with empty caches. The model is the
-        extractive one, which runs in this process.
+        whose question had been asked (warm) apart. With no caches, with the default ones, and with answers too: three
+        engines over one database, each of which is asked each question before the next question is, in an order that
+        turns; the ratios are medians over these pairs. The model is the extractive one, which runs in this process.
 version What it costs to ask for the version of an index, beside a search in it.
 small   What the engine's own part of a hit costs: the cache, and the guess and the learning of foresight.
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import statistics
@@ -149,28 +150,33 @@ async def repeats(options: argparse.Namespace, folder: Path) -> None:
         await ingest(corpus.documents, shelves=app.knowledge, tenant="PubMedQA", embedder=app.embedder)
         await app.warm()
     spent: dict[str, dict[str, list[float]]] = {way: {"cold": [], "warm": []} for way in ways}
-    counts: dict[str, Counter[str]] = {way: Counter() for way in ways}
-    for _ in range(options.rounds):
-        for way, settings in ways.items():
-            before = counted()
-            async with open_app(base.but(settings)) as app:
-                await app.warm()
-                await turns(app, asked, spent[way])
-            counts[way].update(counted() - before)
-    for way in ways:
-        times = {state: shown(of) for state, of in spent[way].items()}
-        print(json.dumps({"caches": way, **times, "counts": dict(counts[way])}))
-
-
-async def turns(app: App, asked: Sequence[str], spent: dict[str, list[float]]) -> None:
     seen: set[str] = set()
-    for text in asked:
-        began = time.perf_counter()
-        answer = await app.workflow(2).execute(Question(text, tenant="PubMedQA", user="bench"))
-        milliseconds = (time.perf_counter() - began) * 1000
-        answer.raise_for_status()
-        spent["warm" if text in seen else "cold"].append(milliseconds)
-        seen.add(text)
+    async with contextlib.AsyncExitStack() as stack:
+        apps = {way: await stack.enter_async_context(open_app(base.but(settings))) for way, settings in ways.items()}
+        for app in apps.values():
+            await app.warm()
+        order, before = list(ways), counted()
+        for text in asked:
+            for way in order:
+                spent[way]["warm" if text in seen else "cold"].append(await turn(apps[way], text))
+            seen.add(text)
+            order.append(order.pop(0))
+    for way, times in spent.items():
+        ratios = {
+            f"{state}_ratio": round(statistics.median(a / b for a, b in zip(of, spent["none"][state], strict=True)), 3)
+            for state, of in times.items()
+        }
+        print(json.dumps({"caches": way, **{state: shown(of) for state, of in times.items()}, **ratios}))
+    print(json.dumps({"counts of both": counted() - before}))
+
+
+async def turn(app: App, text: str) -> float:
+    """Milliseconds from the question until all of the answer is there."""
+    began = time.perf_counter()
+    answer = await app.workflow(2).execute(Question(text, tenant="PubMedQA", user="bench"))
+    seconds = time.perf_counter() - began
+    answer.raise_for_status()
+    return seconds * 1000
 
 
 PARTS = {"early": early, "version": version, "repeats": repeats, "small": small}
@@ -183,7 +189,6 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", choices=retrieval.CORPORA, default=["pubmedqa", "scifact"])
     parser.add_argument("--limit", type=int, help="queries of each corpus (all)")
     parser.add_argument("--turns", type=int, default=400, help="turns of the repeats")
-    parser.add_argument("--rounds", type=int, default=2, help="times that each way is measured")
     parser.add_argument("--skew", type=float, default=1.0, help="s of Zipf's law")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--keep", type=Path, help="a folder for the database (a temporary one)")
