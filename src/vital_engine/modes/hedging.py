@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
-from vital_engine.flow import Flow, Hedge, Step
+from vital_engine.flow import Flow, Hedge, Load, Step
 from vital_engine.nouns import Discarded, Draft, Piece
 from vital_engine.ports import LLM, Replicas
 from vital_engine.turn import drafted, recalling, replying, retrieving, suggesting
 from vital_engine.turn.ahead import replying_anew
 
+from .early import load_of
 from .settings import TurnSettings
 
 
@@ -22,9 +23,10 @@ class Hedges:
     """What the turns of one workflow have learned of each step that has a replica.
 
     :param replicas: services that fail and stall independently of the first ones.
+    :param load: how busy the first model is. Where it is too busy all calls are late, and copies would make it worse.
     """
 
-    def __init__(self, replicas: Replicas) -> None:
+    def __init__(self, replicas: Replicas, load: Load) -> None:
         self._copies: dict[str, Any] = {}
         if replicas.retriever is not None:
             self._copies["retrieve"] = retrieving(replicas.retriever)
@@ -32,9 +34,11 @@ class Hedges:
             self._copies["suggest"] = suggesting(replicas.suggester)
         if replicas.memory is not None:
             self._copies["recall"] = recalling(replicas.memory)
-        if replicas.llm is not None:
-            self._copies["reply"] = partial(_replying, replicas.llm)
         self.of = {step: Hedge() for step in self._copies}
+        if replicas.llm is not None:
+            second = load_of(replicas.llm)
+            self._copies["reply"] = partial(_replying, replicas.llm, second)
+            self.of["reply"] = Hedge(busy=lambda: max(load.utilisation, second.utilisation))
 
     def over(self, part: Flow | Step[Any], settings: TurnSettings) -> Flow:
         """*part*, with those of its steps hedged that may be."""
@@ -51,9 +55,9 @@ class Hedges:
         return step.hedged(self._copies["reply"](reads_ahead=bool(step.inlets)), self.of["reply"], discarded)
 
 
-def _replying(llm: LLM, *, reads_ahead: bool) -> Callable[..., Awaitable[Draft]]:
+def _replying(llm: LLM, load: Load, *, reads_ahead: bool) -> Callable[..., Awaitable[Draft]]:
     """A copy takes what the first call takes, of which it may have no use."""
-    return replying_anew(llm) if reads_ahead else replying(llm)
+    return replying_anew(llm, load) if reads_ahead else replying(llm, load)
 
 
 def discarded(pieces: Sequence[Piece]) -> Piece:

@@ -91,8 +91,8 @@ class ParallelBaseWorkflow(ParallelNodes):
         self.scope: Scope | None = None  # whose paused turns resume() takes, where it is not told
         self.settings = TurnSettings(**known({**(config or {}), **settings}))
         self.watchers: tuple[Watcher, ...] = tuple(default_watchers() if watchers is None else watchers)
-        self.hedges = Hedges(services.replicas)
         self.early = Early(services)
+        self.hedges = Hedges(services.replicas, self.early.load)
         self.flow = functools.lru_cache(maxsize=64)(functools.partial(self._build, early=True))
         self.plain = functools.lru_cache(maxsize=64)(functools.partial(self._build, early=False))
         self._save = Flow("save", step(saving(services.keeper)).under(Policy(SAVE_SECONDS)), given=(Kept,))

@@ -46,9 +46,10 @@ Consenting = Callable[[Question, Brief, Menu], Awaitable[Consent]]
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """A guess, if there is one, and whether the model may start on it."""
+    """A guess, if there is one; the calls that it would lead to; and whether the model may start on it."""
 
     guess: Guess | None = None
+    consent: Consent = Consent()
     admitted: bool = False
 
 
@@ -93,23 +94,24 @@ class Speculation:
         self._right[source] = (keep * so_far + right, keep * known + 1)
 
 
-def foreseeing(foresight: Foresight, speculation: Speculation, *, use: bool) -> Callable[..., Awaitable[Foreseen]]:
+def foreseeing(
+    foresight: Foresight, speculation: Speculation, consent: Consenting, *, use: bool
+) -> Callable[..., Awaitable[Foreseen]]:
     async def foresee(question: Question, brief: Brief) -> Foreseen:
         guess = await call(foresight.guess, question, brief)
-        return Foreseen(guess, use and guess is not None and speculation.admits(guess.source))
+        if guess is None:
+            return Foreseen()
+        allowed = await consent(question, brief, guess.menu)
+        harmless = all(p.effect in HARMLESS and not p.cost_usd for p in allowed.approved)
+        return Foreseen(guess, allowed, use and harmless and speculation.admits(guess.source))
 
     return foresee
 
 
-def speaking_ahead(
-    llm: LLM, load: Load, invoke: Callable[..., Awaitable[Findings]], consent: Consenting
-) -> Callable[..., Awaitable[Ahead]]:
+def speaking_ahead(llm: LLM, load: Load, invoke: Callable[..., Awaitable[Findings]]) -> Callable[..., Awaitable[Ahead]]:
     async def ahead(question: Question, brief: Brief, foreseen: Foreseen, out: Live[Ahead]) -> Ahead:
-        guess = foreseen.guess
+        guess, allowed = foreseen.guess, foreseen.consent
         if guess is None or not foreseen.admitted:
-            return Ahead()
-        allowed = await consent(question, brief, guess.menu)
-        if not all(p.effect in HARMLESS and not p.cost_usd for p in allowed.approved):
             return Ahead()
         findings = await invoke(question, brief, allowed) if allowed.approved else Findings()
         prompt = _composed(question, brief, guess, findings)
@@ -147,7 +149,7 @@ def replying_ahead(llm: LLM, load: Load) -> Callable[..., Awaitable[Draft]]:
     return reply
 
 
-def replying_anew(llm: LLM) -> Callable[..., Awaitable[Draft]]:
+def replying_anew(llm: LLM, load: Load) -> Callable[..., Awaitable[Draft]]:
     """As :func:`replying_ahead` by its signature, but asks *llm* itself: for a second model beside the first."""
 
     async def reply(
@@ -160,7 +162,8 @@ def replying_anew(llm: LLM) -> Callable[..., Awaitable[Draft]]:
         ahead: Live[Ahead],  # noqa: ARG001
         out: Live[Draft],
     ) -> Draft:
-        await speak(llm, compose(question, brief, evidence=evidence, menu=menu, memory=memory, findings=findings), out)
+        prompt = compose(question, brief, evidence=evidence, menu=menu, memory=memory, findings=findings)
+        await speak(llm, prompt, out, load)
         return spoken(out)
 
     return reply
@@ -211,14 +214,17 @@ def _calls(menu: Menu) -> list[tuple[str, object]]:
 async def _follow(ahead: Live[Ahead], out: Live[Draft]) -> bool:
     """Hand on what is said ahead, as it comes. False: it failed before its first word, and may be asked again."""
     at = 1  # behind the prompt
-    while True:
-        items = ahead.items[at:]
-        at += len(items)
-        for piece in items:
-            out.push(piece, aside=not piece.text)
-        if ahead.ended:
-            break
-        await ahead.news()
+    try:
+        while True:
+            items = ahead.items[at:]
+            at += len(items)
+            for piece in items:
+                out.push(piece, aside=not piece.text)
+            if ahead.ended:
+                break
+            await ahead.news()
+    finally:
+        ahead.refuse()  # whoever is cut off here was the only one who listened
     error = ahead.error or (ahead.value or Ahead()).error
     if error is None:
         return True
