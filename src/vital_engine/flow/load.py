@@ -15,7 +15,7 @@ class Load:
     :param seconds: the time constant of the average.
     """
 
-    __slots__ = ("_average", "_since", "capacity", "in_flight", "seconds")
+    __slots__ = ("__weakref__", "_average", "_since", "capacity", "in_flight", "seconds")
 
     def __init__(self, capacity: float = math.inf, *, seconds: float = 10.0) -> None:
         self.capacity, self.seconds = capacity, seconds

@@ -174,18 +174,17 @@ class Execution:
             return
         s, cut, ended = self.plan.steps[i], self.cut[i], self._now()
         began, worked = (ended, 0.0) if self.tasks[i] is None else (self.began[i], self._worked(i))
-        if cut == "refused":
-            unused = None if s.otherwise is NOTHING else s.otherwise
-            if not reason:
-                return self._settle(i, Skipped("its reader had no use for it", unused, True, worked, began, ended))
-            cut = None
-        reason = reason or cut or reason_of(error)
+        refused = cut == "refused" and reason is None
+        reason = reason or ("cancelled" if cut == "refused" else cut) or reason_of(error)
         if cut == "timeout" and isinstance(error, asyncio.CancelledError):
             error = TimeoutError(f"{s.name!r} was cut off after {ended - began:.3g} s")
         elif cut == "skipped":
             error = StepFailed(f"{s.name!r} lost the stream that it was reading")
         stand_in = s.stand_in(self.lives.get(s.makes), error)
-        if stand_in is not NOTHING:
+        if refused:
+            unused = None if stand_in is NOTHING else stand_in
+            self._settle(i, Skipped("its reader had no use for it", unused, True, worked, began, ended))
+        elif stand_in is not NOTHING:
             self._settle(i, Degraded(stand_in, error, reason, worked, began, ended))
         elif reason == "skipped":
             self._settle(i, Skipped(str(error), None, False, worked, began, ended), error)

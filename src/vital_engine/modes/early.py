@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from vital_engine.flow import Flow, Load, Policy, Step, step
 from vital_engine.nouns import Draft, Findings, Guessed
@@ -32,7 +32,8 @@ from .settings import TurnSettings
 FORESEE_SECONDS = 0.1
 """A guess that takes longer is none."""
 
-_loads: WeakKeyDictionary[LLM, Load] = WeakKeyDictionary()
+_loads: WeakValueDictionary[int, Load] = WeakValueDictionary()
+"""By the id of the model, which lives as long as the workflows that hold its load."""
 
 
 class Early:
@@ -84,12 +85,12 @@ class Early:
             return ()
         use, beside = self._speculates(settings), Policy(FORESEE_SECONDS, tier="ahead")
         steps: list[Step[Any]] = [
-            step(foreseeing(foresight, self.speculation, use=use)).or_else(Foreseen()).under(beside),
+            step(foreseeing(foresight, self.speculation, consent, use=use)).or_else(Foreseen()).under(beside),
             step(comparing(foresight, self.speculation)).or_else(Guessed()).under(beside),
         ]
         if use:
             within = Policy(settings.reply_timeout_ms / 1000, tier="ahead")
-            speak = step(speaking_ahead(self._services.llm, self.load, invoke, consent)).or_else(Ahead()).under(within)
+            speak = step(speaking_ahead(self._services.llm, self.load, invoke)).or_else(Ahead()).under(within)
             steps.insert(1, speak.after(ReadInstructions) if self._reading(settings) else speak)
         return (Flow("ahead", *steps),)
 
@@ -99,6 +100,6 @@ class Early:
 
 def load_of(llm: LLM) -> Load:
     """How busy *llm* is: what all that ask it here have in flight, over its ``capacity``, if it says one."""
-    if llm not in _loads:
-        _loads[llm] = Load(getattr(llm, "capacity", None) or math.inf)
-    return _loads[llm]
+    if (load := _loads.get(id(llm))) is None:
+        load = _loads[id(llm)] = Load(getattr(llm, "capacity", None) or math.inf)
+    return load
