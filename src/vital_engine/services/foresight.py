@@ -55,7 +55,8 @@ class Recollection:
     async def guess(self, question: Question, brief: Brief) -> Guess | None:
         """What the same question found the last time, with the memory that its conversation has now.
 
-        None if the question, to the same expert, is new, or if its conversation is not known to this process.
+        None if the question, to the same expert, is new; if its conversation is not known to this process, or has become
+        so long that its summary changes with every turn.
         """
         memory = self._memory(question)
         found = self._found.get(_key(question, brief))
@@ -66,10 +67,12 @@ class Recollection:
         return Guess(evidence, replace(menu, proposals=again), memory, source="recollection")
 
     async def learn(self, question: Question, brief: Brief, found: Guess) -> None:
-        """Keep *found* for the same question, and the conversation's memory until the turn is kept."""
-        evidence = found.evidence
-        if not (evidence.failed or found.menu.failed or evidence.notes):
-            self._found.put(_key(question, brief), (evidence, found.menu))
+        """Keep *found* for the same question, and the conversation's memory until the turn is kept.
+
+        What a search had to do without is no obstacle: what it finds the next time is compared with this.
+        """
+        if not (found.evidence.failed or found.menu.failed):
+            self._found.put(_key(question, brief), (found.evidence, found.menu))
         if (key := _talk(question)) is not None and not found.memory.failed:
             self._talks.put(key, _Talk(found.memory, question.run_id))
 
@@ -82,7 +85,10 @@ class Recollection:
         memory = talk.memory
         if turn.status == "complete":  # no other is recalled
             past = [PastTurn(turn.question.text, turn.text, turn.run_id), *reversed(memory.turns)]
-            memory = replace(memory, turns=self._window(past))
+            shown = self._window(past)
+            if len(shown) < len(past):  # what was dropped goes into the summary, whose words are not known
+                return
+            memory = replace(memory, turns=shown)
         self._talks.put(key, _Talk(memory))
 
     def beside(self, keeper: Keeper) -> Keeper:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,17 @@ async def test_a_size_of_none_switches_a_cache_off(file: Path) -> None:
 def test_a_cache_has_no_negative_size(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} must be 0 or more, not -1"):
         load(environ={f"VITAL_{name.upper()}": "-1"})
+
+
+async def test_what_a_conversation_will_recall_is_foreseen_as_the_store_recalls_it(app: App) -> None:
+    question = Question("What is 2 + 3?", tenant="local", user="local", conversation="c1")
+    seen = []
+    for _ in range(12):  # more than a recall shows
+        answer = await app.workflow(4).execute(question, speculation="auto")
+        answer.raise_for_status()
+        assert app.services.foresight is not None and answer.brief is not None
+        following = replace(question, run_id="next")
+        guess = await app.services.foresight.guess(following, answer.brief)
+        seen.append(None if guess is None else len(guess.memory.turns))
+        assert guess is None or guess.memory == await app.conversations.recall(following)
+    assert seen == [*range(1, 11), None, None]
