@@ -7,11 +7,18 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
+from types import NoneType
 from typing import Any
+
+_PLAIN = frozenset({NoneType, bool, int, float, str})
 
 
 def as_json(value: Any) -> Any:
     """*value* as JSON can hold it. What JSON cannot hold becomes its ``str``."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
     if value is None or isinstance(value, bool | int | float | str):
         return value.value if isinstance(value, Enum) else value
     if isinstance(value, Decimal):
@@ -20,10 +27,16 @@ def as_json(value: Any) -> Any:
         return value.value
     if isinstance(value, datetime):
         return value.isoformat()
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: as_json(getattr(value, f.name)) for f in fields(value)}
+    if (names := _fields(kind)) is not None:
+        return {name: as_json(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(k): as_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [as_json(v) for v in value]
     return str(value)
+
+
+@lru_cache(maxsize=256)
+def _fields(kind: type) -> tuple[str, ...] | None:
+    """The names of a dataclass's fields; None: it is none."""
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
