@@ -28,6 +28,7 @@ class Fallback:
         if not models:
             raise ConfigError("a fallback needs a model")
         self.models = models
+        self.capacity: int | None = getattr(models[0], "capacity", None)
         if (first := prefiller(models[0])) is not None:  # the others are asked only where it fails
             self.prefill = first.prefill
 

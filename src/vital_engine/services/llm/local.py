@@ -50,7 +50,8 @@ class Local:
 
     :param model: the path of a GGUF file; None for the packaged SmolLM2-135M-Instruct.
     :param context: tokens of prompt and answer that fit, shared by all slots.
-    :param slots: calls that generate at once; more of them wait their turn, ``patience.first`` at most.
+    :param slots: calls that generate at once; more of them wait their turn, ``patience.first`` at most. The model says
+        so as its ``capacity``.
     :param evidence_tokens: how much evidence is shown; the rest is cut, and said to be.
     :param threads: of computation; by default one less than the cores that this process may use.
     :raises ConfigError: ``xllamacpp`` is not installed, or there is no such file, or it is no GGUF.
@@ -74,6 +75,7 @@ class Local:
         self.name = SMOLLM2.name if model is None else self._path.stem
         self.patience = patience or Patience(first=120.0)
         self.evidence_tokens = evidence_tokens
+        self.capacity = slots
         self.slots = Slots(slots)
         self._server = EmbeddedServer(self._path, context, slots, threads or _spare_cores())
         # at exit too: a native thread that outlives the interpreter crashes it

@@ -19,7 +19,7 @@ from typing import Any
 from vital_engine.notices import NOTHING_FOUND
 from vital_engine.nouns import Piece, Prompt, Usage
 from vital_engine.nouns.replied import CACHE
-from vital_engine.ports import LLM, Prefiller
+from vital_engine.ports import LLM, prefiller
 from vital_engine.services.caching.cache import Count, Kept, Start, uncounted
 
 __all__ = ["PROVIDER", "Remembered", "key_of"]
@@ -69,8 +69,9 @@ class Remembered:
         self._llm, self._start, self._count = llm, start, count
         self._said: Kept[str, _Said] = Kept(entries=entries)
         self._telling: dict[str, _Telling] = {}
-        if isinstance(llm, Prefiller):  # what it can do besides, this one can too
-            self.prefill = llm.prefill
+        self.capacity: int | None = getattr(llm, "capacity", None)
+        if (reader := prefiller(llm)) is not None:  # what it can do besides, this one can too
+            self.prefill = reader.prefill
 
     def __len__(self) -> int:
         return len(self._said)

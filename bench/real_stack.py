@@ -1,0 +1,228 @@
+"""Reading ahead on a real stack: how much of a prompt is still to be read once the passages are there?
+
+``python bench/real_stack.py --data DIR`` reads ``DIR/pubmedqa/questions.jsonl`` (PubMedQA, Jin et al. 2019), takes the
+abstracts into a new embedded database, and asks questions through mode 2 (Automatic) with the packaged SmolLM2-135M:
+real retrieval, real tools, real conversations, real checks. Each question is asked with ``prefill`` off, prefix and
+segments, one right after the other in rotating order, each time of a newly started llama.cpp that has read nothing and
+in a conversation of its own, which is filled with the same earlier turns (extractive answers).
+
+Printed, by earlier turns and by how long retrieval takes: prompt tokens that were computed between the model being asked
+and its first word (the server's counters: input less cached), what each segment's reading ahead computed, the time to
+the first word as the median ratio of pairs with a 95 % bootstrap interval, and how the answers compare. Counters are
+exact; times are those of this machine, with whatever else ran on it.
+
+``--delay`` adds to every search so many seconds, as a remote index would: the index here answers within milliseconds.
+``--warm`` lets the server answer another conversation first, so that it has read the instructions in every arm.
+The model is far too small to answer well: texts and scores are compared with each other, not with the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from acceptance import write_corpus
+from vital_engine import Answer, Limits, Question, open_app
+from vital_engine.app import MODES, App
+from vital_engine.cli.ingest import files, take_in
+from vital_engine.nouns import Evidence, Passage, Scope
+from vital_engine.ports import Retriever
+from vital_engine.services.llm.local import Local
+from vital_engine.settings import Settings
+
+TENANT, USER = "real-stack", "bench"
+ARMS = ("off", "prefix", "segments")
+READINGS = ("read_instructions", "read_conversation", "read_tools")
+GOAL = 0.60
+"""Of the prompt tokens that are computed after the passages have come, fewer by so much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A retriever that is *seconds* away."""
+
+    near: Retriever
+    seconds: float
+
+    async def search(self, query: str, *, k: int, scope: Scope) -> Sequence[Passage] | Evidence:
+        await asyncio.sleep(self.seconds)
+        return await self.near.search(query, k=k, scope=scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One turn. Tokens are the server's counts, seconds the engine's."""
+
+    input: int
+    computed: int
+    first: float
+    total: float
+    text: str
+    quality: float | None
+    support: float | None
+    citations: int
+    sound: int
+    ahead: tuple[int, int, int]
+    statuses: str
+
+
+@dataclass(slots=True)
+class Case:
+    """All turns of one setting: arm -> one per question."""
+
+    earlier: int
+    delay: float
+    seen: dict[str, list[Seen]] = field(default_factory=lambda: {arm: [] for arm in ARMS})
+
+
+def seen(answer: Answer) -> Seen:
+    usage = answer.draft.usage
+    if usage is None or usage.estimated or answer.timing.first_token is None:
+        raise SystemExit(f"the turn {answer.run_id} is {answer.status}: {answer.error!r}, {dict(answer.degraded)}")
+    read = [getattr(getattr(answer.outcomes.get(step), "value", None), "computed", 0) for step in READINGS]
+    return Seen(
+        usage.input,
+        usage.input - usage.cached,
+        answer.timing.first_token,
+        answer.timing.total,
+        answer.text,
+        answer.quality.score,
+        answer.support.score,
+        len(answer.citations.items),
+        sum(citation.verdict != "dangling" for citation in answer.citations.items),
+        (read[0], read[1], read[2]),
+        f"{answer.status} {dict(answer.degraded) or ''}",
+    )
+
+
+async def ask(app: App, arm: str, text: str, talk: str, delay: float, words: int, warm: bool) -> Seen:
+    """One turn, of a server that was started for it."""
+    llm = Local()
+    try:
+        await llm.warm()
+        retriever = Late(app.services.retriever, delay) if delay else app.services.retriever
+        services = replace(app.services, llm=llm, retriever=retriever)
+        workflow = MODES[2](services, config={"prefill": arm, "profile": "dataflow"}, watchers=())
+        workflow.scope = app.scope()
+        if warm:
+            other = Question("What are the side effects?", TENANT, USER, limits=Limits(output_tokens=1))
+            await workflow.execute(other)
+        question = Question(text, TENANT, USER, conversation=talk, limits=Limits(output_tokens=words))
+        return seen(await workflow.execute(question))
+    finally:
+        await llm.aclose()
+
+
+async def talked(app: App, name: str, texts: Sequence[str]) -> str:
+    """A conversation in which *texts* have been asked and answered."""
+    for text in texts:
+        answer = await app.workflow(2).execute(Question(text, TENANT, USER, conversation=name))
+        answer.raise_for_status()
+    return name
+
+
+async def measure(rows: Sequence[dict[str, Any]], options: argparse.Namespace, folder: Path) -> list[Case]:
+    settings = Settings(
+        home=folder / "home", tenant=TENANT, user=USER, model="extractive", retrieval_cache=0, embedding_cache=0,
+        menu_cache=0, foresight=0,
+    )  # fmt: skip
+    cases = []
+    async with open_app(settings, watchers=()) as app:
+        corpus = write_corpus(rows, folder)
+        await take_in(app, files([corpus]), domain="", prune=False, console=Console(stderr=True))
+        await app.warm()
+        for earlier in options.earlier:
+            for delay in options.delay:
+                cases.append(case := Case(earlier, delay))
+                for pair in range(options.pairs):
+                    # the earlier questions are of other abstracts: what is found now was not found before
+                    texts = [row["question"] for row in rows[pair * 16 : pair * 16 + earlier + 1]]
+                    for turned in range(len(ARMS)):
+                        arm = ARMS[(pair + turned) % len(ARMS)]
+                        talk = await talked(app, f"{earlier}/{delay}/{pair}/{arm}", texts[:-1])
+                        one = await ask(app, arm, texts[-1], talk, delay, options.words, options.warm)
+                        case.seen[arm].append(one)
+                        print(f"{earlier} {delay} {pair} {arm}: {one}", file=sys.stderr, flush=True)
+                show(case)
+    return cases
+
+
+def interval(ratios: Sequence[float]) -> str:
+    """The median, and where 95 % of the medians of resamples lie."""
+    draws = np.random.default_rng(0).choice(np.asarray(ratios), (4000, len(ratios)))
+    low, high = np.quantile(np.median(draws, axis=1), (0.025, 0.975))
+    return f"{statistics.median(ratios):.2f} [{low:.2f}, {high:.2f}]"
+
+
+def mean(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{statistics.mean(known):.3f}" if known else "unknown"
+
+
+def fewer(case: Case, arm: str) -> float:
+    """The share of the tokens computed with ``off`` that is not computed on the critical path in *arm*."""
+    return 1 - sum(s.computed for s in case.seen[arm]) / sum(s.computed for s in case.seen["off"])
+
+
+def show(case: Case) -> None:
+    off = case.seen["off"]
+    print(f"\n{case.earlier} earlier turns, searches {case.delay:g} s slower than the index, {len(off)} pairs")
+    for arm in ARMS:
+        now = case.seen[arm]
+        ahead = [statistics.mean(s.ahead[i] for s in now) for i in range(3)]
+        print(
+            f"  {arm:8}  prompt {statistics.mean(s.input for s in now):.0f} tokens, computed after the passages came "
+            f"{statistics.mean(s.computed for s in now):.0f} ({fewer(case, arm):.0%} fewer); ahead: instructions "
+            f"{ahead[0]:.0f}, conversation {ahead[1]:.0f}, tools {ahead[2]:.0f}"
+        )
+        print(
+            f"            first word {statistics.median(s.first for s in now):.2f} s, ratio to off "
+            f"{interval([a.first / b.first for a, b in zip(now, off, strict=True)])}; whole turn "
+            f"{statistics.median(s.total for s in now):.2f} s, ratio "
+            f"{interval([a.total / b.total for a, b in zip(now, off, strict=True)])}"
+        )
+        equal = sum(a.text == b.text for a, b in zip(now, off, strict=True))
+        print(
+            f"            texts equal to off {equal} of {len(off)}; quality {mean([s.quality for s in now])}, support "
+            f"{mean([s.support for s in now])}, citations {sum(s.citations for s in now)} of which "
+            f"{sum(s.sound for s in now)} are of a passage; {sorted({s.statuses for s in now})}"
+        )
+    print(flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds pubmedqa/questions.jsonl")
+    parser.add_argument("--pairs", type=int, default=16)
+    parser.add_argument("--earlier", type=int, nargs="+", default=[0, 2, 6], help="turns before the one measured")
+    parser.add_argument("--delay", type=float, nargs="+", default=[0.0, 0.5], help="seconds added to each search")
+    parser.add_argument("--words", type=int, default=48, help="tokens of an answer, at most")
+    parser.add_argument("--documents", type=int, default=300, help="abstracts that are taken in")
+    parser.add_argument("--warm", action="store_true", help="the server has answered somebody else before")
+    options = parser.parse_args()
+    path = options.data / "pubmedqa" / "questions.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][: options.documents]
+    if len(rows) < options.pairs * 16:
+        parser.error(f"{options.pairs} pairs need {options.pairs * 16} documents")
+    with tempfile.TemporaryDirectory(prefix="vital-") as folder:
+        cases = asyncio.run(measure(rows, options, Path(folder)))
+    for case in cases:
+        done = fewer(case, "segments")
+        met = "met" if done >= GOAL else "missed"
+        print(f"{case.earlier} earlier turns, {case.delay:g} s: {done:.1%} fewer, goal {GOAL:.0%}: {met}")
+    sys.exit(0 if all(fewer(case, "segments") >= GOAL for case in cases) else 1)
+
+
+if __name__ == "__main__":
+    main()
