@@ -59,8 +59,11 @@ def replying(llm: LLM, load: Load | None = None) -> Callable[..., Awaitable[Draf
 
 async def speak(llm: LLM, prompt: Prompt, out: Live[Any], load: Load | None = None) -> None:
     """Let the model answer *prompt*, into *out*."""
-    # What the call will cost at least, should it break before the server says what it used.
-    out.push(Piece(usage=estimate_usage(prompt, "")), aside=True)
+    # What the call will cost at least, and to whom, should it break before the server says what it used.
+    model, provider = (
+        said if isinstance(said := getattr(llm, name, ""), str) else "" for name in ("model", "provider")
+    )
+    out.push(Piece("", estimate_usage(prompt, ""), prompt.model or model, provider), aside=True)
     with load.call() if load is not None else nullcontext():
         await _listen(llm, prompt, out)
 

@@ -118,6 +118,7 @@ class Model:
 
     def __init__(self, name: str, first: float) -> None:
         self.name, self.first = name, first
+        self.model, self.provider = name, "scripted"
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Piece]:
         await asyncio.sleep(self.first)
@@ -144,7 +145,8 @@ def test_a_call_of_a_model_that_was_cut_off_is_said_on_the_stream() -> None:
     said = list(lives[0].items)
     lost = [piece.discarded for piece in said if piece.discarded is not None]
     assert answer.text == "quick one quick two quick three." and [e.became for e in events] == ["sent_won"]
-    assert len(lost) == 1 and lost[0].why == "copy"
+    assert len(lost) == 1 and (lost[0].why, lost[0].model, lost[0].provider) == ("copy", "slow", "scripted")
+    assert [(row.call.purpose, row.call.model) for row in answer.cost.rows] == [("reply", "quick"), ("copy", "slow")]
     assert (
         lost[0].usage is not None and lost[0].usage.estimated and lost[0].usage.input > 0 and lost[0].usage.output == 0
     )
