@@ -10,9 +10,10 @@ memory after that.
 best of them. ``calls``: its function calls, Python and C. ``iterations``: its passes of the event loop.
 ``burst``: 1,000 turns of a tenth of the seed profile, begun at once, in real time, with Python's garbage collector as it is
 by default; ``frozen``: the same after ``gc.freeze()`` and with rarer collections (50,000, 20, 50), as a server may set them.
-In each ``wall_seconds``, ``turns_per_second``, ``p50_ms``, ``p99_ms`` and ``cpu_seconds`` of the round with the shortest wall
-time; ``others_cores``: how many cores everybody else on the machine used in it; ``turns``, ``rounds``. In ``burst`` also
-``peak_rss_mb``, after the first round, and ``kb_per_turn``: how far that lies above what was there before it, per turn.
+In each, of the round with the shortest wall time: ``wall_seconds``, ``turns_per_second``, ``p50_ms``, ``p99_ms``,
+``cpu_seconds``, ``turns_per_cpu_second``, and ``others_cores``, how many cores everybody else on the machine used in it;
+``turns``, ``rounds``. A round is begun in a lull, if there is one within a few seconds. In ``burst`` also ``peak_rss_mb``,
+after the first round, and ``kb_per_turn``: how far that lies above what was there before it, per turn.
 ``trouble``: case -> what a caller sees, see :func:`.trouble.watch`.
 """
 
@@ -32,13 +33,15 @@ from typing import Any
 import psutil
 
 from . import trouble as troubles
-from .registry import BY_KEY, Entry
-from .shapes import TROUBLE, Engine
+from .registry import BY_KEY, WHOLE, Entry
+from .shapes import SHAPES, TROUBLE, Engine, expected
 
 TURNS = 1000
 BURSTS = 5
 BURST_SECONDS = 10.0
 """No further round is begun after so many."""
+LULL_SECONDS = 5.0
+"""That all rounds together wait for a machine that is busy with something else."""
 ROUNDS = 15
 ROUND_MS = 30
 """Of CPU, at least."""
@@ -74,7 +77,7 @@ def measured(
     facts["burst"] = burst(seed, turns, bursts)
     for shape in ("seed", "uneven", "renamed"):
         engine = _engine(entry, shape)
-        facts[f"{shape}_ms"] = None if engine is None else round(1000 * run_virtual(_timed(engine)), 3)
+        facts[f"{shape}_ms"] = None if engine is None else round(1000 * run_virtual(_timed(entry, shape, engine)), 3)
     ten = _engine(entry, "ten")
     if ten is not None:
         turn = _on_its_own(ten)
@@ -111,11 +114,16 @@ def _on_its_own(engine: Engine) -> Any:
     return lambda: engine(durations)
 
 
-async def _timed(engine: Engine) -> float:
+async def _timed(entry: Entry, shape: str, engine: Engine) -> float:
+    """Seconds of one turn, which must be the same as everybody's."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await engine(_durations())
-    return loop.time() - began
+    values = await engine(_durations())
+    seconds = loop.time() - began
+    needs = SHAPES.get(shape, SHAPES["uneven"])
+    if set(values) != set(needs) or (entry.key not in WHOLE and values != expected(needs)):
+        raise RuntimeError(f"{entry.name} ran another turn: {values}")
+    return seconds
 
 
 async def _into(engine: Engine, case: troubles.Trouble, *limits: float) -> dict[str, object]:
@@ -159,9 +167,11 @@ def burst(engine: Engine, turns: int, rounds: int) -> dict[str, Any]:
     best: tuple[float, float, float, list[float]] | None = None
     peak = 0.0
     until = time.perf_counter() + BURST_SECONDS
+    patience = LULL_SECONDS if rounds > 1 else 0.0
     done = 0
     while done < rounds and (not done or time.perf_counter() < until):
         gc.collect()
+        patience = _await_lull(patience)
         began, cpu, busy = time.perf_counter(), time.process_time(), _busy()
         took = asyncio.run(at_once(turns))
         wall, spent = time.perf_counter() - began, time.process_time() - cpu
@@ -181,10 +191,23 @@ def burst(engine: Engine, turns: int, rounds: int) -> dict[str, Any]:
         "p50_ms": round(1000 * statistics.median(took), 1),
         "p99_ms": round(1000 * took[int(0.99 * (turns - 1))], 1),
         "cpu_seconds": round(spent, 3),
+        "turns_per_cpu_second": round(turns / spent, 1),
         "others_cores": round(max(0.0, others), 2),
         "peak_rss_mb": round(peak / MB, 1),
         "kb_per_turn": round(max(0.0, peak - before) / turns / 1024, 1),
     }
+
+
+def _await_lull(patience: float) -> float:
+    """Until everybody else uses less than a third of a core, or *patience* (seconds) is at its end; what is left of it."""
+    step = 0.2
+    while patience >= step:
+        before = _busy()
+        time.sleep(step)
+        patience -= step
+        if (_busy() - before) / step < 1 / 3:
+            break
+    return patience
 
 
 def _busy() -> float:

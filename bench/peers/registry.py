@@ -13,6 +13,8 @@ from .shapes import Turn
 
 OURS = ("flow", "workflow_bare", "workflow")
 """This engine's own rows."""
+WHOLE = ("workflow_bare", "workflow")
+"""Those whose steps make what a real turn makes, and not a text that spells out how it was made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ BURST: tuple[Column, ...] = (
     ("turns/s", lambda e: _figure(e["burst"]["turns_per_second"])),
     ("p50, ms", lambda e: _figure(e["burst"]["p50_ms"])),
     ("p99, ms", lambda e: _figure(e["burst"]["p99_ms"])),
-    ("CPU, s", lambda e: _figure(e["burst"]["cpu_seconds"], 2)),
+    ("turns/CPU s", lambda e: _figure(e["burst"]["turns_per_cpu_second"])),
     ("peak, MB", lambda e: _figure(e["burst"]["peak_rss_mb"])),
     ("KB a turn", lambda e: _figure(e["burst"]["kb_per_turn"], 1)),
     ("others' cores", lambda e: _figure(e["burst"]["others_cores"], 1)),
@@ -102,7 +102,8 @@ ideal 2150 (2019 for who reads along). Uneven: suggest needs recall; ideal 2150.
 iterations of the event loop: of a turn of ten steps that take no time."""
 AT_ONCE = """## {turns:,} turns at once
 
-The seed turn at a tenth of its durations (ideal 0.215 s), in real time. Others' cores: what else the machine was busy with."""
+The seed turn at a tenth of its durations (ideal 0.215 s), in real time. Others' cores: what else the machine was busy with; where that is
+much, only the turns per second of CPU can be compared."""
 WRONG = """## When something goes wrong
 
 What the caller gets from each engine as it is by default, when, and how many of the seven steps' values are in it. In

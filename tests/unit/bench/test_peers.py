@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from bench.peers.__main__ import QUICK, report
 from bench.peers.goals import GOALS, judged
-from bench.peers.registry import BY_KEY, ENTRIES, OURS, Entry
+from bench.peers.registry import BY_KEY, ENTRIES, OURS, WHOLE, Entry
 from bench.peers.shapes import SHAPES, TROUBLE, Engine, expected
 from bench.peers.table import page
 from bench.peers.trouble import Trouble, cases, watch
@@ -17,7 +17,6 @@ from vital_engine.bench import Durations, Peer
 from vital_engine.flow import run_virtual
 
 INSTALLED = [entry for entry in ENTRIES if entry.installed]
-WHOLE = {"workflow", "workflow_bare"}
 SECONDS = {"seed": 2.15, "uneven": 2.15, "ten": 0.0}
 """Of an engine that starts each step when it can."""
 OTHERWISE = {
