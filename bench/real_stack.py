@@ -12,7 +12,8 @@ the first word as the median ratio of pairs with a 95 % bootstrap interval, and 
 exact; times are those of this machine, with whatever else ran on it.
 
 ``--delay`` adds to every search so many seconds, as a remote index would: the index here answers within milliseconds.
-``--warm`` lets the server answer another conversation first, so that it has read the instructions in every arm.
+``--within`` is the limit of every step before the model: on a machine that reads slowly, reading ahead is cut there, and
+what was read by then is used. ``--warm`` lets the server answer another conversation first, so that it has read the instructions in every arm.
 The model is far too small to answer well: texts and scores are compared with each other, not with the truth.
 """
 
@@ -106,19 +107,20 @@ def seen(answer: Answer) -> Seen:
     )
 
 
-async def ask(app: App, arm: str, text: str, talk: str, delay: float, words: int, warm: bool) -> Seen:
+async def ask(app: App, arm: str, text: str, talk: str, delay: float, options: argparse.Namespace) -> Seen:
     """One turn, of a server that was started for it."""
     llm = Local()
     try:
         await llm.warm()
         retriever = Late(app.services.retriever, delay) if delay else app.services.retriever
         services = replace(app.services, llm=llm, retriever=retriever)
-        workflow = MODES[2](services, config={"prefill": arm, "profile": "dataflow"}, watchers=())
+        config = {"prefill": arm, "profile": "dataflow", "parallel_timeout_ms": options.within * 1000}
+        workflow = MODES[2](services, config=config, watchers=())
         workflow.scope = app.scope()
-        if warm:
+        if options.warm:
             other = Question("What are the side effects?", TENANT, USER, limits=Limits(output_tokens=1))
             await workflow.execute(other)
-        question = Question(text, TENANT, USER, conversation=talk, limits=Limits(output_tokens=words))
+        question = Question(text, TENANT, USER, conversation=talk, limits=Limits(output_tokens=options.words))
         return seen(await workflow.execute(question))
     finally:
         await llm.aclose()
@@ -151,7 +153,7 @@ async def measure(rows: Sequence[dict[str, Any]], options: argparse.Namespace, f
                     for turned in range(len(ARMS)):
                         arm = ARMS[(pair + turned) % len(ARMS)]
                         talk = await talked(app, f"{earlier}/{delay}/{pair}/{arm}", texts[:-1])
-                        one = await ask(app, arm, texts[-1], talk, delay, options.words, options.warm)
+                        one = await ask(app, arm, texts[-1], talk, delay, options)
                         case.seen[arm].append(one)
                         print(f"{earlier} {delay} {pair} {arm}: {one}", file=sys.stderr, flush=True)
                 show(case)
@@ -209,6 +211,12 @@ def main() -> None:
     parser.add_argument("--delay", type=float, nargs="+", default=[0.0, 0.5], help="seconds added to each search")
     parser.add_argument("--words", type=int, default=48, help="tokens of an answer, at most")
     parser.add_argument("--documents", type=int, default=300, help="abstracts that are taken in")
+    parser.add_argument(
+        "--within",
+        type=float,
+        default=5.0,
+        help="seconds that a step before the model may take, reading ahead included",
+    )
     parser.add_argument("--warm", action="store_true", help="the server has answered somebody else before")
     options = parser.parse_args()
     path = options.data / "pubmedqa" / "questions.jsonl"
