@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 PEERS  := .venv-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench clean
+.PHONY: help run test check format gate bench clean
 
 help:            ## these lines
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ check: $(READY)  ## format, lint, types, layers, fast tests: before every commit
 format: $(READY) ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+gate: $(READY)    ## instructions per turn and per token (counted by valgrind): no more than the baseline's
+	$(BIN)/python bench/instructions.py --check
 
 bench: $(READY) $(PEERS)/.ready  ## other engines beside ours, then the engine's own cost and its workloads
 	$(PEERS)/bin/python -m bench.peers --json .make/peers.json
