@@ -105,7 +105,8 @@ class Answer:
         made = {name: getattr(outcome, "value", None) for name, outcome in self.outcomes.items()}
         # What a checkpoint has kept of an outcome is not its value.
         made |= {"retrieve": self.evidence} if "retrieve" in made else {}
-        known = [name for name, value in made.items() if getattr(value, "cached", False)]
+        # of what the model's server had read, ``cached`` is a number of tokens
+        known = [name for name, value in made.items() if getattr(value, "cached", False) is True]
         return (*known, "reply") if self.draft.provider == CACHE else tuple(known)
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 from vital_engine.flow import run_virtual, supervise
 from vital_engine.modes import Mode2AutomaticWorkflow
-from vital_engine.nouns import Brief, Evidence, Menu, Proposal, Question, Scope
+from vital_engine.nouns import Brief, Evidence, Menu, Prefilled, Prompt, Proposal, Question, Scope
 from vital_engine.services.caching import Cache, CachedRetriever, CachedSuggester
 from vital_engine.testing import ScriptedServices, scripted
 
@@ -94,3 +94,20 @@ def test_a_failed_search_is_tried_again_by_the_next_turn() -> None:
         answer = ask(services)
         assert "retrieve" in answer.degraded and "retrieve" not in answer.cached
     assert calls(services, "search") == 2
+
+
+class Reader:
+    """The scripted model, whose server finds five tokens of whatever it reads ahead."""
+
+    def __init__(self, services: ScriptedServices) -> None:
+        self.stream = services.llm.stream
+
+    async def prefill(self, prompt: Prompt) -> Prefilled:
+        return Prefilled(computed=3, cached=5)
+
+
+def test_tokens_that_a_server_found_are_no_step_that_was_known() -> None:
+    services = scripted(retrieve=0.5)
+    answer = ask(replace(services, llm=Reader(services)))
+    assert answer.prefilled.cached >= 5
+    assert answer.cached == ()
