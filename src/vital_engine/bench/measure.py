@@ -11,7 +11,7 @@ from vital_engine.nouns import Question
 
 from .durations import INPUTS
 from .guesses import GUESS_SECONDS
-from .oracle import Bound, bound, cut_off, guessed, sent_twice
+from .oracle import Bound, bound, cut_off, guessed, half_guessed, sent_twice
 from .stage import STAGE, Stage
 from .times import Times, Turn
 
@@ -117,10 +117,13 @@ def _row(stage: Stage, times: Times, guess_seconds: float) -> Row:
 
 def _least(stage: Stage, times: Times, guess_seconds: float, policy: str) -> Bound:
     first, second = stage.drawn.durations
+    second = cut_off(second, {}, times.degraded)  # what was lost is not in its prompt either
     d = sent_twice(first, second, stage.sent, copy_spoke=stage.copy_spoke) if stage.sent else first
     d = cut_off(d, LIMITS | dict.fromkeys(times.known, 0.0), times.degraded)
     if times.guess == "hit":
         return guessed(d, guess_seconds)
+    if times.guess == "miss":  # the simulated guesses are wrong in the passages alone
+        return half_guessed(d, guess_seconds)
     return bound(d, policy)
 
 

@@ -7,7 +7,16 @@ import itertools
 import pytest
 
 from vital_engine.bench.durations import Durations
-from vital_engine.bench.oracle import POLICIES, bound, cut_off, guessed, last_read, read_in_order, sent_twice
+from vital_engine.bench.oracle import (
+    POLICIES,
+    bound,
+    cut_off,
+    guessed,
+    half_guessed,
+    last_read,
+    read_in_order,
+    sent_twice,
+)
 
 OPAQUE = Durations()
 HALF = Durations(prefill=0.3, early=0.5)
@@ -62,6 +71,13 @@ def test_a_guess_with_the_prefix_still_there() -> None:
 
 def test_without_reading_to_do_early_a_guess_starts_when_it_is_there() -> None:
     assert guessed(OPAQUE, 0.05).total == pytest.approx(0.05 + 1.5 + 0.01875)
+
+
+def test_a_guess_that_was_wrong_in_the_passages_has_the_rest_read() -> None:
+    late = Durations(recall=0.9, prefill=0.3, early=0.5)
+    assert half_guessed(late, 0.05).last_token == pytest.approx(0.9 + 1.2)  # the passages came at 0.5, and are read
+    assert bound(late).last_token == pytest.approx(0.9 + 0.0225 + 1.2)
+    assert half_guessed(HALF, 0.05) == bound(HALF)
 
 
 def test_no_order_of_reading_beats_the_bound_and_one_attains_it() -> None:
