@@ -50,7 +50,7 @@ class Execution:
         self.tasks: list[asyncio.Task[None] | None] = [None] * count
         self.began = [0.0] * count
         self.timers: list[asyncio.TimerHandle | None] = [None] * count
-        self.inlets: list[list[Live[Any]]] = [[] for _ in range(count)]
+        self.inlets: dict[int, list[Live[Any]]] = {}  # of those that read along
         self.cut: list[Cut | None] = [None] * count  # why a running step was cancelled, if it was
         self.waits, self.left = list(plan.waits), count
         self.settled: deque[int] = deque()  # ended, and what they made is not yet handed on
@@ -113,8 +113,9 @@ class Execution:
         self.began[i] = round(now - self.began_at, 9)
         inputs: dict[str, object] = {parameter: self._value(need) for parameter, need in s.needs.items()}
         for parameter, need in s.inlets.items():
-            inputs[parameter] = live = self._stream(need).reader(*self.inlets[i][:1])
-            self.inlets[i].append(live)
+            beside = self.inlets.setdefault(i, [])
+            inputs[parameter] = live = self._stream(need).reader(*beside[:1])
+            beside.append(live)
         if self.observers:
             self._tell(events.StepStarted(self.name, s.name, s.policy.tier, now))
         if s.outlet is not None:
@@ -164,8 +165,8 @@ class Execution:
 
     def _overdue(self, i: int) -> bool:
         """It blocked the loop, so that no timer could cut it."""
-        latest = self.loop.time() - self.plan.steps[i].policy.grace
-        return any(timer is not None and timer.when() < latest for timer in (self.timers[i], self.deadline))
+        latest, timer, deadline = self.loop.time() - self.plan.steps[i].policy.grace, self.timers[i], self.deadline
+        return (timer is not None and timer.when() < latest) or (deadline is not None and deadline.when() < latest)
 
     def _end(self, i: int, error: BaseException, reason: Reason | None = None) -> None:
         """A step did not make its product in time: its stand-in, what can be salvaged, or nothing."""
@@ -255,7 +256,7 @@ class Execution:
         within = self.plan.steps[i].policy.within
         if within is None or self.tasks[i] is None or self.outcomes[i] is not None or self.timers[i] is not None:
             return
-        if all(live.ended for live in self.inlets[i]):
+        if i not in self.inlets or all(live.ended for live in self.inlets[i]):
             self.timers[i] = self.loop.call_later(within, self._cut, i, "timeout", context=self.context)
 
     def _cut(self, i: int, reason: Cut) -> None:
@@ -295,5 +296,5 @@ class Execution:
         return round(self.loop.time() - self.began_at, 9)
 
     def _worked(self, i: int) -> float:
-        waited = self.inlets[i][0].waited if self.inlets[i] else 0.0
+        waited = self.inlets[i][0].waited if i in self.inlets else 0.0
         return round(self.loop.time() - self.began_at - self.began[i] - waited, 9)
