@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vital_engine.flow import abandoned, supervise
 from vital_engine.nouns import Question
@@ -17,6 +17,9 @@ from .times import Times, Turn
 
 LIMITS: dict[str, float] = dict.fromkeys(INPUTS, 5.0)
 """Seconds after which an input is done without, as the engine's own default has it."""
+
+
+UNUSED = {"hit": "unused, right", "miss": "unused, wrong"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,11 @@ async def run_turns(
         stage = staged(number)
         STAGE.set(stage)
         question = ask(number) if ask else Question(f"turn {number}", tenant="bench", user="bench")
+        started = loop.time()
         times = await turn(question)
+        if times.guess and (not stage.asked or stage.asked[0] - started >= max(stage.drawn.durations[0].inputs)):
+            # It was let, but had nothing to begin with: a tool that writes is not called on a guess.
+            times = replace(times, guess=UNUSED.get(times.guess, times.guess))
         return _row(stage, times, guess_seconds)
 
     if arrivals is None:

@@ -46,7 +46,7 @@ class Stage:
     """*drawn*, and what was seen: ``began``: step -> when its first attempt began, and the copies' ``sent``: step ->
     seconds after that. ``wasted``: tokens that a model made and nobody was shown. ``effects``: calls that wrote.
     ``kept``: how often the turn was saved. ``copy_spoke``: the replica's answer was heard to its end. ``read``: beginnings of
-    prompts that a model server holds, by attempt.
+    prompts that a model server holds, by attempt. ``asked``: when the first model was, each time.
     """
 
     drawn: Drawn
@@ -59,6 +59,7 @@ class Stage:
     effects: int = 0
     kept: int = 0
     copy_spoke: bool = False
+    asked: list[float] = field(default_factory=list)
     read: tuple[set[tuple[str, ...]], set[tuple[str, ...]]] = field(default_factory=lambda: (set(), set()))
 
     def call(self, step: str, attempt: int) -> tuple[Durations, Fault | None]:
@@ -67,6 +68,8 @@ class Stage:
         self.calls += 1
         if attempt == FIRST:
             self.began[step] = now
+            if step == "reply":
+                self.asked.append(now)
         else:
             self.sent.setdefault(step, round(now - self.began.get(step, now), 9))
         for outage in self.outages:
