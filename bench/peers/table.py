@@ -102,12 +102,18 @@ ideal 2150 (2019 for who reads along). Uneven: suggest needs recall; ideal 2150.
 iterations of the event loop: of a turn of ten steps that take no time."""
 AT_ONCE = """## {turns:,} turns at once
 
-The seed turn at a tenth of its durations (ideal 0.215 s), in real time. Others' cores: what else the machine was busy with; where that is
-much, only the turns per second of CPU can be compared."""
+The seed turn at a tenth of its durations (ideal 0.215 s), in real time. Others' cores: what else the machine
+was busy with; where that is much, only the turns per second of CPU can be compared."""
 WRONG = """## When something goes wrong
 
 What the caller gets from each engine as it is by default, when, and how many of the seven steps' values are in it. In
 virtual time, with a suggest of 100 ms; in real time where an engine's own limits go by the wall clock."""
+
+
+BUSY = 0.5
+"""Cores; from then on figures in real time say little."""
+TOO_BUSY = """Something else used {others:.1f} cores meanwhile: the figures of the turns begun at once are those of a busy
+machine. See what plain asyncio made of it in the same run, and measure again on a quiet one."""
 
 
 def page(report: Facts) -> str:
@@ -129,8 +135,10 @@ def page(report: Facts) -> str:
     if notes:
         parts.append("## Notes\n\n" + "\n".join(notes))
     for key, goals in report["goals"].items():
-        name = next(e["name"] for e in engines if e["key"] == key)
-        parts += [f"## {name}: what was aimed for", verdicts(goals)]
+        ours = next(e for e in engines if e["key"] == key)
+        parts += [f"## {ours['name']}: what was aimed for", verdicts(goals)]
+        if ours["burst"]["others_cores"] > BUSY:
+            parts.append(TOO_BUSY.format(others=ours["burst"]["others_cores"]))
     if report["left_out"]:
         parts.append("Not measured, since not installed: " + ", ".join(e["name"] for e in report["left_out"]) + ".")
     return "\n\n".join(parts)

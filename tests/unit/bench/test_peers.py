@@ -94,7 +94,9 @@ def test_each_is_measured_in_a_process_of_its_own_and_who_is_missing_is_named() 
     assert flow["seed_ms"] == gather["uneven_ms"] == 2150.0
     assert 0 < gather["calls"] < flow["calls"]
     assert f"turns={flow['burst']['turns']}" in QUICK
+    flow["burst"]["others_cores"] = 1.7
     text = page(found)
+    assert "Something else used 1.7 cores meanwhile" in text
     assert "| VITAL Engine, the executor |" in text and "Not measured, since not installed: Nobody's Graph." in text
 
 
