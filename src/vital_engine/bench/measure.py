@@ -130,7 +130,7 @@ def _least(stage: Stage, times: Times, guess_seconds: float, policy: str) -> Bou
     if times.guess == "hit":
         return guessed(d, guess_seconds)
     if times.guess == "miss":  # the simulated guesses are wrong in the passages alone
-        return half_guessed(d, guess_seconds)
+        return half_guessed(d, guess_seconds, policy)
     return bound(d, policy)
 
 

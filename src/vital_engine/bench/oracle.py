@@ -56,14 +56,15 @@ def guessed(d: Durations, at: float, *, warm: bool = False) -> Bound:
     return _spoken(d, max(read, at + d.held.get("reply", 0.0)), shown_from=max(d.inputs))
 
 
-def half_guessed(d: Durations, at: float) -> Bound:
-    """The least if all but the passages were guessed right *at* seconds: the rest of the prompt can be read from then on."""
+def half_guessed(d: Durations, at: float, policy: str = "any order") -> Bound:
+    """The least, by "segments" or in "any order", if all but the passages were guessed right *at* seconds: the rest of the prompt can be read from then on."""
     arrivals = [
         (arrives if segment in {"instructions", "evidence"} else min(arrives, at), takes)
         for segment, (arrives, takes) in zip(SEGMENTS, _arrivals(d), strict=True)
     ]
     asked = max(d.inputs)
-    read = max(last_read([each for each in arrivals if each[1] > 0]), asked)
+    there = [each for each in arrivals if each[1] > 0]
+    read = max(read_in_order(there) if policy == "segments" else last_read(there), asked)
     return _spoken(d, max(read, asked + d.held.get("reply", 0.0)))
 
 
