@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from vital_engine.errors import ServiceError
 from vital_engine.flow import Live, Load, call
@@ -36,7 +37,7 @@ from vital_engine.nouns import (
 )
 from vital_engine.ports import LLM, Foresight
 
-from .reply import compose, drafted, speak, spoken
+from .reply import compose, drafted, listen, speak, spoken
 
 HARMLESS = frozenset({Effect.PURE, Effect.READ})
 """What may be called before it is known whether it will be asked for, if it also costs nothing."""
@@ -53,9 +54,23 @@ class Foreseen:
     admitted: bool = False
 
 
+@dataclass(slots=True)
+class Asked:
+    """What the model was asked ahead. ``keep``: says that the answer is wanted, and gives way to no other call any more;
+    ``stopped``: it gave way."""
+
+    prompt: Prompt
+    keep: Callable[[], object] = bool
+    stopped: bool = False
+
+    def stop(self, said: Live[Ahead]) -> None:
+        self.stopped = True
+        said.refuse()
+
+
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The end of what was said to a guess. Its stream: first the :class:`Prompt`, then what the model said to it."""
+    """The end of what was said to a guess. Its stream: first what was :class:`Asked`, then what the model said to it."""
 
     error: ServiceError | None = None
 
@@ -114,12 +129,13 @@ def speaking_ahead(llm: LLM, load: Load, invoke: Callable[..., Awaitable[Finding
         if guess is None or not foreseen.admitted:
             return Ahead()
         findings = await invoke(question, brief, allowed) if allowed.approved else Findings()
-        prompt = _composed(question, brief, guess, findings)
-        out.push(prompt, aside=True)
-        try:
-            await speak(llm, prompt, out, load)
-        except ServiceError as error:  # told to whoever waits for the answer, if the guess turns out to be right
-            return Ahead(error)
+        asked = Asked(_composed(question, brief, guess, findings))
+        with load.call(gives_way=partial(asked.stop, out)) as asked.keep:
+            out.push(asked, aside=True)
+            try:
+                await listen(llm, asked.prompt, out)
+            except ServiceError as error:  # told to whoever waits for the answer, if the guess turns out to be right
+                return Ahead(error)
         return Ahead()
 
     return ahead
@@ -139,9 +155,10 @@ def replying_ahead(llm: LLM, load: Load) -> Callable[..., Awaitable[Draft]]:
         out: Live[Draft],
     ) -> Draft:
         prompt = compose(question, brief, evidence=evidence, menu=menu, memory=memory, findings=findings)
-        if not (ahead.items and same(ahead.items[0], prompt)):
+        asked: Asked | None = ahead.items[0] if ahead.items else None
+        if asked is None or asked.stopped or not same(asked.prompt, prompt):
             await _throw_away(ahead, out)
-        elif await _follow(ahead, out):
+        elif await _follow(ahead, asked, out):
             return spoken(out)
         await speak(llm, prompt, out, load)
         return spoken(out)
@@ -211,9 +228,10 @@ def _calls(menu: Menu) -> list[tuple[str, object]]:
     return [(proposal.tool, proposal.arguments) for proposal in menu.proposals]
 
 
-async def _follow(ahead: Live[Ahead], out: Live[Draft]) -> bool:
+async def _follow(ahead: Live[Ahead], asked: Asked, out: Live[Draft]) -> bool:
     """Hand on what is said ahead, as it comes. False: it failed before its first word, and may be asked again."""
-    at = 1  # behind the prompt
+    asked.keep()
+    at = 1  # behind what was asked
     try:
         while True:
             items = ahead.items[at:]

@@ -59,16 +59,17 @@ def replying(llm: LLM, load: Load | None = None) -> Callable[..., Awaitable[Draf
 
 async def speak(llm: LLM, prompt: Prompt, out: Live[Any], load: Load | None = None) -> None:
     """Let the model answer *prompt*, into *out*."""
+    with load.call() if load is not None else nullcontext():
+        await listen(llm, prompt, out)
+
+
+async def listen(llm: LLM, prompt: Prompt, out: Live[Any]) -> None:
+    """The same, in a call that is counted already."""
     # What the call will cost at least, and to whom, should it break before the server says what it used.
     model, provider = (
         said if isinstance(said := getattr(llm, name, ""), str) else "" for name in ("model", "provider")
     )
     out.push(Piece("", estimate_usage(prompt, ""), prompt.model or model, provider), aside=True)
-    with load.call() if load is not None else nullcontext():
-        await _listen(llm, prompt, out)
-
-
-async def _listen(llm: LLM, prompt: Prompt, out: Live[Any]) -> None:
     async with aclosing(_pieces(llm.stream(prompt))) as pieces:
         async for piece in pieces:
             if not isinstance(piece, Piece):

@@ -243,3 +243,40 @@ def test_nothing_is_begun_where_another_would_wait() -> None:
             assert not speculation.admits("told")
 
     run_virtual(check())
+
+
+def test_a_call_on_a_guess_gives_way_to_one_that_is_wanted() -> None:
+    """Two turns and one slot: the second is asked of the model while the first still speaks on its guess."""
+
+    async def both() -> tuple[Answer, Answer]:
+        slot, told = OneSlot(), Told()
+        services = replace(scripted(**SEED), foresight=told, llm=slot)
+        first = Mode2AutomaticWorkflow(services, watchers=(), speculation="auto")
+        second = Mode2AutomaticWorkflow(
+            replace(services, foresight=None, retriever=scripted(retrieve=0.1).retriever, suggester=scripted().suggester,
+                    memory=scripted().memory), watchers=(),
+        )  # fmt: skip
+        for _ in range(20):
+            first.early.speculation.learn("told", right=True)
+        turns = first.start(QUESTION), second.start(QUESTION)
+        return await turns[0].answer(), await turns[1].answer()
+
+    guessing, other = run_virtual(both())
+    assert other.timing.last_token == 1.6  # it did not wait for a guess
+    assert guessing.timing.last_token == 3.1  # as it would have been without one: the other was there before it
+    assert guessing.text == other.text == "It fell."
+    assert [row.call.purpose for row in guessing.cost.rows] == ["reply", "guess"]
+
+
+class OneSlot:
+    """Fulfils the port LLM: one answer at a time, 1.5 s each."""
+
+    capacity = 1
+
+    def __init__(self) -> None:
+        self.slot = asyncio.Semaphore()
+
+    async def stream(self, prompt: Prompt) -> AsyncIterator[Piece]:
+        async with self.slot:
+            await asyncio.sleep(1.5)
+            yield Piece("It fell.", model="m", provider="p", finish="stop")
