@@ -7,11 +7,11 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from types import NoneType
 from typing import Any
 
 _PLAIN = frozenset({NoneType, bool, int, float, str})
+_NAMES: dict[type, tuple[str, ...] | None] = {}
 
 
 def as_json(value: Any) -> Any:
@@ -36,7 +36,8 @@ def as_json(value: Any) -> Any:
     return str(value)
 
 
-@lru_cache(maxsize=256)
 def _fields(kind: type) -> tuple[str, ...] | None:
-    """The names of a dataclass's fields; None: it is none."""
-    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
+    """The names of a dataclass's fields; None: it is none. Looked up once for each class."""
+    if kind not in _NAMES:
+        _NAMES[kind] = tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
+    return _NAMES[kind]
