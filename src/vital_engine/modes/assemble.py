@@ -24,8 +24,6 @@ from vital_engine.nouns import (
     Findings,
     Kept,
     LedgerRow,
-    Memory,
-    Menu,
     PausedTurn,
     Quality,
     Question,
@@ -226,15 +224,3 @@ def _warnings(
 def later(outcome: Outcome[Any], seconds: float) -> Outcome[Any]:
     """The same outcome of a step of a run that began *seconds* after its turn."""
     return replace(outcome, began=round(outcome.began + seconds, 9), ended=round(outcome.ended + seconds, 9))
-
-
-def given(*, rag: bool, tools: bool, memory: bool) -> tuple[object, ...]:
-    """What is known without a step, where a step is switched off: a run that is given Evidence does not retrieve."""
-    off: list[object] = []
-    if not rag:
-        off.append(Evidence())
-    if not tools:
-        off.append(Menu())
-    if not memory:
-        off.append(Memory())
-    return tuple(off)

@@ -8,7 +8,7 @@ from typing import Any
 
 from vital_engine.answer import Timing
 from vital_engine.flow import Hedged, Live, Observer, StepStarted, StreamOpened
-from vital_engine.nouns import Claim, Draft, Question
+from vital_engine.nouns import Claim, Draft, Evidence, Memory, Menu, Question
 from vital_engine.turn import drafted
 
 from .settings import TurnSettings
@@ -77,3 +77,18 @@ def limit(question: Question, settings: TurnSettings) -> float:
     """Seconds that the whole turn may take: the settings', or the question's own if those are fewer."""
     within = settings.turn_timeout_ms / 1000
     return within if question.limits.seconds is None else min(within, question.limits.seconds)
+
+
+def known_before(question: Question, settings: TurnSettings) -> tuple[object, ...]:
+    """What is known without its step, which is switched off, or whose product comes with *question*: a run that is given
+    Evidence does not retrieve."""
+    known: list[object] = []
+    if not settings.enable_rag:
+        known.append(Evidence())
+    if not settings.enable_tools:
+        known.append(Menu())
+    if question.memory is not None:
+        known.append(question.memory)
+    elif not settings.enable_memory:
+        known.append(Memory())
+    return tuple(known)

@@ -28,8 +28,8 @@ from vital_engine.nouns import (
     Support,
 )
 
-from .assemble import given, later
-from .course import limit
+from .assemble import later
+from .course import known_before, limit
 from .settings import TurnSettings
 from .state import TurnState
 
@@ -122,7 +122,7 @@ async def run_part(
     """
     mine = [s for s in steps if s.name in part.steps]
     makes = {s.makes for s in mine}
-    have = [*known, *(noun for noun in _switched_off(settings) if type(noun) in makes)]
+    have = [*known, *(noun for noun in known_before(state["question"], settings) if type(noun) in makes)]
     lost: list[Step[Any]] = []
     for need in _needs(mine, have):
         value = state.get(KEYS[need])
@@ -147,10 +147,6 @@ def product(outcome: Outcome[Any]) -> Any:
             return value
         case _:
             return None
-
-
-def _switched_off(settings: TurnSettings) -> tuple[object, ...]:
-    return given(rag=settings.enable_rag, tools=settings.enable_tools, memory=settings.enable_memory)
 
 
 def _needs(steps: Sequence[Step[Any]], have: Sequence[object]) -> list[type]:

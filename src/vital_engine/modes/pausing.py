@@ -35,12 +35,12 @@ from vital_engine.receipt import as_json
 from .approved_calls import invoking_approved
 from .assemble import assemble_paused, later
 from .consent import by_person, not_asked
-from .course import Course
+from .course import Course, known_before
 from .lease import leased
 from .recorded import answer_of, known_of, outcomes_of, past_steps
 from .rulings import Decisions, rulings_of, vetted
 from .settings import KEYS, TurnSettings, known
-from .workflow import SAVE_SECONDS, ParallelBaseWorkflow, Turn, switched_off
+from .workflow import SAVE_SECONDS, ParallelBaseWorkflow, Turn
 
 REMEMBERED = 1000
 """Paused and resumed turns of this process whose owner or answer is at hand; the store has the others."""
@@ -101,7 +101,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
             return before
         opening, closing = self._halves(settings)
         course = self._course(question, settings, extra)
-        run = await self._through(opening, course, question, *switched_off(settings))
+        run = await self._through(opening, course, question, *known_before(question, settings))
         outcomes = dict(run.steps)
         if isinstance(outcomes["brief"], Failed | Skipped):  # nobody answers, as in the other modes
             unmet: dict[str, Outcome[Any]] = {s.name: Skipped("'brief' made nothing") for s in closing.steps}

@@ -31,9 +31,9 @@ from vital_engine.nouns import Approval, Call, Claim, Consent, Cost, Findings, K
 from vital_engine.ports import Services
 from vital_engine.turn import Registered, ask, briefing, gather, invoking, registering, review, saving
 
-from .assemble import assemble, given, kept, later
+from .assemble import assemble, kept, later
 from .consent import consenting_by_policy
-from .course import Course, TurnClock, limit
+from .course import Course, TurnClock, known_before, limit
 from .early import Early
 from .hedging import Hedges
 from .mode import Mode
@@ -212,7 +212,7 @@ class ParallelBaseWorkflow(ParallelNodes):
     async def _run(self, question: Question, settings: TurnSettings, extra: tuple[Observer, ...]) -> Answer:
         flow = self.flow(settings)  # before the clock starts: built on first use, it would make parts exceed the whole
         course = self._course(question, settings, extra)
-        run = await self._through(flow, course, question, *switched_off(settings))
+        run = await self._through(flow, course, question, *known_before(question, settings))
         return await self._assembled(course, run.steps, run.critical_path, run.seconds)
 
     def _course(
@@ -290,7 +290,3 @@ async def _streamed(work: Callable[[Observer], Awaitable[Answer]], stream: TurnS
         raise
     stream.finish(answer)
     return answer
-
-
-def switched_off(settings: TurnSettings) -> tuple[object, ...]:
-    return given(rag=settings.enable_rag, tools=settings.enable_tools, memory=settings.enable_memory)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from .gathered import Memory
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -19,7 +21,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person asked, and who they are. ``tenant`` and ``user`` have no default on purpose."""
+    """What a person asked, and who they are. ``tenant`` and ``user`` have no default on purpose.
+
+    ``memory``: what was said before, of a caller who keeps that; then nothing is recalled.
+    """
 
     text: str
     tenant: str
@@ -28,6 +33,7 @@ class Question:
     expert: str | None = None
     limits: Limits = Limits()
     run_id: str = ""
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,12 +96,16 @@ class PastTurn:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Earlier turns of this conversation, oldest first; a summary of older ones; what is known of the user."""
+    """Earlier turns of this conversation, oldest first; a summary of older ones; what is known of the user.
+
+    ``by_question``: there are more turns than the latest, and which of those are here depends on the question.
+    """
 
     turns: tuple[PastTurn, ...] = ()
     summary: str = ""
     facts: tuple[str, ...] = ()
     failed: bool = False
+    by_question: bool = False
 
     @classmethod
     def missing(cls) -> Memory:

@@ -56,7 +56,7 @@ class Recollection:
         """What the same question found the last time, with the memory that its conversation has now.
 
         None if the question, to the same expert, is new; if its conversation is not known to this process, or has become
-        so long that its summary changes with every turn.
+        so long that its summary changes with every turn, and what is recalled of it with every question.
         """
         memory = self._memory(question)
         found = self._found.get(_key(question, brief))
@@ -77,12 +77,15 @@ class Recollection:
             self._talks.put(key, _Talk(found.memory, question.run_id))
 
     def kept(self, turn: Kept) -> None:
-        """A turn was kept: what its conversation recalls next is known, if what it recalled itself is."""
+        """A turn was kept: what its conversation recalls next is known, if what it recalled itself is, and was its
+        latest turns: what is recalled by the question, or was handed in with it, is another memory the next time."""
         key = _talk(turn.question)
         talk = self._talks.get(key) if key is not None else None
         if key is None or talk is None or talk.asked != turn.run_id:
             return
         memory = talk.memory
+        if memory.by_question or turn.question.memory is not None:
+            return
         if turn.status == "complete":  # no other is recalled
             past = [PastTurn(turn.question.text, turn.text, turn.run_id), *reversed(memory.turns)]
             shown = self._window(past)
@@ -96,6 +99,8 @@ class Recollection:
         return _Beside(keeper, self.kept)
 
     def _memory(self, question: Question) -> Memory | None:
+        if question.memory is not None:
+            return question.memory
         if (key := _talk(question)) is None:
             return Memory()
         talk = self._talks.get(key)

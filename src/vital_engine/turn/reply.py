@@ -156,7 +156,8 @@ def _conversation(memory: Memory) -> str:
         lines.append(f"Summary of what was said before: {memory.summary}")
     lines += [f"Known of the user: {fact}" for fact in memory.facts]
     for turn in memory.turns:
-        lines += [f"User: {turn.question}", f"Assistant: {turn.answer}"]
+        said = (("User", turn.question), ("Assistant", turn.answer))  # what is handed in may lack the one or the other
+        lines += [f"{who}: {text}" for who, text in said if text]
     return "Earlier in this conversation:\n" + "\n".join(lines) if lines else ""
 
 

@@ -138,6 +138,23 @@ def test_a_conversation_that_this_process_does_not_know_is_not_guessed(other: di
     assert guess(recollection, replace(TALK, **other)) is None
 
 
+def test_what_was_recalled_by_the_question_is_not_guessed_for_another_one() -> None:
+    recollection = make()
+    learn(recollection, TALK, replace(FOUND, memory=replace(EARLIER, by_question=True)))
+    recollection.kept(kept(TALK, status="partial"))
+    assert guess(recollection, replace(TALK, run_id="r2")) is None
+
+
+def test_a_memory_that_is_handed_in_is_no_guess_and_says_nothing_of_the_next() -> None:
+    recollection = make()
+    given = replace(TALK, memory=EARLIER)
+    learn(recollection, given, replace(FOUND, memory=EARLIER))
+    recollection.kept(kept(given))
+    found = guess(recollection, replace(QUESTION, memory=EARLIER))
+    assert found is not None and found.memory == EARLIER
+    assert guess(recollection, replace(TALK, run_id="r2")) is None
+
+
 def test_it_learns_what_is_kept_beside_the_keeper_and_only_once_that_has_kept_it() -> None:
     written: list[Kept] = []
 
