@@ -64,9 +64,10 @@ LADDER_GOALS = tuple(
 
 _TAILED = ("W2", "W2 reviews at hand", "W2 opaque", "W2 no stalls")
 GAP_GOALS = tuple(
-    _goal(f"{workload}, {variant.name}: oracle gap", workload, variant, f"gap {'max' if 'W1' in workload else 'p95'}", GAP)
+    _goal(f"{workload}, {variant.name}: oracle gap, {order}", workload, variant, f"{gap} {'max' if 'W1' in workload else 'p95'}", GAP)
     for workload in (*_SEED, *_TAILED)
     for variant in (SEGMENTS, HEDGED)
+    for gap, order in (("gap", "any order"), ("gap in order", "the prompt's order"))
 )  # fmt: skip
 
 TAIL_GOALS = tuple(

@@ -17,11 +17,21 @@ from .real_clock import real_against_virtual
 from .repeats import repeats
 from .shapes import fan_out, uneven
 from .summary import Summary
-from .workloads import FAMILIES, run, summary
+from .workloads import FAMILIES, named, run, summary
 
 SIMULATED = "Simulated: services and clock. The engine is the real one. Nothing here depends on the machine."
-WORKLOADS = (*FAMILIES, "W1b", "W6", "W7", "load", "real-clock")
-QUICK: Mapping[str, int] = {"W1": 1, "W1b": 100, "W2": 200, "W3": 200, "W6": 20}
+WORKLOADS = (
+    *FAMILIES,
+    *(w.name for family in FAMILIES.values() for w in family if w.name not in FAMILIES),
+    "W1b",
+    "W6",
+    "W7",
+    "load",
+    "real-clock",
+)
+QUICK: Mapping[str, int] = {
+    "W1": 1, "W1b": 50, "W2 reviews at hand": 200, "W2 no stalls": 200, "W3": 100, "W6": 10,
+}  # fmt: skip
 """Turns of each when all are run at once, to look around; a tail needs more (see each workload's ``turns``)."""
 TURNS: Mapping[str, int] = {"W1b": 200, "W6": 200, "W7": 5000, "load": 2000, "real-clock": 50}
 """Turns of those that are no family of workloads, if nobody says how many."""
@@ -68,7 +78,7 @@ def measure(
     figures: list[Figure] = []
     rows: dict[tuple[str, str], tuple[Row, ...]] = {}
     for name in workloads:
-        for workload in FAMILIES.get(name, ()):
+        for workload in named(name):
             for variant in workload.variants:
                 many = workload.turns if turns is None or workload.turns == 1 else turns
                 told(f"{workload.name}, {variant.name}: {many} turns")
@@ -76,7 +86,7 @@ def measure(
                 rows[workload.name, variant.name] = ran.rows
                 summaries.append(summary(workload, variant, ran))
                 figures += of_summary(summaries[-1])
-        if name not in FAMILIES:
+        if not named(name):
             told(name)
             figures += _other(name, TURNS[name] if turns is None else turns, seed)
     return Report(seed, tuple(summaries), tuple(figures), tuple(judge(figures)), rows)

@@ -96,7 +96,7 @@ class Shaped:
 
     @property
     def gap(self) -> float:
-        return self.measured / self.least - 1
+        return round(self.measured / self.least - 1, 12) + 0.0  # no -0.0
 
 
 async def uneven(turns: int, seed: int) -> list[Shaped]:

@@ -113,6 +113,11 @@ ACCEPTANCE = 0.6
 FAMILIES: Mapping[str, tuple[Workload, ...]] = {"W1": W1, "W2": W2, "W3": W3}
 
 
+def named(name: str) -> tuple[Workload, ...]:
+    """The workloads of the family *name*, or the one of that name; none if there is neither."""
+    return FAMILIES.get(name) or tuple(w for family in FAMILIES.values() for w in family if w.name == name)
+
+
 async def run(workload: Workload, variant: Variant, *, turns: int, seed: int) -> Ran:
     """The first *turns* turns of *workload*, as *seed* has drawn them, by *variant*."""
     draws = Draws(seed)

@@ -137,7 +137,7 @@ def bench(
     workload: Annotated[
         list[str] | None,
         typer.Option(
-            help="W1, W1b, W2, W3, W6, W7, load, real-clock. Repeatable; default: a quick look at most of them."
+            help="W1, W1b, W2, W3, W6, W7, load, real-clock, or one of a family ('W2 no stalls'). Repeatable; default: a quick look."
         ),
     ] = None,
     turns: Annotated[
