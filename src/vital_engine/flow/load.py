@@ -38,6 +38,11 @@ class Load:
         """Whether one more call would be served at once."""
         return self.in_flight < self.capacity
 
+    @property
+    def room(self) -> bool:
+        """Whether one more would be, if those that give way did."""
+        return self.in_flight - len(self._give_way) < self.capacity
+
     @contextmanager
     def call(self, gives_way: Callable[[], None] | None = None) -> Iterator[Callable[[], object]]:
         """A call is in flight while this is open.

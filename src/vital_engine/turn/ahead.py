@@ -126,7 +126,7 @@ def foreseeing(
 def speaking_ahead(llm: LLM, load: Load, invoke: Callable[..., Awaitable[Findings]]) -> Callable[..., Awaitable[Ahead]]:
     async def ahead(question: Question, brief: Brief, foreseen: Foreseen, out: Live[Ahead]) -> Ahead:
         guess, allowed = foreseen.guess, foreseen.consent
-        if guess is None or not foreseen.admitted:
+        if guess is None or not foreseen.admitted or not load.free:  # there may have been room when it was admitted
             return Ahead()
         findings = await invoke(question, brief, allowed) if allowed.approved else Findings()
         asked = Asked(_composed(question, brief, guess, findings))

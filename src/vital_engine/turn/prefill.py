@@ -20,9 +20,6 @@ from vital_engine.ports import Prefiller
 from .ahead import Foreseen
 from .reply import begun
 
-BUSY = 0.8
-"""Above this utilisation a server that is read to ahead of time would keep others waiting."""
-
 
 @dataclass(frozen=True, slots=True)
 class ReadInstructions(Prefilled):
@@ -105,6 +102,6 @@ def reading_tools_unless_ahead(read: Read) -> Callable[..., Awaitable[ReadTools]
 
 
 async def _read(prefiller: Prefiller, load: Load, prompt: Prompt) -> Prefilled:
-    if not prompt.segments[-1].text or load.utilisation > BUSY:  # there is nothing new, or there are others who wait
+    if not prompt.segments[-1].text or not load.room:  # there is nothing new, or it would be waited for
         return Prefilled()
     return await call(prefiller.prefill, prompt)
