@@ -185,7 +185,10 @@ def test_what_is_wrong_is_said_in_one_line(
 
 def test_the_bench_prints_the_arithmetic(home: Path) -> None:
     done = vital(home, "bench", "--workload", "W1", "--json")
-    rows = {(r["split"], r["profile"]): r["measured"]["total"] for r in json.loads(done.stdout)["turns"]}
-    assert rows["opaque", "sequential"] == 2.8
-    assert rows["opaque", "tiers"] == 2.15
-    assert rows["opaque", "dataflow"] == 2.01875
+    report = json.loads(done.stdout)
+    took = {(f["workload"], f["variant"]): f["value"] for f in report["figures"] if f["name"] == "all p50"}
+    assert took["W1 opaque", "sequential"] == 2.8
+    assert took["W1 opaque", "tiers"] == 2.15
+    assert took["W1 opaque", "+ tier 2 reads along"] == 2.01875
+    assert took["W1 half known", "+ segments read ahead"] == 1.82375
+    assert all(goal["met"] for goal in report["goals"])
