@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -70,11 +70,16 @@ async def listen(llm: LLM, prompt: Prompt, out: Live[Any]) -> None:
         said if isinstance(said := getattr(llm, name, ""), str) else "" for name in ("model", "provider")
     )
     out.push(Piece("", estimate_usage(prompt, ""), prompt.model or model, provider), aside=True)
-    async with aclosing(_pieces(llm.stream(prompt))) as pieces:
+    stream = llm.stream(prompt)
+    pieces = stream if isinstance(stream, AsyncIterator) else _drawn(stream)
+    try:
         async for piece in pieces:
             if not isinstance(piece, Piece):
                 raise WrongType(f"the model gave a {type(piece).__name__}, not a Piece", service="model")
             out.push(piece, aside=not piece.text)
+    finally:
+        if (close := getattr(pieces, "aclose", None)) is not None:
+            await close()
 
 
 def spoken(out: Live[Draft]) -> Draft:
@@ -186,17 +191,9 @@ def _notes(evidence: Evidence, menu: Menu, memory: Memory, findings: Findings) -
     return "Notes:\n" + "\n".join(f"- {line}" for line in lines) if lines else ""
 
 
-async def _pieces(stream: AsyncIterator[Piece] | Iterable[Piece]) -> AsyncGenerator[Any, None]:
-    """The stream's elements; a plain iterable may block, and is drawn from in a thread."""
-    if isinstance(stream, AsyncIterator):
-        try:
-            async for piece in stream:
-                yield piece
-        finally:
-            if (close := getattr(stream, "aclose", None)) is not None:
-                await close()
-        return
-    iterator: Iterator[Piece] = iter(stream)
+async def _drawn(pieces: Iterable[Piece]) -> AsyncGenerator[Piece, None]:
+    """The elements of a plain iterable: it may block, and is drawn from in a thread."""
+    iterator: Iterator[Piece] = iter(pieces)
     while True:
         drawn: Piece | None = await asyncio.to_thread(_next, iterator)
         if drawn is None:
