@@ -55,6 +55,7 @@ from .store import (
     StoredApprovals,
     Summaries,
     Turns,
+    TurnVectors,
     open_store,
 )
 from .store.knowledge import Knowledge
@@ -176,12 +177,11 @@ async def open_app(
         suggester: Suggester = toolbox
         if settings.menu_cache:
             suggester = CachedSuggester(toolbox, _cache("menu", settings.menu_cache))
-        conversations, approvals = Conversations(store), StoredApprovals(store)
-        keeper: Keeper = turns
+        meaning = TurnVectors(store, embedder, questions=asked) if embedder is not None else None
+        conversations, approvals = Conversations(store, vectors=meaning), StoredApprovals(store)
         foresight = None
         if settings.foresight:
             foresight = Recollection(entries=settings.foresight, window=conversations.window, renewed=toolbox.renewed)
-            keeper = foresight.beside(turns)
 
         async def own_experts(tenant: str) -> tuple[Expert, ...]:
             return await experts.list(Scope(tenant, settings.user))
@@ -218,7 +218,7 @@ async def open_app(
             accountant=Prices(settings.prices, base_urls=_provider(settings)),
             grader=quality,
             register=turns,
-            keeper=keeper,
+            keeper=_keeper(turns, meaning, foresight),
             approvals=approvals,
             vetter=ToolVetter(toolbox),
             floor=ConversationFloor(store),
@@ -257,6 +257,12 @@ def _asked(embedder: Embedder | None, entries: int) -> Embedder | None:
     if embedder is None or not entries:
         return embedder
     return CachedEmbedder(embedder, entries=entries, count=partial(track_cache, "embedding"))
+
+
+def _keeper(turns: Keeper, vectors: TurnVectors | None, foresight: Recollection | None) -> Keeper:
+    """*turns*, with those beside it who learn from what was kept."""
+    keeper = turns if vectors is None else vectors.beside(turns, partial(supervise, name="embed turns"))
+    return keeper if foresight is None else foresight.beside(keeper)
 
 
 def _cache(name: str, entries: int) -> Cache[Any, Any]:

@@ -1,7 +1,7 @@
 """The one database.
 
 ``turns``, ``conversations``, ``approvals`` and ``experts`` keep what their names say, ``leases`` who speaks in a
-conversation, ``summaries`` what its window has dropped, ``paused_state`` the form of a pause, ``listing`` what lists of approvals
+conversation, ``window`` how much of it is shown, ``summaries`` and ``turn_vectors`` what that has dropped, ``paused_state`` the form of a pause, ``listing`` what lists of approvals
 and of a conversation's turns show; ``knowledge`` (with ``knowledge_reading`` and ``knowledge_writing``) documents,
 passages and both of their indexes. Below them, ``pool`` gives transactions bound
 to a tenant, ``embedded`` starts PostgreSQL from a wheel (``unix`` and ``address`` serve it), ``migrate`` brings the
@@ -18,6 +18,7 @@ from .listing import ApprovalLine, Listing, SaidTurn, Talk
 from .migrate import migrate
 from .pool import Connection, Store, open_store
 from .summaries import Summaries
+from .turn_vectors import TurnVectors
 from .turns import StoredTurn, TurnLine, Turns
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Summaries",
     "Talk",
     "TurnLine",
+    "TurnVectors",
     "Turns",
     "migrate",
     "open_store",

@@ -9,19 +9,21 @@ from typing import Any, LiteralString
 
 from psycopg.rows import class_row
 
-from vital_engine.errors import NotFound
+from vital_engine.errors import NotFound, RetrievalError
 from vital_engine.nouns import Memory, PastTurn, Question, Scope
 
 from .plain import storable
 from .pool import Connection, Store
+from .turn_vectors import TurnVectors
+from .window import TOKENS, TURNS, fitting
 
-__all__ = ["ConversationLine", "Conversations", "estimated_tokens"]
+__all__ = ["ConversationLine", "Conversations"]
 
-CUT = " […]"
-"""Ends an answer that was too long for the window on its own."""
+OLDER = 5
+"""Turns from before the window that are recalled by their meaning, at most."""
 
 RECALL = """
-select question, text, run_id from turns
+select question, text, run_id, ordinal from turns
 where user_id = %(user)s and conversation = %(conversation)s
   and status = 'complete' and run_id <> %(run_id)s
 order by ordinal desc limit %(turns)s
@@ -59,28 +61,32 @@ class ConversationLine:
     updated_at: datetime
 
 
-def estimated_tokens(text: str) -> int:
-    """About how many tokens *text* is: a quarter of its UTF-8 bytes, rounded up.
-
-    English has four to five characters to a token; scripts with three bytes a character have about one character to
-    a token, of which this counts three quarters. No tokenizer is asked: the model that will read it is not known here.
-    """
-    return -(-len(text.encode(errors="replace")) // 4)
-
-
 class Conversations:
     """Fulfils the port MemoryStore.
 
     :param turns: how many earlier turns are recalled at most.
-    :param tokens: how many tokens they may have together, by :func:`estimated_tokens`.
+    :param tokens: how many tokens they may have together, by :func:`.window.estimated_tokens`.
     :param facts: how many facts about the person at most, the latest.
+    :param vectors: who finds older turns by their meaning; None: nobody, and all of the tokens are the window's.
+    :param older: which part of the tokens is kept for those.
     """
 
-    def __init__(self, store: Store, *, turns: int = 10, tokens: int = 2000, facts: int = 20) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        turns: int = TURNS,
+        tokens: int = TOKENS,
+        facts: int = 20,
+        vectors: TurnVectors | None = None,
+        older: float = 0.25,
+    ) -> None:
         self._store = store
         self._turns = turns
-        self._tokens = tokens
         self._facts = facts
+        self._vectors = vectors
+        self._older = int(tokens * older) if vectors is not None else 0
+        self._tokens = tokens - self._older
 
     @property
     def turns(self) -> int:
@@ -89,7 +95,7 @@ class Conversations:
 
     def window(self, newest_first: Sequence[PastTurn]) -> tuple[PastTurn, ...]:
         """Which of a conversation's latest turns a recall shows, oldest first."""
-        return _window(newest_first[: self._turns], self._tokens)
+        return fitting(newest_first[: self._turns], self._tokens)
 
     async def recall(self, question: Question) -> Memory:
         """The latest completed turns of the question's conversation, oldest first; its summary; facts of its user.
@@ -97,6 +103,9 @@ class Conversations:
         The window drops the oldest turns first, and whole; only a latest turn that alone is too long has its answer
         cut, which shows. Reads as many rows as the window has, however long the conversation. A question without a
         conversation has an empty memory.
+
+        With vectors, the older turns that are most like the question come before the window, oldest first. Where the
+        conversation is no longer than its window, nothing is looked for, and the question is not embedded.
         """
         if question.conversation is None:
             return Memory()
@@ -115,12 +124,30 @@ class Conversations:
             known = await conn.execute(
                 "select text from facts where user_id = %(user)s order by ordinal desc limit %(facts)s", given
             )
-            turns = [PastTurn(*row) for row in await past.fetchall()]
+            latest = [(PastTurn(*said), ordinal) for *said, ordinal in await past.fetchall()]
             summary = await talk.fetchone()
             facts = [row[0] for row in await known.fetchall()]
+        shown = self.window([turn for turn, _ in latest])
+        older: tuple[PastTurn, ...] | None = None
+        if self._vectors is not None and (len(shown) < len(latest) or len(latest) == self._turns):
+            before = latest[len(shown) - 1][1] if shown else latest[0][1] + 1
+            older = await self._like(question, self._vectors, before)
         return Memory(
-            turns=_window(turns, self._tokens), summary=summary[0] if summary else "", facts=tuple(reversed(facts))
+            turns=(*(older or ()), *shown),
+            summary=summary[0] if summary else "",
+            facts=tuple(reversed(facts)),
+            by_question=older is not None,
         )
+
+    async def _like(self, question: Question, vectors: TurnVectors, before: int) -> tuple[PastTurn, ...]:
+        """The older turns that are most like *question*, oldest first; none if the embedder fails, as the window and the
+        summary are there all the same."""
+        try:
+            near = await vectors.nearest(question, before=before, limit=OLDER)
+        except RetrievalError:
+            return ()
+        when = {found.turn.run_id: found.ordinal for found in near}
+        return tuple(sorted(fitting([found.turn for found in near], self._older), key=lambda turn: when[turn.run_id]))
 
     async def list(
         self, scope: Scope, *, limit: int = 50, before: datetime | None = None
@@ -180,18 +207,3 @@ async def _changed(
 ) -> None:
     if (await conn.execute(query, given)).rowcount == 0:
         raise NotFound(missing)
-
-
-def _window(newest_first: Sequence[PastTurn], budget: int) -> tuple[PastTurn, ...]:
-    """The turns that fit *budget* tokens, oldest first."""
-    kept: list[PastTurn] = []
-    for turn in newest_first:
-        size = estimated_tokens(turn.question) + estimated_tokens(turn.answer)
-        if size > budget:
-            if not kept and (room := 4 * (budget - estimated_tokens(turn.question + CUT))) > 0:
-                answer = turn.answer.encode(errors="replace")[:room].decode(errors="ignore")
-                kept.append(PastTurn(turn.question, answer + CUT, turn.run_id))
-            break
-        kept.append(turn)
-        budget -= size
-    return tuple(reversed(kept))

@@ -11,9 +11,10 @@ from psycopg.rows import class_row
 from vital_engine.nouns import PastTurn, Question, Scope
 from vital_engine.sentences import SentenceStream
 
-from .conversations import Conversations, estimated_tokens
+from .conversations import Conversations
 from .plain import storable
 from .pool import Store
+from .window import estimated_tokens
 
 __all__ = ["Summaries", "extended"]
 

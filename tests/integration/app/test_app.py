@@ -13,8 +13,10 @@ import pytest
 from model_server import ModelServer, Reply
 from vital_engine.app import App, open_app, turn_settings
 from vital_engine.errors import ConfigError
+from vital_engine.flow import drain
 from vital_engine.modes.settings import KEYS
 from vital_engine.nouns import Question
+from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.settings import SIZES, load
 
 
@@ -143,3 +145,20 @@ async def test_what_a_conversation_will_recall_is_foreseen_as_the_store_recalls_
         seen.append(None if guess is None else len(guess.memory.turns))
         assert guess is None or guess.memory == await app.conversations.recall(following)
     assert seen == [*range(1, 11), None, None]
+
+
+async def test_an_early_turn_of_a_long_conversation_is_recalled_by_its_meaning(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vital_engine.app._embedder", lambda _: (HashedEmbedder(), ()))  # the real one takes seconds
+    async with open_app(load(environ={}, file=file, turn_keys=KEYS), watchers=()) as app:
+        text = "Metformin: which dose, how often, with which meal, for an adult, a child, a kidney, a liver?"
+        asked = Question(text, app.settings.tenant, app.settings.user, conversation="c1")
+        for n in range(12):
+            await app.workflow(4).execute(replace(asked, text=f"Number {n}?" if n else text, run_id=f"r{n}"))
+        assert await drain(within=10) == 0  # what nobody waits for
+        memory = await app.conversations.recall(replace(asked, run_id="now"))
+        assert [turn.run_id for turn in memory.turns] == ["r0", *(f"r{n}" for n in range(2, 12))]
+        await app.conversations.delete("c1", app.scope())
+        async with app.store.transaction(asked.tenant) as conn:
+            assert await (await conn.execute("select count(*) from turn_vectors")).fetchone() == (0,)

@@ -15,8 +15,8 @@ from vital_engine.ports import MemoryStore
 from vital_engine.store import Conversations, Store, Turns
 from vital_engine.store import conversations as module
 from vital_engine.store.address import OWNER
-from vital_engine.store.conversations import CUT, estimated_tokens
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.store.window import CUT, estimated_tokens
 
 ANNA = Scope("clinic", "anna")
 NOW = Question("And now?", tenant="clinic", user="anna", conversation="c1", run_id="now")

@@ -25,8 +25,10 @@ insert into citations (tenant, run_id, position, marker, verdict, sentence, pass
     end_char, quote, source, notes) values ('{t}', 'r', 0, 1, 'verified', 0, 'p', 'd', '', 0, 1, 'q', '', '{{}}');
 insert into facts (tenant, user_id, text, source_run) values ('{t}', 'u', 'secret', 'r');
 insert into experts (tenant, id, profile) values ('{t}', 'e', '{{}}');
+insert into turn_vectors (tenant, run_id, user_id, conversation, ordinal, model, embedding)
+    select tenant, run_id, user_id, conversation, ordinal, 'm', '[1]' from turns;
 """
-TABLES = ("conversations", "turns", "ledger", "citations", "facts", "experts")
+TABLES = ("conversations", "turns", "ledger", "citations", "facts", "experts", "turn_vectors")
 
 
 @pytest.fixture
