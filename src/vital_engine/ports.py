@@ -92,6 +92,8 @@ class LLM(Protocol):
 class Prefiller(Protocol):
     """What an :class:`LLM` may also be: one whose server can read the beginning of a prompt before the rest is known."""
 
+    # A server that reads in between what it writes, and holds no place for it, may say ``reads_between = True``: then it
+    # is read to ahead also where all its places are taken.
     async def prefill(self, prompt: Prompt) -> Prefilled:
         """Read *prompt*, of which only the first segments are there, so that ``stream`` of the whole one, with the same
         ``question.run_id``, need not read them again. Costs no output. Raises ModelError; a reading that is cancelled

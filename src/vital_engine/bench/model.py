@@ -33,6 +33,8 @@ class Model:
         self._attempt, self._by_token, self.capacity = attempt, by_token, capacity
         self._slots = None if capacity is None else asyncio.Semaphore(capacity)
 
+    reads_between = True
+
     async def prefill(self, prompt: Prompt) -> Prefilled:
         stage = STAGE.get()
         computed = await self._read(stage, stage.drawn.durations[self._attempt], prompt)

@@ -102,6 +102,8 @@ def reading_tools_unless_ahead(read: Read) -> Callable[..., Awaitable[ReadTools]
 
 
 async def _read(prefiller: Prefiller, load: Load, prompt: Prompt) -> Prefilled:
-    if not prompt.segments[-1].text or not load.room:  # there is nothing new, or it would be waited for
+    if not prompt.segments[-1].text:  # there is nothing new
+        return Prefilled()
+    if not load.room and not getattr(prefiller, "reads_between", False):  # what it holds meanwhile, others wait for
         return Prefilled()
     return await call(prefiller.prefill, prompt)

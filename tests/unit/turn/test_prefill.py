@@ -69,6 +69,7 @@ class Reads:
     """Fulfils the ports LLM and Prefiller with a reading that is told how to end."""
 
     capacity: int | None = None
+    reads_between = False
 
     def __init__(self, how: str) -> None:
         self.how, self.read = how, 0
@@ -108,17 +109,18 @@ def test_what_is_not_there_to_be_read_is_not_read() -> None:
     assert llm.read == 1
 
 
-def test_nothing_is_read_ahead_where_another_would_wait() -> None:
+@pytest.mark.parametrize(("reads_between", "times"), [(False, 0), (True, 3)])
+def test_nothing_is_read_ahead_where_another_would_wait_for_that(reads_between: bool, times: int) -> None:
     async def one() -> int:
         llm = Reads("reads")
-        llm.capacity = 1
+        llm.capacity, llm.reads_between = 1, reads_between
         with load_of(llm).call():
             workflow = Mode2AutomaticWorkflow(with_model(llm), watchers=())
             assert workflow.early.load is load_of(llm)
             await workflow.execute(QUESTION)
         return llm.read
 
-    assert run_virtual(one()) == 0
+    assert run_virtual(one()) == times
 
 
 def test_a_call_that_gives_way_is_room() -> None:

@@ -38,6 +38,8 @@ _RUNS = 4096  # turns of which it is remembered how much they have had read
 class Vllm(OpenAICompatible):
     """vLLM, and what caches prefixes like it. Fulfils :class:`~vital_engine.ports.Prefiller`; used from one event loop."""
 
+    reads_between = True
+
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._reading: dict[str, asyncio.Event] = {}
