@@ -1,8 +1,9 @@
 """``/v1/chat/completions`` and ``/v1/models``: the engine behind any client of OpenAI's API.
 
-Models are experts: ``expert/<id>``, and ``auto`` for whoever fits. The question is the last user message. What else a
-request says (earlier messages, sampling, tools of the client) has no effect here: it is named in ``vital.ignored`` of
-the answer. What would make the answer wrong if it were ignored (``n`` above 1, another form of answer) is refused.
+Models are experts: ``expert/<id>``, and ``auto`` for whoever fits. The question is the last user message, and the messages
+before it are what was said before. What else a request says (system messages, sampling, tools of the client) has no
+effect here: it is named in ``vital.ignored`` of the answer. What would make the answer wrong if it were ignored (``n``
+above 1, another form of answer) is refused.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from vital_engine.nouns import Scope
+from vital_engine.nouns import Memory, Scope
 
 from .bodies import TurnLimits, TurnRequest, degradations
 from .chat_chunks import ChatChunks, completion, vital_of
 from .desk import Asker, Desk, TheDesk
+from .earlier import Message, Window, earlier
 from .events import EventStream
 from .problems import Problem, body, response_of, told
 from .running import RunningTurn
@@ -30,6 +32,8 @@ router = APIRouter(tags=["chat completions"])
 AUTO: Final = "auto"
 EXPERT: Final = "expert/"
 MODE: Final = 2
+TALK: Final = 4
+"""The mode of a conversation that is kept here."""
 LOOK_SECONDS: Final = 0.5
 """How often a request that waits for a whole answer looks whether its client is still there."""
 NO_RETRY: Final = {"X-Should-Retry": "false"}
@@ -38,18 +42,6 @@ NO_RETRY: Final = {"X-Should-Retry": "false"}
 
 class StreamOptions(BaseModel):
     include_usage: bool = False
-
-
-class Message(BaseModel):
-    """``content``: text, or parts of which those of type ``text`` are read."""
-
-    role: str
-    content: str | list[dict[str, Any]] | None = None
-
-    def text(self) -> str:
-        if isinstance(self.content, list):
-            return "\n".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")
-        return self.content or ""
 
 
 class ChatRequest(BaseModel):
@@ -64,6 +56,7 @@ class ChatRequest(BaseModel):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     n: Annotated[int, Field(ge=1, le=1)] | None = None
+    conversation: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
     def question(self) -> int:
         """Which message is the question. Problem if there is none."""
@@ -72,24 +65,29 @@ class ChatRequest(BaseModel):
                 return i
         raise Problem(422, "request.invalid", "messages: there is no message of role 'user'.")
 
-    def ignored(self) -> list[str]:
-        """What has no effect, by name."""
+    def before(self, window: Window) -> tuple[Memory | None, list[str]]:
+        """What was said before, if it is not kept here; and what has no effect, by name.
+
+        System messages have none: an expert's instructions are the deployment's, and text is never one.
+        """
         extra = self.model_extra or {}
         form = extra.get("response_format")
         if isinstance(form, dict) and form.get("type", "text") != "text":
             raise Problem(422, "request.invalid", "response_format: only 'text' is answered here.")
         asked = self.question()
-        rest = [f"messages[{i}]" for i in range(len(self.messages)) if i != asked]
-        parts = self.messages[asked].content
-        if isinstance(parts, list):
-            rest += [f"messages[{asked}].content[{i}]" for i, part in enumerate(parts) if part.get("type") != "text"]
-        return [*rest, *sorted(extra)]
+        if self.conversation is None:
+            memory, ignored = earlier(self.messages[:asked], window)
+        else:  # what is kept here counts: nothing is told twice
+            memory, ignored = None, [f"messages[{i}]" for i in range(asked)]
+        ignored += [f"messages[{asked}].{part}" for part in self.messages[asked].unread()]
+        ignored += [f"messages[{i}]" for i in range(asked + 1, len(self.messages))]
+        return memory, [*ignored, *sorted(extra)]
 
 
 @router.get("/v1/models")
 async def models(desk: TheDesk, asker: Asker) -> dict[str, Any]:
     """Who may be asked: ``auto``, and each expert."""
-    names = [AUTO, *(EXPERT + each for each in await _experts(desk, asker))]
+    names = [AUTO, *(EXPERT + each for each in await _experts(desk, asker, MODE))]
     return {
         "object": "list",
         "data": [{"id": name, "object": "model", "created": 0, "owned_by": "vital-engine"} for name in names],
@@ -101,15 +99,17 @@ async def models(desk: TheDesk, asker: Asker) -> dict[str, Any]:
 )
 async def chat(asked: ChatRequest, request: Request, desk: TheDesk, asker: Asker) -> Response:
     """Answer the last user message, whole or as a stream. The turn is stopped when the client goes."""
-    ignored = asked.ignored()
-    expert = await _expert(asked.model, desk, asker)
+    memory, ignored = asked.before(desk.engine.window)
+    mode = TALK if asked.conversation is not None and TALK in desk.engine.modes else MODE
+    expert = await _expert(asked.model, desk, asker, mode)
     question = TurnRequest(
         question=asked.messages[asked.question()].text(),
-        mode=MODE,
+        mode=mode,
         expert=expert,
+        conversation=asked.conversation,
         limits=TurnLimits(output_tokens=asked.max_completion_tokens or asked.max_tokens),
     )
-    entry = begin(question, desk, asker, otherwise="cancel")
+    entry = begin(question, desk, asker, otherwise="cancel", memory=memory)
     base = str(request.base_url).rstrip("/")
     if asked.stream:
         usage = asked.stream_options is not None and asked.stream_options.include_usage
@@ -140,17 +140,17 @@ async def _whole(
     return JSONResponse(completion(answer, model=model, base=base, ignored=ignored), headers=headers)
 
 
-async def _expert(model: str, desk: Desk, asker: Scope) -> str | None:
+async def _expert(model: str, desk: Desk, asker: Scope, mode: int) -> str | None:
     """The expert that *model* names; None for whoever fits."""
     if model == AUTO:
         return None
     name = model.removeprefix(EXPERT)
-    if not model.startswith(EXPERT) or name not in await _experts(desk, asker):
+    if not model.startswith(EXPERT) or name not in await _experts(desk, asker, mode):
         raise Problem(404, "model_not_found", f"There is no model {model!r}; see /v1/models.")
     return name
 
 
-async def _experts(desk: Desk, asker: Scope) -> list[str]:
+async def _experts(desk: Desk, asker: Scope, mode: int) -> list[str]:
     if desk.engine.experts is None:
         return []
-    return [each.id for each in await desk.engine.experts(asker.tenant) if MODE in each.modes]
+    return [each.id for each in await desk.engine.experts(asker.tenant) if mode in each.modes]

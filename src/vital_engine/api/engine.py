@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from vital_engine.modes import ParallelBaseWorkflow
-from vital_engine.nouns import Expert, Scope
+from vital_engine.nouns import Expert, PastTurn, Scope
 from vital_engine.ports import Embedder
 
 if TYPE_CHECKING:
@@ -52,6 +52,14 @@ class Engine:
     experts: Callable[[str], Awaitable[Sequence[Expert]]] | None = None
     ping: Callable[[float], Awaitable[None]] | None = None
     notes: tuple[str, ...] = ()
+
+    def window(self, newest_first: Sequence[PastTurn]) -> tuple[PastTurn, ...]:
+        """Which of a conversation's turns the model is shown, oldest first, whoever keeps them."""
+        if self.conversations is not None:
+            return self.conversations.window(newest_first)
+        from vital_engine.store.window import TOKENS, TURNS, fitting
+
+        return fitting(newest_first[:TURNS], TOKENS)
 
     @classmethod
     def of(cls, app: App) -> Engine:

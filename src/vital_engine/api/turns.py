@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from vital_engine.errors import ConfigError, NotFound, VitalError
 from vital_engine.modes import ParallelBaseWorkflow, Step
-from vital_engine.nouns import Question, Scope
+from vital_engine.nouns import Memory, Question, Scope
 
 from .bodies import TurnRequest, links, running_body, turn_body
 from .desk import Asker, Desk, TheDesk
@@ -163,10 +163,19 @@ async def cancel(run_id: str, desk: TheDesk, asker: Asker) -> dict[str, Any]:
     return {"run_id": run_id, "status": status, **links(run_id)}
 
 
-def begin(asked: TurnRequest, desk: Desk, asker: Scope, *, otherwise: OnDisconnect, run_id: str = "") -> RunningTurn:
+def begin(
+    asked: TurnRequest,
+    desk: Desk,
+    asker: Scope,
+    *,
+    otherwise: OnDisconnect,
+    run_id: str = "",
+    memory: Memory | None = None,
+) -> RunningTurn:
     """Start the turn that was asked for.
 
     :param otherwise: what a disconnect does, if the request does not say.
+    :param memory: what was said before, where the client keeps that.
     :raises Problem: an unknown mode or setting.
     :raises OverCapacity, InvalidQuestion: as :meth:`RunningTurns.begin` does.
     """
@@ -179,6 +188,7 @@ def begin(asked: TurnRequest, desk: Desk, asker: Scope, *, otherwise: OnDisconne
         expert=asked.expert or desk.engine.expert,
         limits=asked.limits.noun(),
         run_id=run_id,
+        memory=memory,
     )
     policy = asked.on_disconnect or otherwise
     return desk.running.begin(workflow, question, on_disconnect=policy, overrides=overrides)
