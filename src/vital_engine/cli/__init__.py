@@ -16,6 +16,7 @@ from vital_engine.errors import VitalError
 from vital_engine.modes.settings import KEYS
 from vital_engine.settings import Settings, load
 
+from .benchmark import bench
 from .exits import FAILED, code_of_error
 from .options import AsJson, Mode, Model, ModelUrl, Profile, Set, Tenant
 from .terminal import prepare_terminal
@@ -132,25 +133,7 @@ def doctor(as_json: AsJson = False) -> None:
     _run(work())
 
 
-@cli.command()
-def bench(
-    workload: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="W1, W1b, W2, W3, W6, W7, load, real-clock, or one of a family ('W2 no stalls'). Repeatable; default: a quick look."
-        ),
-    ] = None,
-    turns: Annotated[
-        int | None, typer.Option(min=1, help="Turns of each; default: as many as the workload needs.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal figures, to the digit.")] = 1,
-    rows: Annotated[Path | None, typer.Option(help="Write every turn to this CSV file.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Measure: in virtual time against the arithmetic bound of each turn, and the engine's own CPU per turn."""
-    from .bench import run_workloads
-
-    raise typer.Exit(run_workloads(workload, turns=turns, seed=seed, rows=rows, as_json=as_json))
+cli.command()(bench)
 
 
 @cli.command()

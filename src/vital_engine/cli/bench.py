@@ -23,14 +23,8 @@ def run_workloads(
 
     :raises ConfigError: one is not known.
     """
-    known = {name.lower(): name for name in WORKLOADS}
-    for name in workloads or ():
-        if name.lower() not in known:
-            raise ConfigError(f"unknown workload {name!r}; known: {', '.join(WORKLOADS)}")
-    if workloads:
-        report = measure([known[name.lower()] for name in workloads], turns=turns, seed=seed, told=_told)
-    else:
-        report = quick(seed, turns)
+    known = known_workloads(workloads or ())
+    report = measure(known, turns=turns, seed=seed, told=tell) if known else quick(seed, turns)
     engine = {} if workloads else measure_engine()
     if rows is not None:
         with rows.open("w", encoding="utf-8", newline="") as file:
@@ -50,13 +44,25 @@ def run_workloads(
     return OK
 
 
+def known_workloads(workloads: Sequence[str]) -> list[str]:
+    """*workloads* by the names that they have, however they were typed.
+
+    :raises ConfigError: one is not known.
+    """
+    known = {name.lower(): name for name in WORKLOADS}
+    for name in workloads:
+        if name.lower() not in known:
+            raise ConfigError(f"unknown workload {name!r}; known: {', '.join(WORKLOADS)}")
+    return [known[name.lower()] for name in workloads]
+
+
 def quick(seed: int, turns: int | None = None) -> Report:
     """Few turns of each: what the tables look like, and whether anything is far off. No tail is seen in so few."""
-    reports = [measure([name], turns=turns or many, seed=seed, told=_told) for name, many in QUICK.items()]
+    reports = [measure([name], turns=turns or many, seed=seed, told=tell) for name, many in QUICK.items()]
     return Report.joined(reports)
 
 
-def _told(what: str) -> None:
+def tell(what: str) -> None:
     """On stderr, and only where somebody looks."""
     if sys.stderr.isatty():
         print(f"... {what}", file=sys.stderr)

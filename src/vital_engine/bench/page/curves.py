@@ -1,0 +1,131 @@
+"""The plots of many turns, and of many engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from vital_engine.bench.figures import by_key
+from vital_engine.bench.load import ACCEPTANCES, LOADS
+from vital_engine.bench.report import Report
+from vital_engine.bench.variants import BY_HAND, EVERYTHING, HEDGED, PREFIX, SEGMENTS, SPECULATED, STREAM, TIERS
+
+from .plots import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, WIDTH
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PANELS = ("W2", "W2 reviews at hand", "W2 no stalls")
+POINTS = 240
+"""Of a curve: more would not be seen."""
+LINES: Mapping[str, tuple[str, str]] = {  # variant -> colour, dashes
+    BY_HAND[1].name: (GREY, ":"),
+    BY_HAND[2].name: (GREY, "--"),
+    BY_HAND[3].name: (GREY, "-."),
+    TIERS.name: (BLACK, "-"),
+    STREAM.name: (SKY, "-"),
+    PREFIX.name: (BLUE, ":"),
+    SEGMENTS.name: (BLUE, "-"),
+    HEDGED.name: (RED, "-"),
+    SPECULATED.name: (PURPLE, "--"),
+    EVERYTHING.name: (ORANGE, "--"),
+}
+
+
+def draw_tails(report: Report) -> Figure:
+    """By policy, the share of turns that take longer than so many ms, on logarithmic axes."""
+    names = [name for name in PANELS if any(workload == name for workload, _ in report.rows)]
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, sharex=True, squeeze=False)[0]
+    keys: dict[str, Any] = {}
+    for panel, name in zip(panels, names, strict=True):
+        for (workload, variant), rows in report.rows.items():
+            if workload == name:
+                colour, dashes = LINES[variant]
+                times, shares = slower(sorted(row.times.total for row in rows))
+                (line,) = panel.step(times, shares, where="post", color=colour, linestyle=dashes, linewidth=1.3)
+                keys.setdefault(variant, line)
+        panel.set_title(name)
+        panel.set_xlabel("t, ms")
+    panels[0].set_ylabel("share of turns that take longer than t")
+    panels[0].set_xscale("log")
+    panels[0].set_yscale("log")
+    panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    _plain_ms(panels[0], (1000, 2000, 4000, 8000, 16000))
+    figure.legend(handles=list(keys.values()), labels=list(keys), loc="outside lower center", ncols=4)
+    return figure
+
+
+def slower(seconds: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Of sorted *seconds*: ms, and the share of them that is longer; evenly spaced in the logarithm of the share."""
+    many = len(seconds)
+    left = sorted({round(many ** (1 - i / POINTS)) for i in range(POINTS + 1)}, reverse=True)
+    return [1000 * seconds[many - k] for k in left], [k / many for k in left]
+
+
+def draw_load(report: Report) -> Figure:
+    """Speculation off and auto, over the load, by how often guesses are right."""
+    known = by_key(report.figures)
+    figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
+    panels = figure.subplots(1, len(ACCEPTANCES), sharey=True, squeeze=False)[0]
+    keys: dict[str, Any] = {}
+    for panel, right in zip(panels, ACCEPTANCES, strict=True):
+        for variant, says, colour in ((SEGMENTS, "off", BLUE), (SPECULATED, "auto", ORANGE)):
+            for figure_name, dashes, marker in (("all p95", "--", "s"), ("all mean", "-", "o")):
+                points = [
+                    (load, 1000 * found.value)
+                    for load in LOADS
+                    if (found := known.get((f"load {load}, {right:.0%} right", variant.name, figure_name)))
+                ]
+                if points:
+                    style = {"color": colour, "linestyle": dashes, "marker": marker, "markersize": 3.5}
+                    (line,) = panel.plot(*zip(*points, strict=True), **style)
+                    keys.setdefault(f"{figure_name.removeprefix('all ')}, speculation {says}", line)
+        panel.set_title(f"{right:.0%} of guesses right")
+        panel.set_xlabel("turns that arrive, in shares of what the model can answer")
+    panels[0].set_ylabel("ms until all is known")
+    panels[0].set_yscale("log")
+    top = panels[0].get_ylim()[1]
+    marks = [mark for mark in (1500, 2000, 3000, 5000, 10000, 20000, 50000) if mark < top]
+    _plain_ms(panels[0], marks, axis="y")
+    figure.legend(handles=list(keys.values()), labels=list(keys), loc="outside lower center", ncols=4)
+    return figure
+
+
+def draw_peers(engines: Sequence[Mapping[str, Any]]) -> Figure:
+    """CPU of a turn of ten empty steps, and turns per second of many begun at once."""
+    figure = Figure(figsize=(WIDTH, 0.27 * len(engines) + 1.2), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    columns = (
+        (panels[0], "CPU of a turn of ten empty steps, µs", [engine.get("cpu_us") for engine in engines]),
+        (panels[1], f"turns per second, {engines[0]['burst']['turns']:,} begun at once", [
+            engine["burst"]["turns_per_second"] for engine in engines
+        ]),
+    )  # fmt: skip
+    for panel, title, values in columns:
+        for row, (engine, value) in enumerate(zip(engines, values, strict=True)):
+            if value:
+                colour = (
+                    ORANGE if engine["name"].startswith("VITAL") else GREEN if "asyncio" in engine["name"] else BLUE
+                )
+                panel.barh(row, value, height=0.7, color=colour, linewidth=0)
+                panel.text(value * 1.06, row, f"{value:,.0f}", va="center", fontsize=8)
+        panel.set_title(title)
+        panel.set_xscale("log")
+        panel.set_xlim(right=panel.get_xlim()[1] * 2)
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        panel.grid(visible=False, axis="y")
+        panel.tick_params(axis="y", length=0)
+    panels[0].set_yticks(range(len(engines)), [engine["name"] for engine in engines])
+    panels[0].invert_yaxis()
+    return figure
+
+
+def _plain_ms(panel: Axes, marks: Sequence[int], axis: str = "x") -> None:
+    """On a logarithmic axis: *marks* by their numbers, and no others."""
+    of = panel.xaxis if axis == "x" else panel.yaxis
+    of.set_ticks(list(marks), labels=[f"{mark:,}" for mark in marks])
+    of.set_minor_formatter(FuncFormatter(lambda _, __: ""))

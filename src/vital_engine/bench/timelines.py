@@ -1,0 +1,107 @@
+"""One turn of the seed profile by each policy, step by step: when each ran, and which of them its end waited for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vital_engine.answer import Answer
+from vital_engine.flow import run_virtual
+from vital_engine.modes import Mode2AutomaticWorkflow
+from vital_engine.nouns import Question
+
+from .draws import Draws, Odds, draw
+from .durations import INPUTS, REVIEWS, Durations
+from .guesses import Sometimes
+from .services import simulated
+from .stage import READING_MENU, STAGE, Found, Stage
+from .variants import LADDER, SPECULATED, Variant
+from .workloads import HALF
+
+POLICIES = (*LADDER, SPECULATED)
+LEARNING = 50
+"""Turns within which the model must have been let start on a guess: it is not on the first, whose worth is unknown."""
+READING = ("read_instructions", "read_conversation", "read_tools")
+STEPS = (*INPUTS, *READING, "ahead", "reply", *REVIEWS)
+"""The steps that take time, from the first of a turn to the last."""
+
+Kind = Literal["input", "read ahead", "on a guess", "read", "speak", "read along", "review"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A part of a step, in seconds since the question. ``read``: the model, until its first token; ``read along``: a
+    review that follows the answer as it is spoken, until the last token; ``critical``: the turn's end waited for it."""
+
+    step: str
+    kind: Kind
+    began: float
+    ended: float
+    critical: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One turn. Seconds since the question."""
+
+    policy: str
+    label: str
+    bars: tuple[Bar, ...]
+    first_token: float
+    last_token: float
+    total: float
+
+
+def timelines(durations: Durations = HALF) -> tuple[Timeline, ...]:
+    """A turn of *durations* by each of :data:`POLICIES`, in virtual time. Guesses, where they are made, are right, and
+    there when the workloads have them."""
+    return tuple(timeline(policy, durations) for policy in POLICIES)
+
+
+def timeline(policy: Variant, durations: Durations) -> Timeline:
+    """As :func:`timelines`, by one policy."""
+    return _drawn_up(policy, run_virtual(_turn(policy, durations)))
+
+
+async def _turn(policy: Variant, durations: Durations) -> Answer:
+    draws = Draws(0)
+    guesses = policy.label == "speculated"
+    services = simulated(by_token=True, foresight=Sometimes(draws, 1.0) if guesses else None)
+    workflow = Mode2AutomaticWorkflow(services, watchers=(), **(policy.ours or {}))
+    for number in range(LEARNING if guesses else 1):
+        # The proposed tool only reads: one that writes would be no call to make on a guess.
+        STAGE.set(Stage(draw(durations, Odds(), draws, number), found=Found(menu=READING_MENU)))
+        answer = await workflow.execute(Question(f"turn {number}", tenant="bench", user="bench"))
+        if answer.guessed.used or not guesses:
+            return answer
+    raise AssertionError("the model was never let start on a guess")
+
+
+def _drawn_up(policy: Variant, answer: Answer) -> Timeline:
+    first, last = answer.timing.first_token, answer.timing.last_token
+    assert first is not None and last is not None, "the turn has an answer"
+    bars = []
+    for row in answer.timeline():
+        parts = _parts(row["step"], row["began"], row["ended"], first, last)
+        bars += [
+            # Whoever reads along waits for what is spoken: that is the reply's time.
+            Bar(row["step"], kind, began, ended, row["critical"] and kind != "read along")
+            for kind, began, ended in parts
+            if ended - began > 1e-6
+        ]
+    bars.sort(key=lambda bar: (STEPS.index(bar.step), bar.began))
+    return Timeline(policy.name, policy.label, tuple(bars), first, last, answer.timing.total)
+
+
+def _parts(step: str, began: float, ended: float, first: float, last: float) -> list[tuple[Kind, float, float]]:
+    if step not in STEPS:
+        return []
+    if step in INPUTS:
+        return [("input", began, ended)]
+    if step in READING:
+        return [("read ahead", began, ended)]
+    if step == "ahead":
+        return [("on a guess", began, ended)]
+    if step == "reply":
+        return [("read", began, max(began, first)), ("speak", max(began, first), ended)]
+    return [("read along", began, max(began, last)), ("review", max(began, last), ended)]
