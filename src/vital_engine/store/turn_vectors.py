@@ -50,13 +50,14 @@ on conflict (tenant, run_id) do update set model = excluded.model, embedding = e
 """
 
 NEAREST = """
-select near.ordinal, t.question, t.text, t.run_id from (
-    select tenant, run_id, ordinal, embedding <=> %(vector)s::halfvec as distance from turn_vectors
-    where user_id = %(user)s and conversation = %(conversation)s and ordinal < %(before)s and model = %(model)s
-      and run_id <> %(run_id)s
-    order by distance, ordinal limit %(limit)s) near join turns t using (tenant, run_id)
-where near.distance <= 1 - %(likeness)s and t.status = 'complete' order by near.distance, near.ordinal
+select run_id, ordinal, embedding <=> %(vector)s::halfvec as distance from turn_vectors
+where user_id = %(user)s and conversation = %(conversation)s and ordinal < %(before)s and model = %(model)s
+  and run_id <> %(run_id)s
+order by distance, ordinal limit %(limit)s
 """
+
+# Not a join: while there are no statistics yet, that is planned to read every turn of the tenant.
+READ = "select run_id, question, text from turns where run_id = any(%s) and status = 'complete'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +110,15 @@ class TurnVectors:
             **self._talk(question),
             "run_id": storable(question.run_id),
             "vector": literal(rows[0]),
-            "likeness": LIKENESS,
             "before": before,
             "limit": limit,
         }
         async with self._store.transaction(question.tenant) as conn:
-            found = await (await conn.execute(NEAREST, given)).fetchall()
-        return [NearTurn(ordinal, PastTurn(*said)) for ordinal, *said in found]
+            ranked = await (await conn.execute(NEAREST, given)).fetchall()
+            near = {run_id: ordinal for run_id, ordinal, distance in ranked if distance <= 1 - LIKENESS}
+            found = await (await conn.execute(READ, [list(near)])).fetchall() if near else []
+        said = {run_id: PastTurn(asked, answer, run_id) for run_id, asked, answer in found}
+        return [NearTurn(ordinal, said[run_id]) for run_id, ordinal in near.items() if run_id in said]
 
     def beside(self, keeper: Keeper, start: Callable[[Coroutine[Any, Any, int]], object]) -> Keeper:
         """*keeper*, which from now on also has each turn that it kept embedded, by a task that *start* begins."""

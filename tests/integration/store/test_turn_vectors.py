@@ -236,7 +236,7 @@ async def test_a_search_reads_one_conversation(database_server: EmbeddedServer, 
             await conn.execute(query.encode())
     with psycopg.connect(database_server.url(role=OWNER, database=database), autocommit=True) as owner:
         owner.execute("analyze")
-    given = {"user": "anna", "conversation": "c1", "run_id": "now", "model": "m", "vector": "[1,0]", "likeness": 0.5}
+    given = {"user": "anna", "conversation": "c1", "run_id": "now", "model": "m", "vector": "[1,0]"}
     async with store.transaction("clinic") as conn:
         query = "explain (analyze, format json) " + module.NEAREST
         row = await (await conn.execute(query.encode(), {**given, "before": 10**9, "limit": 5})).fetchone()
