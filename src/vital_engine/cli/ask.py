@@ -15,6 +15,7 @@ from vital_engine.settings import Settings
 from . import render
 from .exits import code_of
 from .terminal import show_log
+from .timeline import time_line
 from .visible import safe
 
 
@@ -51,5 +52,5 @@ async def ask(
             print(safe("\n".join(["Retrieved", *render.passages(answer.evidence)])), end="\n\n")
         print(safe(render.report(answer)))
         if timeline:
-            print("\n" + render.timeline(answer))
+            print("\n" + time_line(answer))
         return code_of(answer)

@@ -25,10 +25,11 @@ from vital_engine.modes import Broken, Finished, Step, Token, Turn
 from vital_engine.nouns import Approval, Question, Ruling
 from vital_engine.settings import Settings
 
-from . import render, screen
+from . import screen
 from .exits import OK
 from .follow import followed
 from .keys import END, read_key, read_line
+from .timeline import time_line
 from .visible import exact, json_object, safe
 
 COMMANDS = (
@@ -225,7 +226,7 @@ class Talk:
             case "sources" if self.last is not None:
                 screen.sources(self.console, self.last)
             case "timeline" if self.last is not None:
-                screen.listing(self.console, render.timeline(self.last).splitlines())
+                screen.listing(self.console, time_line(self.last).splitlines())
             case "sources" | "timeline":
                 self.console.print(Text("There is no answer yet.", "dim"))
             case "expert":

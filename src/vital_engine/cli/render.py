@@ -13,7 +13,6 @@ from vital_engine.nouns import Citation, Evidence
 from .visible import arguments, exact
 
 WIDTH = 100
-BAR = 48
 
 MARKS = {"verified": "ok", "weak": "weak", "mismatch": "WRONG", "dangling": "DANGLING"}
 
@@ -121,23 +120,6 @@ def timing(answer: Answer) -> str:
     shown = " · ".join(f"{name} {'-' if s is None else f'{s:.3f} s'}" for name, s in parts)
     gain = "" if answer.speedup is None else f" · {answer.speedup:.2f} s of work per second"
     return f"{shown}{gain}"
-
-
-def timeline(answer: Answer) -> str:
-    """A bar for each step over the time of the turn; ``#`` is on the critical path, ``=`` is not."""
-    rows = answer.timeline()
-    if not rows:
-        return ""
-    span = max(*(row["ended"] for row in rows), 1e-9)
-    lines = [f"{'':10} 0{'':{BAR - 9}}{span:.3f} s"]
-    for row in rows:
-        start = min(int(BAR * row["began"] / span), BAR - 1)
-        width = max(1, round(BAR * (row["ended"] - row["began"]) / span))
-        bar = " " * start + ("#" if row["critical"] else "=") * min(width, BAR - start)
-        note = f"  {row['outcome']}: {row['reason']}" if row["reason"] else ""
-        note += "  cached" if row["step"] in answer.cached else ""
-        lines.append(f"{row['step']:10} {bar:{BAR}} {row['ended'] - row['began']:8.3f} s{note}")
-    return "\n".join([*lines, f"critical path: {' > '.join(answer.critical_path)}"])
 
 
 def passages(evidence: Evidence) -> Iterator[str]:
