@@ -5,6 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := .venv-peers
+REAL   := docs/benchmarks/real-stack.json
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format gate bench clean
@@ -34,9 +35,9 @@ format: $(READY) ## format, and fix what can be fixed
 gate: $(READY)    ## instructions per turn and per token (counted by valgrind): no more than the baseline's
 	$(BIN)/python bench/instructions.py --check
 
-bench: $(READY) $(PEERS)/.ready  ## other engines beside ours, then the engine's own cost and its workloads
+bench: $(READY) $(PEERS)/.ready  ## other engines beside ours, then all workloads: writes docs/benchmarks/report.md
 	$(PEERS)/bin/python -m bench.peers --json .make/peers.json
-	$(BIN)/vital bench
+	$(BIN)/vital bench --report docs/benchmarks --turns 10000 --peers .make/peers.json $(addprefix --real ,$(wildcard $(REAL)))
 
 clean:           ## remove the environments
 	rm -rf $(VENV) $(PEERS)

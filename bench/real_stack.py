@@ -27,6 +27,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -160,11 +161,17 @@ async def measure(rows: Sequence[dict[str, Any]], options: argparse.Namespace, f
     return cases
 
 
-def interval(ratios: Sequence[float]) -> str:
+def resampled(ratios: Sequence[float]) -> tuple[float, float, float]:
     """The median, and where 95 % of the medians of resamples lie."""
     draws = np.random.default_rng(0).choice(np.asarray(ratios), (4000, len(ratios)))
     low, high = np.quantile(np.median(draws, axis=1), (0.025, 0.975))
-    return f"{statistics.median(ratios):.2f} [{low:.2f}, {high:.2f}]"
+    return statistics.median(ratios), float(low), float(high)
+
+
+def interval(ratios: Sequence[float]) -> str:
+    """As :func:`resampled`, to be read."""
+    median, low, high = resampled(ratios)
+    return f"{median:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def mean(values: Sequence[float | None]) -> str:
@@ -175,6 +182,58 @@ def mean(values: Sequence[float | None]) -> str:
 def fewer(case: Case, arm: str) -> float:
     """The share of the tokens computed with ``off`` that is not computed on the critical path in *arm*."""
     return 1 - sum(s.computed for s in case.seen[arm]) / sum(s.computed for s in case.seen["off"])
+
+
+def known_mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if known else None
+
+
+def plain(cases: Sequence[Case], options: argparse.Namespace) -> dict[str, Any]:
+    """What ``vital bench --report`` shows of *cases*, ready to be JSON. Seconds, tokens; ratios as (median, low, high)."""
+    rows = []
+    for case in cases:
+        off = case.seen["off"]
+        for arm in ARMS:
+            now = case.seen[arm]
+            first, total = (
+                resampled([getattr(a, name) / getattr(b, name) for a, b in zip(now, off, strict=True)])
+                for name in ("first", "total")
+            )
+            rows.append(
+                {
+                    "earlier": case.earlier,
+                    "delay": case.delay,
+                    "arm": arm,
+                    "pairs": len(now),
+                    "prompt": statistics.mean(s.input for s in now),
+                    "computed": statistics.mean(s.computed for s in now),
+                    "fewer": fewer(case, arm),
+                    "first_seconds": statistics.median(s.first for s in now),
+                    "first_ratio": first,
+                    "total_ratio": total,
+                    "equal": sum(a.text == b.text for a, b in zip(now, off, strict=True)),
+                    "quality": known_mean([s.quality for s in now]),
+                    "support": known_mean([s.support for s in now]),
+                }
+            )
+    goals = [
+        {
+            "says": f"{case.earlier} earlier turns, searches {case.delay:g} s slower: prompt tokens left to compute, fewer by",
+            "value": (value := fewer(case, "segments")),
+            "limit": GOAL,
+            "met": value >= GOAL,
+        }
+        for case in cases
+    ]
+    warm = "had answered somebody else" if options.warm else "had read nothing"
+    note = (
+        f"Measured {datetime.now(UTC):%Y-%m-%d} with `python bench/real_stack.py --data DIR --pairs {options.pairs}`: answers of at "
+        f"most {options.words} tokens, {options.documents} abstracts, servers that {warm}; a step before the model, reading ahead "
+        f"included, may take {options.within:g} s. Searches that are slower by 0 s take as long as the index in this process does, "
+        "which leaves little time to read ahead in."
+    )
+    return {"model": "SmolLM2-135M", "pairs": options.pairs, "rows": rows, "goals": goals, "note": note}
 
 
 def show(case: Case) -> None:
@@ -217,6 +276,7 @@ def main() -> None:
         default=5.0,
         help="seconds that a step before the model may take, reading ahead included",
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what vital bench --report shows")
     parser.add_argument("--warm", action="store_true", help="the server has answered somebody else before")
     options = parser.parse_args()
     path = options.data / "pubmedqa" / "questions.jsonl"
@@ -225,6 +285,8 @@ def main() -> None:
         parser.error(f"{options.pairs} pairs need {options.pairs * 16} documents")
     with tempfile.TemporaryDirectory(prefix="vital-") as folder:
         cases = asyncio.run(measure(rows, options, Path(folder)))
+    if options.json is not None:
+        options.json.write_text(json.dumps(plain(cases, options), indent=1) + "\n", encoding="utf-8")
     for case in cases:
         done = fewer(case, "segments")
         met = "met" if done >= GOAL else "missed"

@@ -37,7 +37,7 @@ def time_line(answer: Answer) -> str:
 def _bar(answer: Answer, row: Row, span: float) -> str:
     start = min(int(BAR * row["began"] / span), BAR - 1)
     width = min(max(1, round(BAR * (row["ended"] - row["began"]) / span)), BAR - start)
-    drawn = (CRITICAL if row["critical"] else BESIDE) * width
+    drawn: str = (CRITICAL if row["critical"] else BESIDE) * width
     first = answer.timing.first_token
     if row["step"] == "reply" and first is not None:
         read = min(max(round(BAR * (first - row["began"]) / span), 0), width - 1)
