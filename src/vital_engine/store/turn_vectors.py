@@ -21,8 +21,9 @@ __all__ = ["NearTurn", "TurnVectors"]
 log = logging.getLogger(__name__)
 
 LIKENESS: Final = 0.45
-"""The least cosine of a question and an earlier turn that is worth recalling. Measured with all-MiniLM-L6-v2, the best
-five each (bench/conversation_memory.py)."""
+"""The least cosine of a question and an earlier turn that is worth recalling. Of all-MiniLM-L6-v2, among the best five: 97 %
+of the turns of a medical conversation that are on the question's subject, and 39 % of those that answer one of LoCoMo's
+(44 % with none at all); for a question on another subject 2.1 turns and .06 (bench/conversation_memory.py)."""
 
 BACKLOG: Final = 16
 """Turns that are embedded after one turn at most: those of before there was an embedder, or of another model."""
