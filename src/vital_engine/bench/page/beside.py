@@ -12,6 +12,8 @@ from .markdown import NOTHING, number, share, table
 from .sections import picture
 
 PEERS = "peers.svg"
+BUSY_CORES = 0.3
+"""Of others, above which it is said that the machine was busy."""
 Facts = Mapping[str, Any]
 
 
@@ -68,6 +70,11 @@ def peers_section(peers: Facts) -> Iterator[str]:
             ("turns_per_second", 0), ("p50_ms", 0), ("p99_ms", 0), ("turns_per_cpu_second", 0), ("peak_rss_mb", 0), ("kb_per_turn", 1), ("others_cores", 1),
         )), number(e["frozen"].get("turns_per_second"), 0), number(e["frozen"].get("p99_ms"), 0)) for e in engines
     ])  # fmt: skip
+    if (others := max(e["burst"].get("others_cores", 0.0) for e in engines)) > BUSY_CORES:
+        yield (
+            f"Something else used up to {others:.1f} cores meanwhile: the figures of the turns begun at once are those of a busy "
+            "machine; turns per second of CPU can be compared all the same."
+        )
     yield "What a caller gets when something goes wrong, from each engine as it is by default, and how many of the seven steps' values are in it:"
     yield table(("engine", "an input raises at 0.2 s", "an input hangs", "a review raises after the answer"), [
         (e["name"], *(_seen(e["trouble"].get(case)) for case in ("input raises", "input hangs", "review raises"))) for e in engines

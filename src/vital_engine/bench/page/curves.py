@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from vital_engine.bench.figures import by_key
@@ -13,12 +14,13 @@ from vital_engine.bench.load import ACCEPTANCES, LOADS
 from vital_engine.bench.report import Report
 from vital_engine.bench.variants import BY_HAND, EVERYTHING, HEDGED, PREFIX, SEGMENTS, SPECULATED, STREAM, TIERS
 
-from .plots import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, WIDTH
+from .plots import BLACK, BLUE, GREY, ORANGE, PURPLE, RED, SKY, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PANELS = ("W2", "W2 reviews at hand", "W2 no stalls")
+WHOSE = {"plain asyncio": GREY, "this engine": ORANGE, "other engines": BLUE}
 POINTS = 240
 """Of a curve: more would not be seen."""
 LINES: Mapping[str, tuple[str, str]] = {  # variant -> colour, dashes
@@ -97,31 +99,39 @@ def draw_load(report: Report) -> Figure:
 
 def draw_peers(engines: Sequence[Mapping[str, Any]]) -> Figure:
     """CPU of a turn of ten empty steps, and turns per second of many begun at once."""
-    figure = Figure(figsize=(WIDTH, 0.27 * len(engines) + 1.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.27 * len(engines) + 1.4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    columns = (
-        (panels[0], "CPU of a turn of ten empty steps, µs", [engine.get("cpu_us") for engine in engines]),
-        (panels[1], f"turns per second, {engines[0]['burst']['turns']:,} begun at once", [
-            engine["burst"]["turns_per_second"] for engine in engines
-        ]),
-    )  # fmt: skip
-    for panel, title, values in columns:
+    cpu, rate = (
+        [engine.get("cpu_us") for engine in engines],
+        [engine["burst"]["turns_per_second"] for engine in engines],
+    )
+    for panel, values in ((panels[0], cpu), (panels[1], rate)):
         for row, (engine, value) in enumerate(zip(engines, values, strict=True)):
             if value:
-                colour = (
-                    ORANGE if engine["name"].startswith("VITAL") else GREEN if "asyncio" in engine["name"] else BLUE
+                panel.barh(row, value, height=0.7, color=WHOSE[_whose(engine)], linewidth=0)
+                panel.annotate(
+                    f"{value:,.0f}", (value, row), (3, 0), textcoords="offset points", va="center", fontsize=8
                 )
-                panel.barh(row, value, height=0.7, color=colour, linewidth=0)
-                panel.text(value * 1.06, row, f"{value:,.0f}", va="center", fontsize=8)
-        panel.set_title(title)
-        panel.set_xscale("log")
-        panel.set_xlim(right=panel.get_xlim()[1] * 2)
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         panel.grid(visible=False, axis="y")
         panel.tick_params(axis="y", length=0)
+    panels[0].set_title("CPU of a turn whose steps do nothing, µs")
+    panels[0].set_xscale("log")
+    panels[0].set_xlim(right=panels[0].get_xlim()[1] * 2.5)
+    panels[1].set_title(f"turns per second, {engines[0]['burst']['turns']:,} begun at once")
+    panels[1].set_xlim(right=panels[1].get_xlim()[1] * 1.12)
+    for panel in panels:  # a scale brings a formatter of its own
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     panels[0].set_yticks(range(len(engines)), [engine["name"] for engine in engines])
     panels[0].invert_yaxis()
+    keys = [Patch(color=colour, label=whose) for whose, colour in WHOSE.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=3)
     return figure
+
+
+def _whose(engine: Mapping[str, Any]) -> str:
+    if engine["name"].startswith("VITAL"):
+        return "this engine"
+    return "other engines" if engine["version"] else "plain asyncio"
 
 
 def _plain_ms(panel: Axes, marks: Sequence[int], axis: str = "x") -> None:
