@@ -101,8 +101,8 @@ class Conversations:
         """The latest completed turns of the question's conversation, oldest first; its summary; facts of its user.
 
         The window drops the oldest turns first, and whole; only a latest turn that alone is too long has its answer
-        cut, which shows. Reads as many rows as the window has, however long the conversation. A question without a
-        conversation has an empty memory.
+        cut, which shows. Reads as many rows as the window has, with vectors one more, however long the conversation. A
+        question without a conversation has an empty memory.
 
         With vectors, the older turns that are most like the question come before the window, oldest first. Where the
         conversation is no longer than its window, nothing is looked for, and the question is not embedded.
@@ -113,7 +113,7 @@ class Conversations:
             "user": storable(question.user),
             "conversation": storable(question.conversation),
             "run_id": storable(question.run_id),
-            "turns": self._turns,
+            "turns": self._turns if self._vectors is None else self._turns + 1,  # one more tells that there are more
             "facts": self._facts,
         }
         async with self._store.transaction(question.tenant) as conn, conn.pipeline():
@@ -129,7 +129,7 @@ class Conversations:
             facts = [row[0] for row in await known.fetchall()]
         shown = self.window([turn for turn, _ in latest])
         older: tuple[PastTurn, ...] | None = None
-        if self._vectors is not None and (len(shown) < len(latest) or len(latest) == self._turns):
+        if self._vectors is not None and len(shown) < len(latest):
             before = latest[len(shown) - 1][1] if shown else latest[0][1] + 1
             older = await self._like(question, self._vectors, before)
         return Memory(

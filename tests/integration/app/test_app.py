@@ -134,6 +134,22 @@ def test_a_cache_has_no_negative_size(name: str) -> None:
 
 
 async def test_what_a_conversation_will_recall_is_foreseen_as_the_store_recalls_it(app: App) -> None:
+    await foreseen(app)
+
+
+async def test_it_is_foreseen_likewise_where_older_turns_are_recalled_by_their_meaning(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vital_engine.app._embedder", lambda _: (HashedEmbedder(), ()))
+    async with open_app(load(environ={}, file=file, turn_keys=KEYS), watchers=()) as app:
+        await foreseen(app)
+        await drain(within=10)
+        recalled = await app.conversations.recall(Question("What is 2 + 3?", "local", "local", "c1", run_id="next"))
+        assert recalled.by_question and len(recalled.turns) > 10
+
+
+async def foreseen(app: App) -> None:
+    """Whatever is foreseen is what is recalled."""
     question = Question("What is 2 + 3?", tenant="local", user="local", conversation="c1")
     seen = []
     for _ in range(12):  # more than a recall shows

@@ -100,15 +100,16 @@ async def test_without_older_turns_nothing_is_looked_for_and_without_an_embedder
     embedder = Counting()
     memory, vectors = talks(store, embedder, turns=4)
     await say(store, "r1", DOSE)
-    await filled(store, 2)
+    await filled(store, 3)
     recalled = await memory.recall(NOW)
-    assert (len(recalled.turns), recalled.by_question, embedder.asked) == (3, False, [])
-    await filled(store, 4)
+    assert (len(recalled.turns), recalled.by_question, embedder.asked) == (4, False, [])
+    for n in range(3, 6):
+        await say(store, f"f{n:03}", (f"Filler {n}?", f"Nothing {n}."))
     await vectors.embed(NOW)
     assert "r1" in [turn.run_id for turn in (await memory.recall(NOW)).turns]
     assert embedder.asked[-1] == [NOW.text]
     plain = await Conversations(store, turns=4).recall(NOW)
-    assert ([turn.run_id for turn in plain.turns], plain.by_question) == (["f000", "f001", "f002", "f003"], False)
+    assert ([turn.run_id for turn in plain.turns], plain.by_question) == (["f002", "f003", "f004", "f005"], False)
 
 
 async def test_window_and_older_turns_share_the_tokens(store: Store) -> None:
