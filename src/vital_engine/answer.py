@@ -49,7 +49,7 @@ class Answer:
     ``speedup`` is the measured seconds of all steps over the measured seconds of the turn: how much work was done
     per second of waiting. It is 1.0 where steps run one after another, and None where no time passed.
     ``approvals``: the calls that a person was asked about, as they stood when this answer was given.
-    ``hedges``: step -> when its call was sent a second time (seconds since the question) and whether that one won.
+    ``hedges``: step -> when its call was (first) sent a second time (seconds since the question) and whether a copy won.
     """
 
     run_id: str

@@ -184,33 +184,26 @@ class Approvals(Protocol):
 
     async def pause(self, paused: Paused, *, seconds: float) -> PausedTurn:
         """Keep *paused* with one approval for each proposal that is not refused, open for *seconds*. Again: the first."""
-        ...
 
     async def look(self, run_id: str, scope: Scope) -> PausedTurn: ...
 
     async def pending(self, scope: Scope, *, limit: int = 50) -> Sequence[PausedTurn]:
         """Turns of *scope*'s user that are not yet answered, oldest first."""
-        ...
 
     async def settle(self, run_id: str, rulings: Mapping[str, Ruling], scope: Scope, *, by: str) -> PausedTurn:
         """All of *rulings* (approval id -> ruling) or none. Raises Conflict, Expired, NotFound."""
-        ...
 
     async def claim(self, run_id: str, scope: Scope, *, seconds: float) -> Claim | None:
         """The right to go on, for *seconds*; None while another has it, or if the turn has been answered."""
-        ...
 
     async def hold(self, claim: Claim, *, seconds: float) -> bool:
         """Keep the claim for *seconds* more. False: another has it now."""
-        ...
 
     async def start(self, claim: Claim, approval: str) -> tuple[Approval, bool]:
         """The approval, and whether its call is to be made now. Raises Conflict where *claim* was lost."""
-        ...
 
     async def finish(self, claim: Claim, approval: str, finding: Finding) -> Approval:
         """Keep what became of the call. Raises Conflict where *claim* was lost."""
-        ...
 
 
 @runtime_checkable
@@ -258,12 +251,15 @@ class Vectors(Protocol):
 @dataclass(frozen=True, slots=True)
 class Replicas:
     """For each step that only reads, a second service that fails and stalls independently of the first; None: there is
-    no other. A copy that shares the first one's server is none."""
+    no other. A copy that shares the first one's server is none. The last three are asked about each sentence by itself."""
 
     retriever: Retriever | None = None
     suggester: Suggester | None = None
     memory: MemoryStore | None = None
     llm: LLM | None = None
+    checker: CitationChecker | None = None
+    judge: Judge | None = None
+    accountant: Accountant | None = None
 
 
 @dataclass(frozen=True, slots=True)

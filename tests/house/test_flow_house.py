@@ -59,6 +59,7 @@ def test_the_exported_names_are_a_decision() -> None:
         "broken_observers",
         "call",
         "drain",
+        "either",
         "reason_of",
         "run_virtual",
         "speedup",

@@ -45,7 +45,7 @@ from .offload import abandoned, bounded, call
 from .outcome import REASONS, Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
 from .policy import DATAFLOW, SEQUENTIAL, TIERS, Policy, Shape
 from .quantiles import DecayedHistogram
-from .race import Hedging
+from .race import Hedging, either
 from .result import Run, speedup
 from .step import Step, step
 from .supervise import drain, supervise, supervised
@@ -88,6 +88,7 @@ __all__ = [
     "broken_observers",
     "call",
     "drain",
+    "either",
     "reason_of",
     "run_virtual",
     "speedup",

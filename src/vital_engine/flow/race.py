@@ -3,21 +3,28 @@
 A contender that fails before the other's first word does not win: the other goes on. Where the step streams, each
 contender speaks into a stream of its own until one of them says its first word; that one's handle then is one on the
 step's own stream, and the other's is closed. So a reader never hears two.
+
+A step that asks somebody again and again, as it reads a stream, is not raced as a whole: it has no first word, and is as
+late as what it reads. Each of its calls is: see :func:`either`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from . import events
 from .hedge import Hedge, Withheld
 from .live import Live
 from .offload import abandon
 
+T = TypeVar("T")
+Told: TypeAlias = tuple[str, str, Sequence[events.Observer]]
+"""Flow, step, and who is told what became of a copy."""
 Hedging: TypeAlias = Literal["sent_won", "sent_lost", "sent_failed", "sent_cancelled"] | Withheld
 """What became of a late call's copy: its answer was taken, the first call's was, neither had one, the step was cancelled;
 or it was not sent. A closed set, fit for a metric label."""
@@ -32,12 +39,19 @@ class Copied:
     lost: Callable[[Sequence[Any]], Any | None] | None = None
 
 
+class CallByCall:
+    """Beside a step's work: it hedges the calls that it makes, each by itself. See :meth:`.step.Step.hedging`."""
+
+
+CALL_BY_CALL: Final = CallByCall()
+
+
 class Race:
     """One run of a step that may be sent twice. Used once.
 
     :param outlet: the parameter through which the step streams, if it does.
     :param grace: seconds that a cancelled contender may take to unwind; one that is still there then is abandoned.
-    :param told: flow, step, and who is told what became of the copy, once, if the call was late.
+    :param told: who is told what became of the copy, once, if the call was late.
     """
 
     def __init__(
@@ -47,7 +61,7 @@ class Race:
         inputs: Mapping[str, object],
         outlet: str | None,
         grace: float,
-        told: tuple[str, str, Sequence[events.Observer]],
+        told: Told,
     ) -> None:
         self._work, self._copied, self._inputs, self._outlet = work, copied, inputs, outlet
         self._grace = grace
@@ -202,6 +216,35 @@ class Race:
 
     def _seconds(self) -> float:
         return self._loop.time() - self._began
+
+
+# -- calls inside a step
+_ASKS: ContextVar[tuple[float, Told]] = ContextVar("asks", default=(0.05, ("", "", ())))
+"""The grace of the step that makes the call, and who is told. Only steps that hedge their calls have it set."""
+
+
+async def asking(work: Callable[..., Awaitable[T]], inputs: Mapping[str, object], grace: float, told: Told) -> T:
+    """The work of a step that hedges its calls; by itself in its task, so that nothing has to be set back."""
+    _ASKS.set((grace, told))
+    return await work(**inputs)
+
+
+def either(
+    first: Callable[..., Awaitable[T]], copy: Callable[..., Awaitable[T]], hedge: Hedge
+) -> Callable[..., Awaitable[T]]:
+    """A function like *first*, to be called with keywords; where one of its calls is late, as *hedge* says, *copy* is
+    called as well, with the same, and the first that answers has answered.
+
+    For the calls that a step makes one by one, and :meth:`.step.Step.hedging` says that it does. Only for what may be done
+    twice: it is pure, or only reads.
+    """
+    copied = Copied(copy, hedge)
+
+    async def ask(**given: object) -> T:
+        answer: T = await Race(first, copied, given, None, *_ASKS.get()).run()
+        return answer
+
+    return ask
 
 
 class _Contender:

@@ -11,7 +11,7 @@ from vital_engine.errors import FlowError
 
 from .live import Live, Salvage
 from .policy import Policy
-from .race import Copied, Race
+from .race import CALL_BY_CALL, CallByCall, Copied, Race, asking
 
 if TYPE_CHECKING:
     from .events import Observer
@@ -34,7 +34,7 @@ class Step(Generic[T]):
 
     ``needs``: parameter -> type of what it waits for. ``inlets``: parameter -> type whose stream it reads.
     ``outlet``: the parameter through which it streams what it makes. ``awaits``: what must be there first, and is not
-    given to it. ``copied``: the same call to somebody else, for when it is late.
+    given to it. ``copied``: the same call to somebody else, for when it is late, or that the step hedges its own calls.
     """
 
     work: Callable[..., Awaitable[T]]
@@ -47,7 +47,7 @@ class Step(Generic[T]):
     otherwise: T | _Nothing = NOTHING
     salvage: Salvage[T] | None = None
     awaits: tuple[type, ...] = ()
-    copied: Copied | None = None
+    copied: Copied | CallByCall | None = None
 
     def or_else(self, stand_in: T) -> Step[T]:
         """The same step, with *stand_in* for the times that it fails, runs late or cannot run.
@@ -104,11 +104,23 @@ class Step(Generic[T]):
             alone, at least one), it gives one item or None, and raises nothing.
         :raises FlowError: *copy* needs or makes something else.
         """
-        other = step(copy)
+        self._like(copy)
+        return replace(self, copied=Copied(copy, hedge, lost))
+
+    def hedging(self, work: Callable[..., Awaitable[T]]) -> Step[T]:
+        """The same step, done by *work*, which makes its calls through :func:`.race.either`: those who watch the step
+        are told what becomes of the copies.
+
+        :raises FlowError: *work* needs or makes something else.
+        """
+        self._like(work)
+        return replace(self, work=work, copied=CALL_BY_CALL)
+
+    def _like(self, work: Callable[..., Awaitable[T]]) -> None:
+        other = step(work)
         for what in ("needs", "inlets", "outlet", "makes"):
             if getattr(other, what) != getattr(self, what):
                 raise FlowError(f"{other.name!r} is no copy of {self.name!r}: its {what} differ")
-        return replace(self, copied=Copied(copy, hedge, lost))
 
     def under(self, policy: Policy) -> Step[T]:
         return replace(self, policy=policy)
@@ -176,5 +188,6 @@ def _is_wire(hint: object) -> bool:
 
 def raced(s: Step[Any], inputs: Mapping[str, object], flow: str, told: Sequence[Observer]) -> Coroutine[Any, Any, Any]:
     """The work of *s*, which is hedged, on *inputs*; *told* are the observers of *flow*."""
-    assert s.copied is not None
-    return Race(s.work, s.copied, inputs, s.outlet, s.policy.grace, (flow, s.name, told)).run()
+    if isinstance(s.copied, Copied):
+        return Race(s.work, s.copied, inputs, s.outlet, s.policy.grace, (flow, s.name, told)).run()
+    return asking(s.work, inputs, s.policy.grace, (flow, s.name, told))

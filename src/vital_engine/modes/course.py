@@ -33,7 +33,8 @@ class TurnClock:
             case StreamOpened(step="reply", live=live):
                 self.draft = live
             case Hedged(step=step, became=became, sent_at=float() as sent_at):
-                self.hedges[step] = {"sent": self._since(sent_at), "won": became == "sent_won"}
+                sent = self.hedges.setdefault(step, {"sent": self._since(sent_at), "won": False})
+                sent["won"] |= became == "sent_won"
             case _:
                 pass
 

@@ -11,22 +11,25 @@ from typing import Any
 
 from vital_engine.flow import Flow, Hedge, Load, Step
 from vital_engine.nouns import Discarded, Draft, Piece
-from vital_engine.ports import LLM, Replicas
+from vital_engine.ports import LLM, Services
 from vital_engine.turn import drafted, recalling, replying, retrieving, suggesting
 from vital_engine.turn.ahead import replying_anew
+from vital_engine.turn.review import assessing, citing, tallying
 
 from .early import load_of
+from .reviewers import TwoAccountants, TwoCheckers, TwoJudges
 from .settings import TurnSettings
 
 
 class Hedges:
     """What the turns of one workflow have learned of each step that has a replica.
 
-    :param replicas: services that fail and stall independently of the first ones.
+    :param services: with ``replicas`` that fail and stall independently of the first ones.
     :param load: how busy the first model is. Where it is too busy all calls are late, and copies would make it worse.
     """
 
-    def __init__(self, replicas: Replicas, load: Load) -> None:
+    def __init__(self, services: Services, load: Load) -> None:
+        replicas = services.replicas
         self._copies: dict[str, Any] = {}
         if replicas.retriever is not None:
             self._copies["retrieve"] = retrieving(replicas.retriever)
@@ -39,6 +42,20 @@ class Hedges:
             second = load_of(replicas.llm)
             self._copies["reply"] = partial(_replying, replicas.llm, second)
             self.of["reply"] = Hedge(busy=lambda: max(load.utilisation, second.utilisation))
+        self._reviews = self._reviewing(services)
+
+    def _reviewing(self, services: Services) -> dict[str, Callable[..., Awaitable[Any]]]:
+        """Steps that read along: each of their calls is hedged, a sentence at a time."""
+        first, second, of = services, services.replicas, self.of
+        works: dict[str, Callable[..., Awaitable[Any]]] = {}
+        if second.checker is not None:
+            works["cite"] = citing(TwoCheckers(first.checker, second.checker, of.setdefault("cite", Hedge())))
+        if second.judge is not None:
+            works["assess"] = assessing(TwoJudges(first.judge, second.judge, of.setdefault("assess", Hedge())))
+        if second.accountant is not None:
+            two = TwoAccountants(first.accountant, second.accountant, of.setdefault("tally", Hedge()))
+            works["tally"] = tallying(two)
+        return works
 
     def over(self, part: Flow | Step[Any], settings: TurnSettings) -> Flow:
         """*part*, with those of its steps hedged that may be."""
@@ -48,6 +65,8 @@ class Hedges:
         return Flow(flow.name, *map(self._hedged, flow.steps), shape=flow.shape)
 
     def _hedged(self, step: Step[Any]) -> Step[Any]:
+        if step.name in self._reviews:
+            return step.hedging(self._reviews[step.name])
         if step.name not in self._copies:
             return step
         if step.name != "reply":

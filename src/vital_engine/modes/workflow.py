@@ -92,7 +92,7 @@ class ParallelBaseWorkflow(ParallelNodes):
         self.settings = TurnSettings(**known({**(config or {}), **settings}))
         self.watchers: tuple[Watcher, ...] = tuple(default_watchers() if watchers is None else watchers)
         self.early = Early(services)
-        self.hedges = Hedges(services.replicas, self.early.load)
+        self.hedges = Hedges(services, self.early.load)
         self.flow = functools.lru_cache(maxsize=64)(functools.partial(self._build, early=True))
         self.plain = functools.lru_cache(maxsize=64)(functools.partial(self._build, early=False))
         self._save = Flow("save", step(saving(services.keeper)).under(Policy(SAVE_SECONDS)), given=(Kept,))
@@ -132,7 +132,7 @@ class ParallelBaseWorkflow(ParallelNodes):
             "closing",
             step(invoke).or_else(Findings.missing()).under(Policy(TOOLS_SECONDS, tier="invoke")),
             self.hedges.over(self.early.reply(settings) if early else self.early.plain_reply(settings), settings),
-            review(self.services, within=settings.post_generation_timeout_ms / 1000),
+            self.hedges.over(review(self.services, within=settings.post_generation_timeout_ms / 1000), settings),
         )
 
     # -- what users call

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from math import ceil
+from typing import Any
 
 from vital_engine.errors import WrongType
 from vital_engine.flow import Flow, Live, Policy, call, step
@@ -48,12 +49,7 @@ def review(services: Services, *, within: float | None = None) -> Flow:
 
 def assessing(judge: Judge) -> Callable[..., Awaitable[Support]]:
     async def assess(evidence: Evidence, draft: Live[Draft]) -> Support:
-        judged = []
-        async for sentence in sentences(draft):
-            verdict = await call(judge.support, sentence, evidence)
-            if not isinstance(verdict, SentenceSupport):
-                raise WrongType(f"the judge gave a {type(verdict).__name__}", service="judge")
-            judged.append(verdict)
+        judged = [supported(await call(judge.support, each, evidence)) async for each in sentences(draft)]
         return Support(tuple(judged))
 
     return assess
@@ -63,10 +59,7 @@ def citing(checker: CitationChecker) -> Callable[..., Awaitable[Citations]]:
     async def cite(question: Question, evidence: Evidence, draft: Live[Draft], out: Live[Citations]) -> Citations:
         scope = Scope(question.tenant, question.user)
         async for sentence in sentences(draft):
-            found = await call(checker.check, sentence, evidence, scope=scope)
-            if not isinstance(found, Sequence) or not all(isinstance(c, Citation) for c in found):
-                raise WrongType(f"the citation checker gave a {type(found).__name__}", service="citations")
-            for citation in found:
+            for citation in cited(await call(checker.check, sentence, evidence, scope=scope)):
                 out.push(citation)
         return Citations(tuple(out.items))
 
@@ -88,11 +81,29 @@ def tallying(accountant: Accountant) -> Callable[..., Awaitable[Cost]]:
     return tally
 
 
-async def _price(accountant: Accountant, paid: Call) -> LedgerRow:
-    row = await call(accountant.price, paid)
+def cited(found: Any) -> Sequence[Citation]:
+    """:raises WrongType: these are no citations."""
+    if not isinstance(found, Sequence) or not all(isinstance(c, Citation) for c in found):
+        raise WrongType(f"the citation checker gave a {type(found).__name__}", service="citations")
+    return found
+
+
+def supported(verdict: Any) -> SentenceSupport:
+    """:raises WrongType: this is no verdict."""
+    if not isinstance(verdict, SentenceSupport):
+        raise WrongType(f"the judge gave a {type(verdict).__name__}", service="judge")
+    return verdict
+
+
+def priced(row: Any) -> LedgerRow:
+    """:raises WrongType: this is no row of the ledger."""
     if not isinstance(row, LedgerRow):
         raise WrongType(f"the accountant gave a {type(row).__name__}", service="cost")
     return row
+
+
+async def _price(accountant: Accountant, paid: Call) -> LedgerRow:
+    return priced(await call(accountant.price, paid))
 
 
 def _paid(question: Question, said: Draft | _Running) -> Call:

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.flow import Flow, Hedge, Live, Policy, StreamOpened, abandoned, run_virtual, step
+from vital_engine.flow import Done, Flow, Hedge, Live, Policy, StreamOpened, abandoned, either, run_virtual, step
 
 #: Tenths of a second, so that things happen at the same moment now and then.
 WAIT = st.integers(0, 12).map(lambda tenths: tenths / 10)
@@ -87,5 +87,77 @@ def test_a_reader_hears_exactly_one(
         assert live.ended and not abandoned
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run_virtual(turn())
+
+
+# -- calls inside a step that reads along
+@dataclass(frozen=True)
+class Said:
+    words: int
+
+
+#: Seconds of a call, and whether it fails after that; for each word, the first call and its copy.
+CALLS = st.lists(st.tuples(*[st.tuples(WAIT, st.booleans())] * 2), min_size=1, max_size=5)
+
+
+def one(first: tuple[float, bool], copy: tuple[float, bool], after: float) -> tuple[float, str | None]:
+    """Seconds of a hedged call by arithmetic alone, and who answers it; None: nobody."""
+    seconds, fails = first
+    if seconds < after:
+        return seconds, None if fails else "first"
+    answers = [(s, who) for s, broken, who in ((*first, "first"), (after + copy[0], copy[1], "copy")) if not broken]
+    return min(answers) if answers else (max(seconds, after + copy[0]), None)
+
+
+@given(CALLS, WAIT.filter(bool), WAIT)
+def test_each_call_takes_as_long_as_the_faster_of_two_and_their_order_is_kept(
+    calls: list[tuple[tuple[float, bool], tuple[float, bool]]], after: float, each: float
+) -> None:
+    # Nothing is asked of two that answer at the same moment.
+    calls = [((seconds + 0.05 / (i + 2), fails), copy) for i, ((seconds, fails), copy) in enumerate(calls)]
+
+    def answering(which: int) -> Any:
+        async def answer(word: int) -> str:
+            seconds, fails = calls[word][which]
+            await asyncio.sleep(seconds)
+            if fails:
+                raise ValueError(word)
+            return ("first", "copy")[which]
+
+        return answer
+
+    async def speak(out: Live[Said]) -> Said:
+        for word in range(len(calls)):
+            await asyncio.sleep(each)
+            out.push(word)
+        return Said(len(calls))
+
+    hedge = Hedge(after=after, budget=1.0)
+    hedge._tokens = 10.0
+    ask = either(answering(0), answering(1), hedge)
+
+    async def fold(said: Live[Said], out: Live[Made]) -> Made:
+        async for word in said:
+            out.push(await ask(word=word))
+        return Made("all")
+
+    async def turn() -> None:
+        heard: list[StreamOpened] = []
+        run = await Flow("f", step(speak), step(fold).hedging(fold)).run(observers=[heard.append])
+        done, expected = 0.0, list[str]()
+        for word, (first, copy) in enumerate(calls):
+            seconds, who = one(first, copy, after)
+            done = max(done, each * (word + 1)) + seconds
+            if who is None:
+                break
+            expected.append(who)
+        live = next(event.live for event in heard if isinstance(event, StreamOpened) and event.step == "fold")
+        assert list(live.items) == expected
+        outcome = run.outcomes[Made]
+        assert isinstance(outcome, Done) == (len(expected) == len(calls))
+        assert abs(outcome.ended - done) < 1e-6
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()} and not abandoned
 
     run_virtual(turn())
