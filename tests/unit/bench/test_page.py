@@ -112,7 +112,10 @@ def test_the_numbers_of_the_page_are_those_of_the_run(report: Report, written: M
             spreads = (s.first_token, s.last_token, s.total)
             took = " | ".join(f"{1000 * each.quantiles['p50']:,.2f}" for each in spreads)
             table = page.split(f"**{s.workload}**")[1].split("\n\n")[1]
-            assert f"| {s.variant} | {s.label} | {took} |" in table
+            bound = report.rows[s.workload, s.variant][0].bound
+            assert bound is not None
+            gap = s.total.quantiles["p50"] / bound.total - 1
+            assert f"| {s.variant} | {s.label} | {took} | {1000 * bound.total:,.2f} | {gap:.2%} |" in table
     tails = page.split("## W2")[1].split("## W1b")[0]
     for s in report.summaries:
         if s.workload == W2[1].name:

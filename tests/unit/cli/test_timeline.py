@@ -68,6 +68,7 @@ def test_bars_begin_and_end_where_the_steps_did() -> None:
 def test_what_ran_beside_what_the_end_waited_for_is_told() -> None:
     text = time_line(asked(scripted(**SEED), profile="tiers"))
     assert "beside retrieve: recall, suggest\n" in text and "beside cite: tally, assess" in text
+    assert "beside recall" not in text, "the end did not wait for that"
     assert "beside reply" not in text, "nothing runs beside the model where there are barriers"
     along = time_line(asked(scripted(**SEED)))
     assert re.search(r"beside reply: .*tally.*assess.*cite", along)

@@ -36,14 +36,13 @@ class Judged:
 
 
 def judged(report: Report, cost: Cost, peers: Mapping[str, Any], real: Mapping[str, Any]) -> list[Judged]:
-    """All verdicts, those on what was missed first."""
-    every = [
+    """All verdicts, from wherever they come."""
+    return [
         *(_simulated(v, _units(report)) for v in report.verdicts),
         *(_of_cost(v) for v in judge_cost(cost)),
         *_beside(peers),
         *_of_real(real),
     ]
-    return sorted(every, key=lambda one: one.met)
 
 
 def open_goals(report: Report) -> list[str]:
