@@ -21,7 +21,8 @@ class Durations:
     that is for what is known when the turn begins. Then come ``tokens`` evenly spaced tokens in ``sentences`` sentences.
     A review step costs its seconds in all, evenly over the sentences. ``held``: step -> seconds before which the first
     response of a reply or of a review step does not come, however short it would have been. ``missing``: segments of
-    the prompt that are empty, since what they wait for failed.
+    the prompt that are empty, since what they wait for failed. ``checks``: (review step, sentence) -> seconds, where that
+    is known to differ.
     """
 
     retrieve: float = 0.5
@@ -37,6 +38,7 @@ class Durations:
     early: float = 0.0
     held: Mapping[str, float] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    checks: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[float, float, float]:
@@ -78,6 +80,8 @@ class Durations:
 
     def check(self, step: str, sentence: int) -> float:
         """Seconds that the review *step* takes for one sentence, counted from 0."""
+        if (step, sentence) in self.checks:
+            return self.checks[step, sentence]
         seconds: float = getattr(self, step)
         each = seconds / self.sentences
         return max(each, self.held.get(step, 0.0)) if sentence == 0 else each

@@ -115,17 +115,26 @@ def _row(stage: Stage, times: Times, guess_seconds: float) -> Row:
     tangled = times.guess in {"hit", "miss"} and "reply" in stage.sent
     if not failed and not tangled and times.status == "complete":
         least, in_order = (_least(stage, times, guess_seconds, policy) for policy in ("any order", "segments"))
-    first, copies = stage.drawn.durations[0], len(stage.sent)
+    first = stage.drawn.durations[0]
     model = first.reading + first.speech
     return Row(
-        stage.drawn.number, times, model, least, in_order, stage.calls, copies, stage.wasted, stage.effects, stage.kept
+        stage.drawn.number,
+        times,
+        model,
+        least,
+        in_order,
+        stage.calls,
+        stage.copies,
+        stage.wasted,
+        stage.effects,
+        stage.kept,
     )
 
 
 def _least(stage: Stage, times: Times, guess_seconds: float, policy: str) -> Bound:
     first, second = stage.drawn.durations
     second = cut_off(second, {}, times.degraded)  # what was lost is not in its prompt either
-    d = sent_twice(first, second, stage.sent, copy_spoke=stage.copy_spoke) if stage.sent else first
+    d = sent_twice(first, second, stage.sent, stage.again, copy_spoke=stage.copy_spoke) if stage.sent else first
     d = cut_off(d, LIMITS | dict.fromkeys(times.known, 0.0), times.degraded)
     if times.guess == "hit":
         return guessed(d, guess_seconds)

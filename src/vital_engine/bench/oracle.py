@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from .durations import INPUTS, REVIEWS, SEGMENTS, Durations
 
@@ -69,17 +70,25 @@ def half_guessed(d: Durations, at: float, policy: str = "any order") -> Bound:
 
 
 def sent_twice(
-    first: Durations, second: Durations, sent: Mapping[str, float], *, copy_spoke: bool = False
+    first: Durations,
+    second: Durations,
+    sent: Mapping[str, float],
+    again: Mapping[tuple[str, int], tuple[float, float]] = MappingProxyType({}),
+    *,
+    copy_spoke: bool = False,
 ) -> Durations:
     """The durations of a turn whose calls *sent* (step -> seconds after the first attempt) were made a second time.
 
     That they were sent, when, and which of two models was listened to is taken as given; of two inputs the faster counts.
     The second model has read nothing ahead.
+
+    :param again: the same of reviews: (step, sentence) -> seconds after the first attempt, and that the second took.
     """
     inputs = {
         step: min(getattr(first, step), delay + getattr(second, step)) for step, delay in sent.items() if step in INPUTS
     }
-    both = replace(first, **inputs)
+    checks = {key: min(first.check(*key), delay + seconds) for key, (delay, seconds) in again.items()}
+    both = replace(first, **inputs, checks=checks)
     if not copy_spoke:
         return both
     # It has read all of its prompt when it speaks: nothing is left to read, and nothing is said before.
@@ -95,8 +104,9 @@ def cut_off(d: Durations, limits: Mapping[str, float], lost: Iterable[str] = ())
     seconds = {step: min(getattr(d, step), limits.get(step, math.inf)) for step in INPUTS}
     seconds |= dict.fromkeys(gone.intersection(REVIEWS), 0.0)
     held = {step: at for step, at in d.held.items() if step not in gone}
+    checks = {key: at for key, at in d.checks.items() if key[0] not in gone}
     missing = (*d.missing, *(segment for segment, step in SOURCE.items() if step in gone))
-    return replace(d, **seconds, held=held, missing=missing)
+    return replace(d, **seconds, held=held, missing=missing, checks=checks)
 
 
 def last_read(arrivals: Sequence[tuple[float, float]]) -> float:

@@ -7,7 +7,6 @@ is seen only over many thousand turns.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -82,7 +81,10 @@ class _Caller:
 
 
 class _Reviews:
-    """Fulfils the ports of tier 2, sentence by sentence."""
+    """Fulfils the ports of tier 2, sentence by sentence. *outside*: by calls to somebody else."""
+
+    def __init__(self, attempt: int, *, outside: bool) -> None:
+        self._attempt, self._outside = attempt, outside
 
     async def check(
         self,
@@ -99,19 +101,13 @@ class _Reviews:
         return SentenceSupport(sentence.index, 1.0)
 
     async def price(self, call: Call) -> LedgerRow:
-        # What is priced is the call and not a sentence: the first time is when it is held up.
-        await self._take("tally", 1 if "tally" in STAGE.get().began else 0)
+        # What is priced is the call and not a sentence, one price after another; a copy is of the last one.
+        asked = len(STAGE.get().reviews["tally"])
+        await self._take("tally", asked if self._attempt == FIRST else asked - 1)
         return LedgerRow(call, Decimal(0))
 
     async def _take(self, step: str, sentence: int) -> None:
-        stage = STAGE.get()
-        if sentence == 0:
-            d, fault = stage.call(step, FIRST)
-            if fault is not None:
-                await take(0.0, fault)
-        else:
-            d = stage.drawn.durations[FIRST]
-        await asyncio.sleep(d.check(step, sentence))
+        await take(*STAGE.get().review(step, sentence, self._attempt, outside=self._outside))
 
 
 class _Keeper:
@@ -134,14 +130,16 @@ def simulated(
     by_token: bool = False,
     capacity: int | None = None,
     replicas: bool = False,
+    reviews_outside: bool = False,
     foresight: Foresight | None = None,
 ) -> Services:
     """Services that take as long as was drawn for the turn of :data:`STAGE`.
 
     :param capacity: answers that a model makes at once.
     :param replicas: whether there is a second retriever, suggester, memory and model.
+    :param reviews_outside: reviews are calls to somebody else, of whom there then is a second one as well.
     """
-    inputs, reviews = _Inputs(FIRST), _Reviews()
+    inputs, reviews = _Inputs(FIRST), _Reviews(FIRST, outside=reviews_outside)
     services = Services(
         roster=_Roster(),
         retriever=inputs,
@@ -159,6 +157,8 @@ def simulated(
     if not replicas:
         return services
     second = _Inputs(SECOND)
-    return replace(
-        services, replicas=Replicas(second, second, second, Model(SECOND, by_token=by_token, capacity=capacity))
-    )
+    both = Replicas(second, second, second, Model(SECOND, by_token=by_token, capacity=capacity))
+    if reviews_outside:
+        reviewer = _Reviews(SECOND, outside=True)
+        both = replace(both, checker=reviewer, judge=reviewer, accountant=reviewer)
+    return replace(services, replicas=both)

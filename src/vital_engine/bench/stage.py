@@ -11,7 +11,7 @@ from vital_engine.errors import ServiceError
 from vital_engine.nouns import Effect, Evidence, Memory, Menu, Passage, PastTurn, Proposal
 
 from .draws import Drawn, Fault, Outage
-from .durations import Durations
+from .durations import REVIEWS, Durations
 
 SILENT_SECONDS = 30.0
 """After so long whoever still waits for a dependency that is silent learns that nothing will come."""
@@ -46,7 +46,9 @@ class Stage:
     """*drawn*, and what was seen: ``began``: step -> when its first attempt began, and the copies' ``sent``: step ->
     seconds after that. ``wasted``: tokens that a model made and nobody was shown. ``effects``: calls that wrote.
     ``kept``: how often the turn was saved. ``copy_spoke``: the replica's answer was heard to its end. ``read``: beginnings of
-    prompts that a model server holds, by attempt. ``asked``: when the first model was, each time.
+    prompts that a model server holds, by attempt. ``asked``: when the first model was, each time. ``reviews``: review step
+    -> sentence -> when it was asked about; ``again``: (step, sentence) -> seconds after that at which a copy was sent, and
+    that it takes.
     """
 
     drawn: Drawn
@@ -60,6 +62,8 @@ class Stage:
     kept: int = 0
     copy_spoke: bool = False
     asked: list[float] = field(default_factory=list)
+    reviews: dict[str, dict[int, float]] = field(default_factory=lambda: {step: {} for step in REVIEWS})
+    again: dict[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
     read: tuple[set[tuple[str, ...]], set[tuple[str, ...]]] = field(default_factory=lambda: (set(), set()))
 
     def call(self, step: str, attempt: int) -> tuple[Durations, Fault | None]:
@@ -78,6 +82,31 @@ class Stage:
                     "down"
                 )
         return self.drawn.durations[attempt], self.drawn.faults[attempt].get(step)
+
+    def review(self, step: str, sentence: int, attempt: int, *, outside: bool) -> tuple[float, Fault | None]:
+        """A review is asked about one sentence: how long it takes, and how it fails. Whoever is asked stalls or fails, if
+        that is drawn for this turn, at the first sentence that it sees.
+
+        :param outside: each sentence is a call to somebody else; else all of them count as one.
+        """
+        now, begun = asyncio.get_running_loop().time(), self.reviews[step]
+        opens = sentence == 0 if attempt == FIRST else all(asked != step for asked, _ in self.again)
+        if opens:
+            d, fault = self.call(step, attempt)
+        else:
+            d, fault = self.drawn.durations[attempt], None
+            self.calls += outside
+        seconds = d.check(step, 0 if opens else 1)
+        if attempt == FIRST:
+            begun[sentence] = now
+        else:
+            self.again[step, sentence] = (round(now - begun[sentence], 9), seconds)
+        return seconds, fault
+
+    @property
+    def copies(self) -> int:
+        """Calls that were sent a second time."""
+        return sum(step not in REVIEWS for step in self.sent) + len(self.again)
 
 
 STAGE: ContextVar[Stage] = ContextVar("stage")

@@ -122,7 +122,10 @@ async def run(workload: Workload, variant: Variant, *, turns: int, seed: int) ->
     """The first *turns* turns of *workload*, as *seed* has drawn them, by *variant*."""
     draws = Draws(seed)
     foresight = Sometimes(draws, ACCEPTANCE) if variant.label == "speculated" else None
-    turn = variant.turn(simulated(by_token=workload.by_token, replicas=variant.copies, foresight=foresight))
+    outside = not set(REVIEWS).isdisjoint(workload.odds.stalling)
+    turn = variant.turn(
+        simulated(by_token=workload.by_token, replicas=variant.copies, reviews_outside=outside, foresight=foresight)
+    )
     rate = workload.rate
     arrivals = None if rate is None else lambda number: draws.wait(number, rate)
     return await run_turns(

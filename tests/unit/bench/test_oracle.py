@@ -114,6 +114,15 @@ def test_what_was_sent_twice_takes_as_long_as_the_faster() -> None:
     assert sent_twice(fast, slow, {"retrieve": 0.3}) == fast
 
 
+def test_a_sentence_that_was_reviewed_twice_takes_as_long_as_the_faster() -> None:
+    held = Durations(held={"cite": 10.0})
+    twice = sent_twice(held, Durations(), {}, {("cite", 0): (0.04, 0.02), ("cite", 5): (0.04, 0.02)})
+    assert (twice.check("cite", 0), twice.check("cite", 1)) == (0.06, 0.15 / 8)
+    assert twice.check("cite", 5) == 0.15 / 8  # the first one was faster
+    assert bound(twice, "stream").total == pytest.approx(2.0 + 0.15 / 8)
+    assert cut_off(twice, {}, ["cite"]).check("cite", 0) == 0.0
+
+
 def test_a_second_model_has_read_nothing_ahead() -> None:
     stalled, copy = Durations(held={"reply": 10.0}), Durations(reply=1.2, prefill=0.2, early=0.5)
     b = bound(sent_twice(stalled, copy, {"reply": 0.7}, copy_spoke=True), "stream")
