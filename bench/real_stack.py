@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -230,7 +231,7 @@ def plain(cases: Sequence[Case], options: argparse.Namespace) -> dict[str, Any]:
     note = (
         f"Measured {datetime.now(UTC):%Y-%m-%d} with `python bench/real_stack.py --data DIR --pairs {options.pairs}`: answers of at "
         f"most {options.words} tokens, {options.documents} abstracts, servers that {warm}; a step before the model, reading ahead "
-        f"included, may take {options.within:g} s. Searches that are slower by 0 s take as long as the index in this process does, "
+        f"included, may take {options.within:g} s; the machine's load was {os.getloadavg()[0]:.1f} at the end. Searches that are slower by 0 s take as long as the index in this process does, "
         "which leaves little time to read ahead in."
     )
     return {"model": "SmolLM2-135M", "pairs": options.pairs, "rows": rows, "goals": goals, "note": note}
