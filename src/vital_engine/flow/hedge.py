@@ -29,18 +29,21 @@ WORST: Final = 0.01
 """The share of calls for whose sake copies are sent."""
 SAMPLES: Final = 20
 """Fewer calls say nothing about a quantile."""
-JUDGED: Final = 200
-"""Fewer calls say nothing about the worst of them; until then the budget alone bounds the copies."""
+JUDGED: Final = 0.5
+"""Of the half-life. Fewer calls say nothing about the worst of them (five of 500, as many as have been seen by chance once
+or not at all in 200); until then the budget alone bounds the copies."""
 RETURN: Final = 1.15
 """Copies that are not sent must promise so many times what those that are sent must show."""
-RELEARN: Final = 20
-"""The delay is worked out anew after so many calls, and whether copies pay after five times as many."""
+RELEARN: Final = 0.02
+"""Of the half-life: the delay is worked out anew after so many calls, and whether copies pay after five times as many."""
 EXPLORE: Final = 50
 """Where copies do not pay, one call of so many may still have one, so that it is seen if they come to."""
 SUPPOSED: Final = 6.0
 """How many observed copies the supposition weighs that a copy is an independent call."""
 RESERVE: Final = 3.0
-"""The last tokens are kept for calls that are twice as late: most of those have stalled."""
+"""The last tokens are kept for calls that are later still."""
+LATER: Final = 1.5
+"""So many times as late: where one call in a hundred stalls, most of those have, and they are few enough for the reserve."""
 BUSY: Final = 0.8
 
 
@@ -62,7 +65,7 @@ class Hedge:
         after: float | None = None,
         late: float = 0.95,
         budget: float = 0.05,
-        cap: float = 10.0,
+        cap: float = 20.0,
         worth: float = 1.2,
         busy: Callable[[], float] | None = None,
         half_life: float = 1000.0,
@@ -82,6 +85,7 @@ class Hedge:
         self._late, self._budget, self._cap, self._busy = late, budget, cap, busy
         self._alone = DecayedHistogram(half_life)  # seconds without a copy
         self._helped = DecayedHistogram(half_life * (1 - late))  # with one, as multiples of the delay
+        self._judged, self._relearn = JUDGED * half_life, max(SAMPLES, round(RELEARN * half_life))
         self._tokens = 0.0
         self._fade = 2.0 ** (-1.0 / half_life)
         self._evidence = 0.0  # how many calls with a copy have been seen lately
@@ -91,7 +95,7 @@ class Hedge:
         self.calls += 1
         self._tokens = min(self._tokens + self._budget, self._cap)
         self._evidence *= self._fade
-        if self.calls % RELEARN == 1:
+        if self.calls % (SAMPLES if self.after is None else self._relearn) == 1:
             self._learn()
         if self.after is None or not (self.pays or self.calls % EXPLORE == 0):
             return None
@@ -100,7 +104,7 @@ class Hedge:
     def spend(self, *, reserve: bool = False) -> Withheld | None:
         """The call is late. None: a copy may be sent, and is paid for; else why not.
 
-        ``reserve``: it is twice as late, and may have one of the last tokens.
+        ``reserve``: it is later still (:data:`LATER`), and may have one of the last tokens.
         """
         if self._tokens < (1 if reserve else 1 + RESERVE):
             return "no_budget"
@@ -126,7 +130,8 @@ class Hedge:
         alone = self._alone.curve()
         after = quantile(alone, self._late)
         self.after = None if math.isinf(after) else after
-        if self.after is not None and known >= JUDGED and self.calls % (5 * RELEARN) == 1:
+        # Where they do not pay now, one stall may be all that is to be seen of that they would: it is not waited for long.
+        if self.after is not None and known >= self._judged and (not self.pays or self.calls % (5 * self._relearn) == 1):
             kept = self.gain is not None and self.pays
             self.gain = gain(alone, self._helped.curve(), self._evidence, self.after)
             self.pays = self.gain >= (self._worth if kept else self._worth * RETURN)

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from . import events
-from .hedge import Hedge, Withheld
+from .hedge import LATER, Hedge, Withheld
 from .live import Live
 from .offload import abandon
 
@@ -72,7 +72,7 @@ class Race:
         self._contenders: list[_Contender] = []
         self._winner: _Contender | None = None
         self._after = 0.0
-        self._twice = False  # whether the call is twice as late
+        self._later = False  # whether the call is so late that it may have one of the last tokens
         self._sent_at: float | None = None
         self._watched: float | None = None  # for how long the first call was watched, if it failed
         self._timer: asyncio.TimerHandle
@@ -122,10 +122,10 @@ class Race:
     def _late(self) -> None:
         if self._over.done() or self._winner is not None or self._contenders[0].task.done():
             return
-        why = self._copied.hedge.spend(reserve=self._twice)
-        if why == "no_budget" and not self._twice:
-            self._twice = True
-            self._timer = self._loop.call_later(self._after, self._late)
+        why = self._copied.hedge.spend(reserve=self._later)
+        if why == "no_budget" and not self._later:
+            self._later = True
+            self._timer = self._loop.call_later(self._after * (LATER - 1), self._late)
             return
         if why is not None:
             self._tell(why)
@@ -206,7 +206,7 @@ class Race:
                     abandon(task)
 
     def _learn_pair(self, seconds: float, *, censored: bool = False) -> None:
-        if not self._twice:  # those that are twice as late are not like the others
+        if not self._later:  # those that are later still are not like the others
             self._copied.hedge.with_copy(seconds, self._after, censored=censored)
 
     def _tell(self, became: Hedging) -> None:

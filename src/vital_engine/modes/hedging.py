@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from vital_engine.flow import Flow, Hedge, Load, Step
 from vital_engine.nouns import Discarded, Draft, Piece
@@ -19,6 +19,12 @@ from vital_engine.turn.review import assessing, citing, tallying
 from .early import load_of
 from .reviewers import TwoAccountants, TwoCheckers, TwoJudges
 from .settings import TurnSettings
+
+REMEMBERED: Final = 1000.0
+"""Turns after which what was learned counts half."""
+SENTENCES: Final = 8
+"""Of a typical answer: so many calls of a reviewer are one of another step. Those of a turn are alike, and a memory of a
+thousand of them would have forgotten most stalls that one turn in a hundred has."""
 
 
 class Hedges:
@@ -37,23 +43,27 @@ class Hedges:
             self._copies["suggest"] = suggesting(replicas.suggester)
         if replicas.memory is not None:
             self._copies["recall"] = recalling(replicas.memory)
-        self.of = {step: Hedge() for step in self._copies}
+        self.of = {step: Hedge(half_life=REMEMBERED) for step in self._copies}
         if replicas.llm is not None:
             second = load_of(replicas.llm)
             self._copies["reply"] = partial(_replying, replicas.llm, second)
-            self.of["reply"] = Hedge(busy=lambda: max(load.utilisation, second.utilisation))
+            self.of["reply"] = Hedge(half_life=REMEMBERED, busy=lambda: max(load.utilisation, second.utilisation))
         self._reviews = self._reviewing(services)
 
     def _reviewing(self, services: Services) -> dict[str, Callable[..., Awaitable[Any]]]:
         """Steps that read along: each of their calls is hedged, a sentence at a time."""
         first, second, of = services, services.replicas, self.of
+
+        def hedge(step: str) -> Hedge:
+            return of.setdefault(step, Hedge(half_life=REMEMBERED * SENTENCES))
+
         works: dict[str, Callable[..., Awaitable[Any]]] = {}
         if second.checker is not None:
-            works["cite"] = citing(TwoCheckers(first.checker, second.checker, of.setdefault("cite", Hedge())))
+            works["cite"] = citing(TwoCheckers(first.checker, second.checker, hedge("cite")))
         if second.judge is not None:
-            works["assess"] = assessing(TwoJudges(first.judge, second.judge, of.setdefault("assess", Hedge())))
+            works["assess"] = assessing(TwoJudges(first.judge, second.judge, hedge("assess")))
         if second.accountant is not None:
-            two = TwoAccountants(first.accountant, second.accountant, of.setdefault("tally", Hedge()))
+            two = TwoAccountants(first.accountant, second.accountant, hedge("tally"))
             works["tally"] = tallying(two)
         return works
 

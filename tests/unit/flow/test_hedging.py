@@ -25,6 +25,7 @@ from vital_engine.flow import (
     abandoned,
     step,
 )
+from vital_engine.flow.hedge import LATER
 
 from .things import A, B, Watcher, deaf, virtual
 
@@ -143,13 +144,13 @@ async def test_without_a_token_or_beside_a_busy_service_no_copy_is_sent() -> Non
 
 
 @virtual
-async def test_the_last_tokens_are_for_calls_that_are_twice_as_late() -> None:
+async def test_the_last_tokens_are_for_calls_that_are_half_as_late_again() -> None:
     watcher, hedge = Watcher(), Hedge(after=1.0)
-    for first, seconds in ((1.9, 1.9), (9, 2.5)):
+    for first, seconds in ((1.4, 1.4), (9, 2.0)):
         hedge._tokens = 3.0
         run = await Flow("f", hedged(taking(first), taking(0.5, "copy"), hedge)).run(observers=[watcher])
         assert run.seconds == seconds
-    assert [(e.became, e.sent_at) for e in watcher.of(Hedged)] == [("sent_won", 3.9)] and hedge._helped.count == 0
+    assert [(e.became, e.sent_at) for e in watcher.of(Hedged)] == [("sent_won", 2.9)] and hedge._helped.count == 0
 
 
 @virtual
@@ -300,8 +301,8 @@ def serve(hedge: Hedge, calls: int, *, stalls: float, together: float = 0.0, see
         sent = None
         if after is not None and first > after and hedge.spend() is None:
             sent = after
-        elif after is not None and first > 2 * after and hedge.spend(reserve=True) is None:
-            sent = 2 * after
+        elif after is not None and first > LATER * after and hedge.spend(reserve=True) is None:
+            sent = LATER * after
         took = first if sent is None else min(first, sent + copy)
         hedge.took(took, censored=took < first)
         if after is not None and sent == after:
@@ -346,6 +347,28 @@ def test_copies_come_back_when_calls_begin_to_stall() -> None:
     assert not hedge.pays
     serve(hedge, 1_000, stalls=0.02, seed=2)
     assert hedge.pays
+
+
+def test_they_come_back_with_the_second_stall_and_not_a_hundred_calls_later() -> None:
+    hedge = Hedge()
+    serve(hedge, 5_000, stalls=0)
+    assert not hedge.pays
+    for _ in range(2):
+        hedge.begin()
+        hedge.took(10.0)
+    serve(hedge, 20, stalls=0, seed=3)
+    assert hedge.pays
+
+
+@pytest.mark.parametrize(("half_life", "few", "enough"), [(1000.0, 480, 620), (8000.0, 3_900, 4_900)])
+def test_whether_they_pay_is_judged_by_enough_calls_and_until_then_the_budget_decides(
+    half_life: float, few: int, enough: int
+) -> None:
+    hedge = Hedge(half_life=half_life)
+    serve(hedge, few, stalls=0)
+    assert hedge.gain is None and hedge.pays and 0 < hedge.copies <= 0.05 * few
+    serve(hedge, enough - few, stalls=0, seed=2)
+    assert hedge.gain is not None and not hedge.pays
 
 
 def drawn(draw: random.Random, stalls: float) -> Any:

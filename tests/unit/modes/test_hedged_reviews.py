@@ -142,3 +142,10 @@ def test_what_is_learned_is_learned_by_sentence_and_kept_from_turn_to_turn() -> 
         run_virtual(workflow.execute(QUESTION, parallel_timeout_ms=seconds))
     counted = {step: hedge._alone.count for step, hedge in workflow.hedges.of.items()}
     assert counted == {"cite": 16, "assess": 16, "tally": 16}  # eight sentences
+
+
+def test_a_memory_of_sentences_reaches_as_far_back_as_one_of_turns() -> None:
+    second = scripted()
+    services = replace(scripted(), replicas=Replicas(retriever=second.retriever, judge=second.judge))
+    of = Mode2AutomaticWorkflow(services).hedges.of
+    assert of["assess"]._alone.half_life == 8 * of["retrieve"]._alone.half_life
