@@ -60,10 +60,11 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class Prefilled:
     """What a model's server read of a prompt before the rest of it was known: tokens ``computed`` now, and tokens that
-    it found in its ``cached`` prefix."""
+    it found in its ``cached`` prefix. ``failed``: it could not, or not in time."""
 
     computed: int = 0
     cached: int = 0
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

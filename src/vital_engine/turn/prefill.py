@@ -43,12 +43,12 @@ def prefill(prefiller: Prefiller, load: Load, *, through: str, speculates: bool,
     :param speculates: whether the whole prompt may be read on a guess meanwhile; then the rest of it is not read here.
     """
     read = partial(_read, prefiller, load)
-    steps: list[Step[Any]] = [step(reading_instructions(read)).or_else(ReadInstructions())]
+    steps: list[Step[Any]] = [step(reading_instructions(read)).or_else(ReadInstructions(failed=True))]
     if through == "segments":
         conversation = (reading_conversation_unless_ahead if speculates else reading_conversation)(read)
         tools = (reading_tools_unless_ahead if speculates else reading_tools)(read)
-        steps.append(step(conversation).or_else(ReadConversation()).after(ReadInstructions))
-        steps.append(step(tools).or_else(ReadTools()).after(ReadConversation))
+        steps.append(step(conversation).or_else(ReadConversation(failed=True)))
+        steps.append(step(tools).or_else(ReadTools(failed=True)))
     return Flow("prefill", *(s.under(Policy(within, tier="prefill")) for s in steps))
 
 
@@ -64,7 +64,11 @@ def reading_instructions(read: Read) -> Callable[..., Awaitable[ReadInstructions
 
 
 def reading_conversation(read: Read) -> Callable[..., Awaitable[ReadConversation]]:
-    async def read_conversation(question: Question, brief: Brief, memory: Memory) -> ReadConversation:
+    async def read_conversation(
+        question: Question, brief: Brief, memory: Memory, before: ReadInstructions
+    ) -> ReadConversation:
+        if before.failed:  # whoever is asked for the answer reads the rest; another try would only hold it up
+            return ReadConversation(failed=True)
         done = await read(begun(question, brief, memory))
         return ReadConversation(done.computed, done.cached)
 
@@ -72,7 +76,11 @@ def reading_conversation(read: Read) -> Callable[..., Awaitable[ReadConversation
 
 
 def reading_tools(read: Read) -> Callable[..., Awaitable[ReadTools]]:
-    async def read_tools(question: Question, brief: Brief, memory: Memory, findings: Findings) -> ReadTools:
+    async def read_tools(
+        question: Question, brief: Brief, memory: Memory, findings: Findings, before: ReadConversation
+    ) -> ReadTools:
+        if before.failed:
+            return ReadTools(failed=True)
         done = await read(begun(question, brief, memory, findings))
         return ReadTools(done.computed, done.cached)
 
@@ -83,9 +91,9 @@ def reading_conversation_unless_ahead(read: Read) -> Callable[..., Awaitable[Rea
     plain = reading_conversation(read)
 
     async def read_conversation(
-        question: Question, brief: Brief, memory: Memory, foreseen: Foreseen
+        question: Question, brief: Brief, memory: Memory, before: ReadInstructions, foreseen: Foreseen
     ) -> ReadConversation:
-        return ReadConversation() if foreseen.admitted else await plain(question, brief, memory)
+        return ReadConversation() if foreseen.admitted else await plain(question, brief, memory, before)
 
     return read_conversation
 
@@ -94,9 +102,14 @@ def reading_tools_unless_ahead(read: Read) -> Callable[..., Awaitable[ReadTools]
     plain = reading_tools(read)
 
     async def read_tools(
-        question: Question, brief: Brief, memory: Memory, findings: Findings, foreseen: Foreseen
+        question: Question,
+        brief: Brief,
+        memory: Memory,
+        findings: Findings,
+        before: ReadConversation,
+        foreseen: Foreseen,
     ) -> ReadTools:
-        return ReadTools() if foreseen.admitted else await plain(question, brief, memory, findings)
+        return ReadTools() if foreseen.admitted else await plain(question, brief, memory, findings, before)
 
     return read_tools
 
