@@ -130,8 +130,9 @@ class Hedge:
         alone = self._alone.curve()
         after = quantile(alone, self._late)
         self.after = None if math.isinf(after) else after
-        # Where they do not pay now, one stall may be all that is to be seen of that they would: it is not waited for long.
-        if self.after is not None and known >= self._judged and (not self.pays or self.calls % (5 * self._relearn) == 1):
+        # Where they do not pay, all that says that they would may be one stall: that is not waited for.
+        due = not self.pays or self.calls % (5 * self._relearn) == 1
+        if self.after is not None and known >= self._judged and due:
             kept = self.gain is not None and self.pays
             self.gain = gain(alone, self._helped.curve(), self._evidence, self.after)
             self.pays = self.gain >= (self._worth if kept else self._worth * RETURN)
