@@ -25,6 +25,10 @@ itself costs.
     report.py      one run, from its seed to its verdicts; tables.py, rows.py: as text, and turn by turn
     peer.py        what another engine must be able to do to be measured here
     engine.py      CPU per turn, beside plain asyncio and, where it is installed, LangGraph
+    cost.py        the same for tokens and for many turns at once, and whether it is what was aimed for
+    timelines.py   one turn by each policy, step by step
+    parallel.py    a whole run in several processes
+    page/          a run as one page, with plots
 
 May import: testing, modes, turn, services, flow.
 """
