@@ -30,9 +30,9 @@ from pathlib import Path
 import retrieval
 from vital_engine import Question, open_app
 from vital_engine.app import App
-from vital_engine.flow import supervise
+from vital_engine.flow import run_in_background
 from vital_engine.monitoring import registry
-from vital_engine.nouns import Brief, Evidence, Expert, Guess, Kept, Memory, Menu, Passage, Scope
+from vital_engine.nouns import Brief, Evidence, Expert, Guess, Memory, Passage, Scope, ToolSuggestions, TurnRecord
 from vital_engine.services.caching import Cache
 from vital_engine.services.foresight import Recollection
 from vital_engine.services.retrieval.embedder import MiniLM
@@ -42,7 +42,7 @@ from vital_engine.settings import Settings
 from vital_engine.store import Knowledge, open_store
 
 DEPTHS = (3, 8)
-CACHES = ("retrieval_cache", "embedding_cache", "menu_cache", "answer_cache")
+CACHES = ("retrieval_cache", "embedding_cache", "suggestion_cache", "answer_cache")
 OFF = dict.fromkeys(CACHES, 0)
 
 
@@ -112,18 +112,18 @@ def counted() -> Counter[str]:
 
 async def small(options: argparse.Namespace, _: Path) -> None:
     evidence = Evidence(tuple(Passage(f"d{n}#0", "text " * 200, f"d{n}") for n in range(8)), index_version="1/m")
-    found = Guess(evidence, Menu(), Memory())
+    found = Guess(evidence, ToolSuggestions(), Memory())
     brief = Brief(Expert("e", "Expert", "All.", "Answer."))
     recollection = Recollection(entries=512, window=lambda turns: tuple(reversed(turns[:10])))
     question = Question("Does it help in renal failure?", tenant="t", user="u", conversation="c", run_id="r")
-    cache: Cache[str, Evidence] = Cache("bench", entries=512, start=supervise)
+    cache: Cache[str, Evidence] = Cache("bench", entries=512, start=run_in_background)
 
     async def make() -> Evidence:
         return evidence
 
     async def learn() -> None:
         await recollection.learn(question, brief, found)
-        recollection.kept(Kept("r", question, 2, "complete", "It does.", "e", {}))
+        recollection.kept(TurnRecord("r", question, 2, "complete", "It does.", "e", {}))
 
     await cache.get("known", make)
     works = {
@@ -146,13 +146,15 @@ async def repeats(options: argparse.Namespace, folder: Path) -> None:
     asked = chance.choices(texts, weights, k=options.turns)
     base = Settings(home=folder, tenant="PubMedQA")
     ways = {"none": OFF, "default": {}, "default and answers": {"answer_cache": 1000}}
-    async with open_app(base.but(OFF)) as app:
+    async with open_app(base.replace(OFF)) as app:
         await ingest(corpus.documents, shelves=app.knowledge, tenant="PubMedQA", embedder=app.embedder)
         await app.warm()
     spent: dict[str, dict[str, list[float]]] = {way: {"cold": [], "warm": []} for way in ways}
     seen: set[str] = set()
     async with contextlib.AsyncExitStack() as stack:
-        apps = {way: await stack.enter_async_context(open_app(base.but(settings))) for way, settings in ways.items()}
+        apps = {
+            way: await stack.enter_async_context(open_app(base.replace(settings))) for way, settings in ways.items()
+        }
         for app in apps.values():
             await app.warm()
         order, before = list(ways), counted()

@@ -88,7 +88,7 @@ class Sentences:
         return np.array([self._made.pop(text) if text in self._made else self._known[text] for text in texts])
 
 
-def whole(document: Document) -> list[Chunk]:
+def result(document: Document) -> list[Chunk]:
     """Each document as one passage."""
     return [Chunk(document.id, 0, "", document.text, 0, len(document.text), None, ())]
 

@@ -84,7 +84,7 @@ async def bare(llm: Fresh, prompt: Prompt) -> float:
 
 async def measure(rows: Sequence[dict[str, str]], options: argparse.Namespace, folder: Path) -> list[Pair]:
     settings = Settings(
-        home=folder / "home", tenant=TENANT, user=USER, model="extractive", retrieval_cache=0, embedding_cache=0, menu_cache=0,
+        home=folder / "home", tenant=TENANT, user=USER, model="extractive", retrieval_cache=0, embedding_cache=0, suggestion_cache=0,
     )  # fmt: skip
     weights = 1 / np.arange(1, options.questions + 1)
     picked = np.random.default_rng(options.seed).choice(options.questions, options.turns, p=weights / weights.sum())

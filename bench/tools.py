@@ -27,7 +27,7 @@ import yaml
 
 from vital_engine.nouns import Brief, Expert, Question, Scope
 from vital_engine.ports import Embedder
-from vital_engine.services.experts import Roster
+from vital_engine.services.experts import ExpertRouter
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.tools import OpenFDA, Profile, PubMed, Shortlist, Toolbox, standard_tools
 from vital_engine.services.tools.matching import words
@@ -80,8 +80,8 @@ async def suggested(data: Path, embedder: Embedder) -> dict[str, Any]:
     box = Toolbox(standard_tools(retriever=NoDocuments(), pubmed=PubMed(), openfda=OpenFDA()), embedder=embedder)
 
     async def calls(text: str) -> list[tuple[str, dict[str, Any]]]:
-        menu = await box.suggest(Question(text, "bench", "bench"), ANYBODY)
-        return [(p.tool, dict(p.arguments)) for p in menu.proposals]
+        suggestions = await box.suggest(Question(text, "bench", "bench"), ANYBODY)
+        return [(p.tool, dict(p.arguments)) for p in suggestions.tool_calls]
 
     pubmedqa = [row["question"] for row in lines(data / "pubmedqa/questions.jsonl")]
     results: dict[str, Any] = {
@@ -112,10 +112,10 @@ async def experts(data: Path, embedder: Embedder) -> dict[str, Any]:
     pubmedqa = [row["question"] for row in lines(data / "pubmedqa/questions.jsonl")]
     topics = yaml.safe_load((TESTS / "experts" / "questions.yaml").read_text("utf-8"))
     results: dict[str, Any] = {}
-    for name, roster in {"words": Roster(), "words and meaning": Roster(embedder=embedder)}.items():
+    for name, router in {"words": ExpertRouter(), "words and meaning": ExpertRouter(embedder=embedder)}.items():
 
-        async def chosen(text: str, roster: Roster = roster) -> str:
-            return (await roster.choose(Question(text, "bench", "bench"), mode=2)).expert.id
+        async def chosen(text: str, router: ExpertRouter = router) -> str:
+            return (await router.route(Question(text, "bench", "bench"), mode=2)).expert.id
 
         halves: tuple[list[bool], list[bool]] = ([], [])
         for expert, texts in topics.items():

@@ -360,7 +360,7 @@ class ModelServer:
             await asyncio.sleep(reply.first)
         head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         connection.writer.write(head.encode())
-        await connection.writer.drain()
+        await connection.writer.shutdown()
         if reply.early_headers:
             await self._wait(reply, connection)
         await self._event(connection, reply, self._chunk(request, reply, {"role": "assistant", "content": ""}))
@@ -396,7 +396,7 @@ class ModelServer:
             await self._event(connection, reply, {**self._chunk(request, reply, {}), "choices": [], "usage": usage})
         await self._write(connection, b"data: [DONE]\n\n", reply)
         connection.writer.write(b"0\r\n\r\n")
-        await connection.writer.drain()
+        await connection.writer.shutdown()
 
     async def _cut(self, request: Request, reply: Reply, connection: _Connection, token: str) -> None:
         whole = (
@@ -414,7 +414,7 @@ class ModelServer:
                 await self._event(connection, reply, {"error": {"message": "the engine died", "type": "server_error"}})
             case "close":
                 connection.writer.write(b"0\r\n\r\n")
-                await connection.writer.drain()
+                await connection.writer.shutdown()
         raise _Cut
 
     async def _event(self, connection: _Connection, reply: Reply, data: Mapping[str, Any]) -> None:
@@ -424,7 +424,7 @@ class ModelServer:
         parts = [data] if reply.trickle is None else [data[i : i + 1] for i in range(len(data))]
         for part in parts:
             connection.writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
-            await connection.writer.drain()
+            await connection.writer.shutdown()
             if reply.trickle is not None:
                 await asyncio.sleep(reply.trickle)
 
@@ -439,7 +439,7 @@ class ModelServer:
         headers = {"content-type": content_type, "content-length": str(len(body)), **(more or {})}
         head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n"
         connection.writer.write(head.encode() + body)
-        await connection.writer.drain()
+        await connection.writer.shutdown()
 
     def _chunk(
         self, request: Request, reply: Reply, delta: Mapping[str, Any], finish: str | None = None

@@ -23,7 +23,7 @@ class Brief(Made): ...
 class Evidence(Made): ...
 
 
-class Menu(Made): ...
+class ToolSuggestions(Made): ...
 
 
 class Memory(Made): ...
@@ -32,7 +32,7 @@ class Memory(Made): ...
 class Consent(Made): ...
 
 
-class Findings(Made): ...
+class ToolResults(Made): ...
 
 
 class Draft(Made): ...
@@ -51,20 +51,20 @@ async def retrieve(question: Question) -> Evidence:
     return Evidence(await work("retrieve"))
 
 
-async def suggest(question: Question) -> Menu:
-    return Menu(await work("suggest"))
+async def suggest(question: Question) -> ToolSuggestions:
+    return ToolSuggestions(await work("suggest"))
 
 
-async def suggest_knowing(memory: Memory) -> Menu:
-    return Menu(await work("suggest", memory.value))
+async def suggest_knowing(memory: Memory) -> ToolSuggestions:
+    return ToolSuggestions(await work("suggest", memory.value))
 
 
 async def recall(question: Question) -> Memory:
     return Memory(await work("recall"))
 
 
-async def reply(evidence: Evidence, menu: Menu, memory: Memory) -> Draft:
-    return Draft(await work("reply", evidence.value, menu.value, memory.value))
+async def reply(evidence: Evidence, suggestions: ToolSuggestions, memory: Memory) -> Draft:
+    return Draft(await work("reply", evidence.value, suggestions.value, memory.value))
 
 
 async def cite(draft: Draft) -> Citations:
@@ -87,24 +87,24 @@ async def empty_retrieve(brief: Brief) -> Evidence:
     return Evidence(await empty("retrieve", brief.value))
 
 
-async def empty_suggest(brief: Brief) -> Menu:
-    return Menu(await empty("suggest", brief.value))
+async def empty_suggest(brief: Brief) -> ToolSuggestions:
+    return ToolSuggestions(await empty("suggest", brief.value))
 
 
 async def empty_recall(brief: Brief) -> Memory:
     return Memory(await empty("recall", brief.value))
 
 
-async def consent(evidence: Evidence, menu: Menu, memory: Memory) -> Consent:
-    return Consent(await empty("consent", evidence.value, menu.value, memory.value))
+async def consent(evidence: Evidence, suggestions: ToolSuggestions, memory: Memory) -> Consent:
+    return Consent(await empty("consent", evidence.value, suggestions.value, memory.value))
 
 
-async def invoke(consent: Consent) -> Findings:
-    return Findings(await empty("invoke", consent.value))
+async def invoke(consent: Consent) -> ToolResults:
+    return ToolResults(await empty("invoke", consent.value))
 
 
-async def empty_reply(findings: Findings) -> Draft:
-    return Draft(await empty("reply", findings.value))
+async def empty_reply(tool_results: ToolResults) -> Draft:
+    return Draft(await empty("reply", tool_results.value))
 
 
 async def empty_cite(draft: Draft) -> Citations:

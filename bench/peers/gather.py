@@ -9,12 +9,12 @@ from .shapes import Turn, Values, empty, work
 
 def seed() -> Turn:
     async def turn() -> Values:
-        evidence, menu, memory = await asyncio.gather(work("retrieve"), work("suggest"), work("recall"))
-        draft = await work("reply", evidence, menu, memory)
+        evidence, suggestions, memory = await asyncio.gather(work("retrieve"), work("suggest"), work("recall"))
+        draft = await work("reply", evidence, suggestions, memory)
         cited, assessed, tallied = await asyncio.gather(*(work(step, draft) for step in ("cite", "assess", "tally")))
         return {
             "retrieve": evidence,
-            "suggest": menu,
+            "suggest": suggestions,
             "recall": memory,
             "reply": draft,
             "cite": cited,
@@ -31,12 +31,12 @@ def uneven() -> Turn:
         return memory, await work("suggest", memory)
 
     async def turn() -> Values:
-        evidence, (memory, menu) = await asyncio.gather(work("retrieve"), remembered())
-        draft = await work("reply", evidence, menu, memory)
+        evidence, (memory, suggestions) = await asyncio.gather(work("retrieve"), remembered())
+        draft = await work("reply", evidence, suggestions, memory)
         cited, assessed, tallied = await asyncio.gather(*(work(step, draft) for step in ("cite", "assess", "tally")))
         return {
             "retrieve": evidence,
-            "suggest": menu,
+            "suggest": suggestions,
             "recall": memory,
             "reply": draft,
             "cite": cited,

@@ -24,7 +24,7 @@ class Brief(Made): ...
 class Evidence(Made): ...
 
 
-class Menu(Made): ...
+class ToolSuggestions(Made): ...
 
 
 class Memory(Made): ...
@@ -33,7 +33,7 @@ class Memory(Made): ...
 class Consent(Made): ...
 
 
-class Findings(Made): ...
+class ToolResults(Made): ...
 
 
 class Draft(Made): ...
@@ -89,20 +89,20 @@ class Gathered(Reviewed):
         return await self.make(Memory, "recall")
 
     @step
-    async def reply(self, evidence: Evidence, menu: Menu, memory: Memory) -> Draft:
-        return await self.make(Draft, "reply", ("retrieve", "suggest", "recall"), evidence, menu, memory)
+    async def reply(self, evidence: Evidence, suggestions: ToolSuggestions, memory: Memory) -> Draft:
+        return await self.make(Draft, "reply", ("retrieve", "suggest", "recall"), evidence, suggestions, memory)
 
 
 class Seed(Gathered):
     @step
-    async def suggest(self, event: StartEvent) -> Menu:
-        return await self.make(Menu, "suggest")
+    async def suggest(self, event: StartEvent) -> ToolSuggestions:
+        return await self.make(ToolSuggestions, "suggest")
 
 
 class Uneven(Gathered):
     @step
-    async def suggest(self, event: Memory) -> Menu:
-        return await self.make(Menu, "suggest", ("recall",), event)
+    async def suggest(self, event: Memory) -> ToolSuggestions:
+        return await self.make(ToolSuggestions, "suggest", ("recall",), event)
 
 
 class Ten(Reviewed):
@@ -117,23 +117,23 @@ class Ten(Reviewed):
         return await self.make(Evidence, "retrieve", ("brief",), event)
 
     @step
-    async def suggest(self, event: Brief) -> Menu:
-        return await self.make(Menu, "suggest", ("brief",), event)
+    async def suggest(self, event: Brief) -> ToolSuggestions:
+        return await self.make(ToolSuggestions, "suggest", ("brief",), event)
 
     @step
     async def recall(self, event: Brief) -> Memory:
         return await self.make(Memory, "recall", ("brief",), event)
 
     @step
-    async def consent(self, evidence: Evidence, menu: Menu, memory: Memory) -> Consent:
-        return await self.make(Consent, "consent", ("retrieve", "suggest", "recall"), evidence, menu, memory)
+    async def consent(self, evidence: Evidence, suggestions: ToolSuggestions, memory: Memory) -> Consent:
+        return await self.make(Consent, "consent", ("retrieve", "suggest", "recall"), evidence, suggestions, memory)
 
     @step
-    async def invoke(self, event: Consent) -> Findings:
-        return await self.make(Findings, "invoke", ("consent",), event)
+    async def invoke(self, event: Consent) -> ToolResults:
+        return await self.make(ToolResults, "invoke", ("consent",), event)
 
     @step
-    async def reply(self, event: Findings) -> Draft:
+    async def reply(self, event: ToolResults) -> Draft:
         return await self.make(Draft, "reply", ("invoke",), event)
 
 

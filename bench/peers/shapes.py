@@ -45,7 +45,7 @@ TROUBLE: ContextVar[Trouble | None] = ContextVar("trouble", default=None)
 
 async def work(step: str, *inputs: str) -> str:
     """A step that takes its time."""
-    seconds = DURATIONS.get().whole(step)
+    seconds = DURATIONS.get().result(step)
     if (trouble := TROUBLE.get()) is None:
         await asyncio.sleep(seconds)
     else:

@@ -45,7 +45,7 @@ def scripted_turn(always: Durations | None = None, **how: Any) -> Turn:
 
     async def turn() -> Values:
         durations, trouble = always or DURATIONS.get(), TROUBLE.get()
-        key = tuple(durations.whole(step) for step in STEPS)
+        key = tuple(durations.result(step) for step in STEPS)
         if trouble is not None:
             return await _built(durations, trouble, **how)()
         if key not in built:
@@ -56,10 +56,10 @@ def scripted_turn(always: Durations | None = None, **how: Any) -> Turn:
 
 
 def _built(durations: Durations, trouble: Trouble | None, values: Mapping[str, Any] | None = None, **how: Any) -> Turn:
-    script: dict[str, Any] = {step: durations.whole(step) for step in STEPS}
+    script: dict[str, Any] = {step: durations.result(step) for step in STEPS}
     script |= {step: (script[step], value) for step, value in (values or {}).items()}
     if trouble is not None and trouble.raises:
-        script[trouble.raises] = (durations.whole(trouble.raises), Broken(trouble.raises))
+        script[trouble.raises] = (durations.result(trouble.raises), Broken(trouble.raises))
     if trouble is not None and trouble.hangs:
         script[trouble.hangs] = "hang"
     services = scripted(prefill=durations.prefill, **how, **script)

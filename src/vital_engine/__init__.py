@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Mode4ChatAutomaticWorkflow,
         ParallelBaseWorkflow,
     )
-    from .nouns import Limits, Question, Ruling
+    from .nouns import ApprovalDecision, Limits, Question
     from .ports import Services
 
 __version__ = "0.1.0"
@@ -34,13 +34,14 @@ _HOMES = {
     "Mode4ChatAutomaticWorkflow": ".modes",
     "ParallelBaseWorkflow": ".modes",
     "Question": ".nouns",
-    "Ruling": ".nouns",
+    "ApprovalDecision": ".nouns",
     "Services": ".ports",
     "open_app": ".app",
 }
 
 __all__ = [
     "Answer",
+    "ApprovalDecision",
     "Limits",
     "Mode1ManualWorkflow",
     "Mode2AutomaticWorkflow",
@@ -48,7 +49,6 @@ __all__ = [
     "Mode4ChatAutomaticWorkflow",
     "ParallelBaseWorkflow",
     "Question",
-    "Ruling",
     "Services",
     "__version__",
     "open_app",

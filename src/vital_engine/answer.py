@@ -16,12 +16,12 @@ from .nouns import (
     Cost,
     Draft,
     Evidence,
-    Findings,
     Guessed,
     Prefilled,
     Quality,
     Question,
     Support,
+    ToolResults,
 )
 from .nouns.replied import CACHE
 from .receipt import as_json
@@ -60,7 +60,7 @@ class Answer:
     text: str
     brief: Brief | None
     evidence: Evidence
-    findings: Findings
+    tool_results: ToolResults
     consent: Consent
     draft: Draft
     citations: Citations
@@ -185,7 +185,7 @@ class Answer:
             },
             "approvals": [as_json(d) for d in self.consent.decisions],
             "proposed": [as_json(a) for a in self.approvals],
-            "tool_results": [as_json(f) for f in self.findings.results],
+            "tool_results": [as_json(f) for f in self.tool_results.results],
             "timing": as_json(self.timing),
             "speedup": self.speedup,
             "tiers": as_json(self.tiers),

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import ConfigError, ServiceError, SetupError, VitalError
-from .flow import drain, supervise
+from .flow import run_in_background, shutdown
 from .modes import (
     Mode1ManualWorkflow,
     Mode2AutomaticWorkflow,
@@ -30,14 +30,14 @@ from .modes import (
 from .modes.settings import KEYS, known
 from .monitoring import Tracing, Watcher, default_watchers, log_turn, track_cache
 from .nouns import Expert, Question, Scope
-from .ports import LLM, Embedder, Keeper, Replicas, Retriever, Services, Suggester
-from .services.caching import Cache, CachedEmbedder, CachedRetriever, CachedSuggester
+from .ports import LLM, Embedder, Keeper, Replicas, Retriever, Services, ToolSuggester
+from .services.caching import Cache, CachedEmbedder, CachedRetriever, CachedToolSuggester
 from .services.citations import QuoteChecker
 from .services.cost import Prices
-from .services.experts import Roster
+from .services.experts import ExpertRouter
 from .services.foresight import Recollection
 from .services.llm.factory import open_llm
-from .services.llm.remembered import Remembered
+from .services.llm.remembered import CachedLLM
 from .services.quality import quality
 from .services.retrieval.embedder import MiniLM
 from .services.retrieval.kept import KeptVectors
@@ -45,14 +45,14 @@ from .services.retrieval.library import Library
 from .services.retrieval.minilm import find_weights
 from .services.retrieval.sentence_vectors import SentenceVectors
 from .services.support import LogisticJudge, Matcher
-from .services.tools import Toolbox, ToolVetter, standard_tools
+from .services.tools import ToolArgumentValidator, Toolbox, standard_tools
 from .settings import Settings, load, typed
 from .store import (
-    ConversationFloor,
     Conversations,
     Experts,
     Store,
     StoredApprovals,
+    StoredConversationLock,
     Summaries,
     Turns,
     TurnVectors,
@@ -85,7 +85,7 @@ class App:
     library: Library
     embedder: Embedder | None
     toolbox: Toolbox
-    roster: Roster
+    router: ExpertRouter
     llm: LLM
     turns: Turns
     conversations: Conversations
@@ -114,7 +114,7 @@ class App:
         """
         question = Question("warm up", self.settings.tenant, self.settings.user)
         with contextlib.suppress(VitalError):
-            brief = await self.roster.choose(question, mode=2)
+            brief = await self.router.route(question, mode=2)
             await self.toolbox.suggest(question, brief)
             await self.library.search(question.text, k=1, scope=self.scope())
             if (warm := getattr(self.llm, "warm", None)) is not None:
@@ -174,9 +174,9 @@ async def open_app(
         # Profiles and tools rarely change: their vectors outlive the process.
         lasting = KeptVectors(asked, settings.home / "vectors") if asked is not None else None
         toolbox = Toolbox(standard_tools(retriever=retriever), embedder=lasting)
-        suggester: Suggester = toolbox
-        if settings.menu_cache:
-            suggester = CachedSuggester(toolbox, _cache("menu", settings.menu_cache))
+        tool_suggester: ToolSuggester = toolbox
+        if settings.suggestion_cache:
+            tool_suggester = CachedToolSuggester(toolbox, _cache("suggestions", settings.suggestion_cache))
         meaning = TurnVectors(store, embedder, questions=asked) if embedder is not None else None
         conversations, approvals = Conversations(store, vectors=meaning), StoredApprovals(store)
         foresight = None
@@ -186,7 +186,7 @@ async def open_app(
         async def own_experts(tenant: str) -> tuple[Expert, ...]:
             return await experts.list(Scope(tenant, settings.user))
 
-        roster = Roster(embedder=lasting, more=own_experts)
+        router = ExpertRouter(embedder=lasting, more=own_experts)
         llm = open_llm(
             settings.model,
             base_url=settings.model_url,
@@ -201,15 +201,15 @@ async def open_app(
             replica = open_llm(settings.model, base_url=settings.model_replica_url, api_key=settings.model_key)
         if settings.answer_cache:
             count = partial(track_cache, "answer")
-            llm = Remembered(llm, entries=settings.answer_cache, start=supervise, count=count)
+            llm = CachedLLM(llm, entries=settings.answer_cache, start=run_in_background, count=count)
         for model in (llm, replica):
             if (close := getattr(model, "aclose", None)) is not None:
                 stack.push_async_callback(close)
         matcher = Matcher(embedder, vectors)
         services = Services(
-            roster=roster,
+            router=router,
             retriever=retriever,
-            suggester=suggester,
+            tool_suggester=tool_suggester,
             memory=conversations,
             caller=toolbox,
             llm=llm,
@@ -220,14 +220,14 @@ async def open_app(
             register=turns,
             keeper=_keeper(turns, meaning, foresight),
             approvals=approvals,
-            vetter=ToolVetter(toolbox),
-            floor=ConversationFloor(store),
-            condenser=Summaries(store, conversations),
+            argument_validator=ToolArgumentValidator(toolbox),
+            floor=StoredConversationLock(store),
+            summarizer=Summaries(store, conversations),
             foresight=foresight,
             replicas=Replicas(llm=replica),
         )
         app = App(
-            settings, store, knowledge, library, embedder, toolbox, roster, llm, turns, conversations, experts,
+            settings, store, knowledge, library, embedder, toolbox, router, llm, turns, conversations, experts,
             approvals, services, notes,
         )  # fmt: skip
         app._workflows = {n: make(services, config=_plain(turn), watchers=watching) for n, make in MODES.items()}
@@ -237,7 +237,7 @@ async def open_app(
         try:
             yield app
         finally:
-            await drain(within=DRAIN_SECONDS)
+            await shutdown(within=DRAIN_SECONDS)
 
 
 def _embedder(settings: Settings) -> tuple[Embedder | None, tuple[str, ...]]:
@@ -261,12 +261,12 @@ def _asked(embedder: Embedder | None, entries: int) -> Embedder | None:
 
 def _keeper(turns: Keeper, vectors: TurnVectors | None, foresight: Recollection | None) -> Keeper:
     """*turns*, with those beside it who learn from what was kept."""
-    keeper = turns if vectors is None else vectors.beside(turns, partial(supervise, name="embed turns"))
+    keeper = turns if vectors is None else vectors.beside(turns, partial(run_in_background, name="embed turns"))
     return keeper if foresight is None else foresight.beside(keeper)
 
 
 def _cache(name: str, entries: int) -> Cache[Any, Any]:
-    return Cache(name, entries=entries, start=supervise, count=partial(track_cache, name))
+    return Cache(name, entries=entries, start=run_in_background, count=partial(track_cache, name))
 
 
 def _plain(turn: TurnSettings) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from .errors import Conflict, Expired, InvalidArguments, NotFound, Refused
-from .nouns import Approval, ApprovalStatus, Effect, Finding, Paused, Proposal, Ruling
+from .nouns import Approval, ApprovalDecision, ApprovalStatus, Effect, Paused, ToolCall, ToolResult
 
 SETTLED: Final[Mapping[str, ApprovalStatus]] = MappingProxyType(
     {"approve": "approved", "reject": "rejected", "edit": "edited"}
@@ -48,13 +48,13 @@ def hash_of(arguments: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(arguments).encode(errors="surrogatepass")).hexdigest()
 
 
-def asked(paused: Paused) -> tuple[Proposal, ...]:
+def asked(paused: Paused) -> tuple[ToolCall, ...]:
     """The proposals that a person is asked about. Two of one id: the first (an id is one call)."""
-    refused = {decision.proposal.id for decision in paused.refused}
-    first: dict[str, Proposal] = {}
-    for proposal in paused.menu.proposals:
-        if proposal.id not in refused:
-            first.setdefault(proposal.id, proposal)
+    refused = {decision.tool_call.id for decision in paused.refused}
+    first: dict[str, ToolCall] = {}
+    for tool_call in paused.suggestions.tool_calls:
+        if tool_call.id not in refused:
+            first.setdefault(tool_call.id, tool_call)
     return tuple(first.values())
 
 
@@ -67,43 +67,45 @@ def proposed(paused: Paused, *, now: datetime, seconds: float) -> tuple[Approval
 def lapse(approval: Approval, now: datetime) -> Approval:
     """The approval as it stands at *now*: one that nobody settled in time has expired."""
     if approval.pending and now >= approval.expires_at:
-        return replace(approval, status="expired", settled_at=approval.expires_at)
+        return replace(approval, status="expired", decided_at=approval.expires_at)
     return approval
 
 
-def settle(approval: Approval, ruling: Ruling, *, by: str, now: datetime) -> Approval:
+def decide(approval: Approval, decision: ApprovalDecision, *, by: str, now: datetime) -> Approval:
     """The approval as *ruling* settles it; settled the same way before: as it is.
 
     :raises Conflict: it was settled otherwise.
     :raises Expired: the time to decide has passed.
     """
-    first = approval.ruling
+    first = approval.decision
     if first is not None:
-        edits = first.action == "edit" and hash_of(first.arguments or {}) != hash_of(ruling.arguments or {})
-        if first.action != ruling.action or edits:
+        edits = first.action == "edit" and hash_of(first.arguments or {}) != hash_of(decision.arguments or {})
+        if first.action != decision.action or edits:
             raise Conflict(f"the call {approval.id} was {SETTLED[first.action]} by {approval.by or 'somebody'} before")
         return approval
     if lapse(approval, now).status == "expired":
         raise Expired(f"the call {approval.id} could be decided until {approval.expires_at.isoformat()}")
-    arguments = ruling.arguments if ruling.action == "edit" else None
+    arguments = decision.arguments if decision.action == "edit" else None
     return replace(
         approval,
-        status=SETTLED[ruling.action],
-        ruling=replace(ruling, arguments=arguments),
+        status=SETTLED[decision.action],
+        decision=replace(decision, arguments=arguments),
         arguments_hash=approval.arguments_hash if arguments is None else hash_of(arguments),
         by=by,
-        settled_at=now,
+        decided_at=now,
     )
 
 
-def settle_all(
-    approvals: Iterable[Approval], rulings: Mapping[str, Ruling], *, by: str, now: datetime
+def decide_all(
+    approvals: Iterable[Approval], decisions: Mapping[str, ApprovalDecision], *, by: str, now: datetime
 ) -> tuple[Approval, ...]:
     """All of *rulings* or, where one of them is refused, none. NotFound for an id that is not among them."""
     known = {a.id: a for a in approvals}
-    for unknown in rulings.keys() - known.keys():
+    for unknown in decisions.keys() - known.keys():
         raise NotFound(f"no proposed call {unknown}")
-    return tuple(settle(a, rulings[a.id], by=by, now=now) if a.id in rulings else lapse(a, now) for a in known.values())
+    return tuple(
+        decide(a, decisions[a.id], by=by, now=now) if a.id in decisions else lapse(a, now) for a in known.values()
+    )
 
 
 def start(approval: Approval) -> tuple[Approval, bool]:
@@ -114,9 +116,9 @@ def start(approval: Approval) -> tuple[Approval, bool]:
     match approval.status:
         case "approved" | "edited":
             return replace(approval, status="started", attempts=1), True
-        case "started" if approval.proposal.effect is Effect.EFFECT:
-            cut = Finding(approval.call, UNKNOWN, error="tool.cut")
-            return replace(approval, status="outcome_unknown", finding=cut), False
+        case "started" if approval.tool_call.effect is Effect.EFFECT:
+            cut = ToolResult(approval.call, UNKNOWN, error="tool.cut")
+            return replace(approval, status="outcome_unknown", tool_result=cut), False
         case "started":
             return replace(approval, attempts=approval.attempts + 1), True
         case "done" | "failed" | "outcome_unknown":
@@ -125,10 +127,12 @@ def start(approval: Approval) -> tuple[Approval, bool]:
             raise Refused(f"the call {approval.id} is {approval.status}: it may not run")
 
 
-def finish(approval: Approval, finding: Finding) -> Approval:
+def finish(approval: Approval, tool_result: ToolResult) -> Approval:
     """The approval with what became of its call; the first result stands."""
-    if approval.finding is not None:
+    if approval.tool_result is not None:
         return approval
-    if finding.status == "done":
-        return replace(approval, status="done", finding=finding)
-    return replace(approval, status="outcome_unknown" if finding.status == UNKNOWN else "failed", finding=finding)
+    if tool_result.status == "done":
+        return replace(approval, status="done", tool_result=tool_result)
+    return replace(
+        approval, status="outcome_unknown" if tool_result.status == UNKNOWN else "failed", tool_result=tool_result
+    )

@@ -1,6 +1,6 @@
 """What a turn leans on: one page of Protocols, each with one method and nothing to inherit.
 
-Two have more, since what they keep outlives a turn: :class:`Approvals` (a pause) and :class:`Floor` (a conversation).
+Two have more, since what they keep outlives a turn: :class:`Approvals` (a pause) and :class:`ConversationLock` (a conversation).
 
 Any object with the method fulfils the port. The method may be ``async def``, or a plain ``def``: a plain
 one may block, and is run in a thread. What it raises is an outcome of its own step and of nothing else.
@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 
 from .nouns import (
     Approval,
+    ApprovalDecision,
     Brief,
     Call,
     Citation,
@@ -22,35 +23,34 @@ from .nouns import (
     Claim,
     Draft,
     Evidence,
-    Finding,
     Guess,
-    Kept,
+    Lease,
     LedgerRow,
     Memory,
-    Menu,
     Passage,
     Paused,
     PausedTurn,
     Piece,
     Prefilled,
     Prompt,
-    Proposal,
     Quality,
     Question,
-    Ruling,
     Scope,
     Sentence,
     SentenceSupport,
     Support,
-    Ticket,
+    ToolCall,
+    ToolResult,
+    ToolSuggestions,
+    TurnRecord,
 )
 
 
 @runtime_checkable
-class Roster(Protocol):
+class Router(Protocol):
     """Who answers. Obeys ``question.expert`` if it is set (NotFound if there is none of that name)."""
 
-    async def choose(self, question: Question, *, mode: int) -> Brief: ...
+    async def route(self, question: Question, *, mode: int) -> Brief: ...
 
 
 @runtime_checkable
@@ -61,10 +61,10 @@ class Retriever(Protocol):
 
 
 @runtime_checkable
-class Suggester(Protocol):
+class ToolSuggester(Protocol):
     """Tool calls worth making for this question, best first, only from the expert's allowed tools."""
 
-    async def suggest(self, question: Question, brief: Brief) -> Menu: ...
+    async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions: ...
 
 
 @runtime_checkable
@@ -78,7 +78,7 @@ class MemoryStore(Protocol):
 class Caller(Protocol):
     """Makes one approved call. Raises ToolError where the tool fails."""
 
-    async def call(self, proposal: Proposal, *, scope: Scope) -> Finding: ...
+    async def call(self, tool_call: ToolCall, *, scope: Scope) -> ToolResult: ...
 
 
 @runtime_checkable
@@ -161,17 +161,17 @@ class Register(Protocol):
 class Keeper(Protocol):
     """Keeps a finished turn exactly once: the answer, its ledger and its receipt in one transaction."""
 
-    async def keep(self, turn: Kept) -> None: ...
+    async def keep(self, turn: TurnRecord) -> None: ...
 
 
 @runtime_checkable
-class Vetter(Protocol):
+class ArgumentValidator(Protocol):
     """The call as its tool would take it, its arguments in normal form.
 
     Raises InvalidArguments where the tool refuses them, ToolError where it is gone or its definition has changed.
     """
 
-    async def vet(self, proposal: Proposal) -> Proposal: ...
+    async def validate(self, tool_call: ToolCall) -> ToolCall: ...
 
 
 @runtime_checkable
@@ -190,7 +190,9 @@ class Approvals(Protocol):
     async def pending(self, scope: Scope, *, limit: int = 50) -> Sequence[PausedTurn]:
         """Turns of *scope*'s user that are not yet answered, oldest first."""
 
-    async def settle(self, run_id: str, rulings: Mapping[str, Ruling], scope: Scope, *, by: str) -> PausedTurn:
+    async def decide(
+        self, run_id: str, decisions: Mapping[str, ApprovalDecision], scope: Scope, *, by: str
+    ) -> PausedTurn:
         """All of *rulings* (approval id -> ruling) or none. Raises Conflict, Expired, NotFound."""
 
     async def claim(self, run_id: str, scope: Scope, *, seconds: float) -> Claim | None:
@@ -202,31 +204,31 @@ class Approvals(Protocol):
     async def start(self, claim: Claim, approval: str) -> tuple[Approval, bool]:
         """The approval, and whether its call is to be made now. Raises Conflict where *claim* was lost."""
 
-    async def finish(self, claim: Claim, approval: str, finding: Finding) -> Approval:
+    async def finish(self, claim: Claim, approval: str, tool_result: ToolResult) -> Approval:
         """Keep what became of the call. Raises Conflict where *claim* was lost."""
 
 
 @runtime_checkable
-class Floor(Protocol):
+class ConversationLock(Protocol):
     """Who speaks in a conversation: one turn at a time, in the order in which they came."""
 
-    async def ask(self, question: Question, *, seconds: float) -> Ticket:
+    async def ask(self, question: Question, *, seconds: float) -> Lease:
         """A place in the line, held for *seconds*. The same run again: its old place, if that is still there."""
 
-    async def wait(self, ticket: Ticket, *, within: float) -> bool:
+    async def wait(self, lease: Lease, *, within: float) -> bool:
         """Until it is this turn's time to speak. False: *within* seconds were not enough."""
 
-    async def hold(self, ticket: Ticket, *, seconds: float) -> bool:
+    async def hold(self, lease: Lease, *, seconds: float) -> bool:
         """Keep the place for at least *seconds* more. False: it was lost."""
 
-    async def leave(self, ticket: Ticket) -> None: ...
+    async def leave(self, lease: Lease) -> None: ...
 
 
 @runtime_checkable
-class Condenser(Protocol):
+class Summarizer(Protocol):
     """Brings a conversation's summary up to date with the turns that its window has dropped."""
 
-    async def condense(self, question: Question) -> None: ...
+    async def summarize(self, question: Question) -> None: ...
 
 
 @runtime_checkable
@@ -254,7 +256,7 @@ class Replicas:
     no other. A copy that shares the first one's server is none. The last three are asked about each sentence by itself."""
 
     retriever: Retriever | None = None
-    suggester: Suggester | None = None
+    tool_suggester: ToolSuggester | None = None
     memory: MemoryStore | None = None
     llm: LLM | None = None
     checker: CitationChecker | None = None
@@ -266,14 +268,14 @@ class Replicas:
 class Services:
     """Who fulfils each port. ``register`` and ``keeper`` may be absent: then nothing is kept.
 
-    ``approvals``: modes 1 and 3 need it. ``vetter`` None: a person may approve and reject, but not edit. ``floor``
-    None: turns of one conversation are not kept from overlapping. ``condenser`` None: no summary is kept. ``foresight``
+    ``approvals``: modes 1 and 3 need it. ``argument_validator`` None: a person may approve and reject, but not edit. ``conversation_lock``
+    None: turns of one conversation are not kept from overlapping. ``summarizer`` None: no summary is kept. ``foresight``
     None: nothing is guessed. ``replicas``: whom a call may be sent to a second time.
     """
 
-    roster: Roster
+    router: Router
     retriever: Retriever
-    suggester: Suggester
+    tool_suggester: ToolSuggester
     memory: MemoryStore
     caller: Caller
     llm: LLM
@@ -284,9 +286,9 @@ class Services:
     register: Register | None = None
     keeper: Keeper | None = None
     approvals: Approvals | None = None
-    vetter: Vetter | None = None
-    floor: Floor | None = None
-    condenser: Condenser | None = None
+    argument_validator: ArgumentValidator | None = None
+    conversation_lock: ConversationLock | None = None
+    summarizer: Summarizer | None = None
     foresight: Foresight | None = None
     replicas: Replicas = Replicas()
 

@@ -33,7 +33,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "log_format": ("console", "json"),
     "log_level": ("debug", "info", "warning", "error"),
 }
-SIZES: Final = ("answer_cache", "retrieval_cache", "embedding_cache", "menu_cache", "foresight")
+SIZES: Final = ("answer_cache", "retrieval_cache", "embedding_cache", "suggestion_cache", "foresight")
 """Entries that are kept in memory; 0: none."""
 DATABASES: Final = ("postgresql://", "postgres://")
 SECRETS: Final = frozenset({"database_url", "model_key", "embedder_key"})
@@ -73,7 +73,7 @@ class Settings:
         default=512, metadata={"help": "searches whose passages are kept until the index changes; 0: none"}
     )
     embedding_cache: int = field(default=2048, metadata={"help": "questions whose vectors are kept; 0: none"})
-    menu_cache: int = field(default=2048, metadata={"help": "questions whose tool calls are kept; 0: none"})
+    suggestion_cache: int = field(default=2048, metadata={"help": "questions whose tool calls are kept; 0: none"})
     foresight: int = field(
         default=512,
         metadata={"help": "questions and conversations from which the next turn is guessed (speculation); 0: none"},
@@ -140,7 +140,7 @@ class Settings:
             for name, value in values.items()
         }
 
-    def but(self, changes: Mapping[str, Any]) -> Settings:
+    def replace(self, changes: Mapping[str, Any]) -> Settings:
         """These settings with *changes*; None means "not said"."""
         said = {k: v for k, v in changes.items() if v is not None}
         return replace(self, **_known(said, turn_keys=())) if said else self

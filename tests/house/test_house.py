@@ -91,7 +91,7 @@ def test_public_names_are_pinned_and_load() -> None:
         "Mode4ChatAutomaticWorkflow",
         "ParallelBaseWorkflow",
         "Question",
-        "Ruling",
+        "ApprovalDecision",
         "Services",
         "__version__",
         "open_app",

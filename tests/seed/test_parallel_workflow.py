@@ -78,7 +78,7 @@ def test_parallel_retrieval_tools_disabled() -> None:
     services = scripted(**SEED)
     answer = answered(services, enable_tools=False)
     assert set(steps(services, (*TIER1, "invoke"))) == {"retrieve", "recall"}
-    assert answer.findings.results == ()
+    assert answer.tool_results.results == ()
     assert answer.degraded == {}
     assert "the scripted tool says 42" not in services.prompts[0]
 
@@ -114,7 +114,7 @@ def test_parallel_retrieval_timeout(stuck: str) -> None:
     assert answer.status == "complete"
     assert answer.degraded == {"retrieve": "timeout" if stuck == "hang" else "abandoned"}
     assert 0.4 <= answer.timing.wait <= 0.46
-    assert len(answer.findings.results) == 1
+    assert len(answer.tool_results.results) == 1
     assert "We spoke of the scripted drug." in services.prompts[0]
 
 

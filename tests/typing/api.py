@@ -9,16 +9,16 @@ from vital_engine.flow import (
     Done,
     Failed,
     Flow,
-    Live,
     Outcome,
     Policy,
     Run,
     Step,
+    Stream,
     bounded,
     call,
+    gather_outcomes,
     run_virtual,
     step,
-    together,
 )
 
 
@@ -35,7 +35,7 @@ async def retrieve(question: Question) -> Evidence:
     return Evidence()
 
 
-async def reply(evidence: Evidence, out: Live[Draft]) -> Draft:
+async def reply(evidence: Evidence, out: Stream[Draft]) -> Draft:
     out.push("a word")
     return Draft()
 
@@ -50,9 +50,9 @@ def joined(items: Sequence[Any], error: BaseException) -> Draft:
 
 
 retrieving = step(retrieve)
-replying = step(reply).under(Policy(within=2.0)).named("answer").or_else(Draft()).or_salvage(joined)
+replying = step(reply).under(Policy(within=2.0)).named("answer").fallback(Draft()).recover(joined)
 assert_type(retrieving, Step[Evidence])
-assert_type(retrieving.or_else(Evidence()), Step[Evidence])
+assert_type(retrieving.fallback(Evidence()), Step[Evidence])
 assert_type(replying, Step[Draft])
 
 flow = Flow("turn", retrieving, replying, given=[Question])
@@ -69,12 +69,12 @@ async def main() -> None:
     assert_type(run.critical_path, tuple[str, ...])
     assert_type(await call(Port().search, "q", k=3), list[str])
     assert_type(await bounded(retrieve(Question()), within=1.0), Evidence)
-    assert_type(await together([lambda: retrieve(Question())], within=1.0), list[Done[Evidence] | Failed])
+    assert_type(await gather_outcomes([lambda: retrieve(Question())], within=1.0), list[Done[Evidence] | Failed])
 
 
-async def reads(draft: Live[Draft]) -> None:
-    assert_type(await draft.whole(), Draft | None)
-    assert_type(draft.reader(), Live[Draft])
+async def reads(draft: Stream[Draft]) -> None:
+    assert_type(await draft.result(), Draft | None)
+    assert_type(draft.reader(), Stream[Draft])
     async for batch in draft.batches():
         assert_type(batch, list[Any])
 

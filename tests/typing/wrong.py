@@ -29,9 +29,9 @@ def joined(items: Sequence[Any], error: BaseException) -> Draft:
     return Draft()
 
 
-step(retrieve).or_else(Draft())  # wrong: stands in for something else
-step(retrieve).or_else(Evidence)  # wrong: the class and not a value of it
-step(retrieve).or_salvage(joined)  # wrong: salvages something else
+step(retrieve).fallback(Draft())  # wrong: stands in for something else
+step(retrieve).fallback(Evidence)  # wrong: the class and not a value of it
+step(retrieve).recover(joined)  # wrong: salvages something else
 step(not_async)  # wrong: it would block the loop
 step(retrieve).under(2.0)  # wrong: a policy has a name for each of its limits
 step(retrieve).named(retrieve)  # wrong: a name is a string

@@ -12,8 +12,8 @@ from vital_engine import __version__
 from vital_engine.monitoring import Watchdog
 
 from . import approvals, chat, conversations, documents, operations, problems, turns
+from .app_state import AppState, UploadLimiter
 from .body_limit import BodyLimit
-from .desk import Desk, Places
 from .engine import Engine
 from .identity import Development, Identity
 from .limits import ServerLimits
@@ -33,13 +33,13 @@ def create_app(
     served = engine if isinstance(engine, Engine) else Engine.of(engine)
     limits = limits or ServerLimits()
     identity = identity or Development(served.tenant, served.user)
-    desk = Desk(served, limits, identity, RunningTurns(limits), Places(limits.uploads))
+    app_state = AppState(served, limits, identity, RunningTurns(limits), UploadLimiter(limits.uploads))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with Watchdog():
             yield
-            await desk.running.drain(within=limits.drain_seconds)
+            await app_state.running.shutdown(within=limits.drain_seconds)
 
     app = FastAPI(
         title="VITAL Engine",
@@ -49,7 +49,7 @@ def create_app(
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
     )
-    app.state.desk = desk
+    app.state.app_state = app_state
     problems.install(app)
     for part in (turns, approvals, conversations, chat, documents, operations):
         app.include_router(part.router)

@@ -15,12 +15,12 @@ from pydantic import Field, model_validator
 
 from vital_engine.errors import Conflict, Expired, InvalidArguments, NotFound, StoreError, ToolError
 from vital_engine.modes import Turn
-from vital_engine.nouns import ApprovalStatus, Question, Ruling, Scope
+from vital_engine.nouns import ApprovalDecision, ApprovalStatus, Question, Scope
 from vital_engine.receipt import as_json
 from vital_engine.store.plain import json_text
 
+from .app_state import AppState, Principal, TheDesk
 from .bodies import Strict, links
-from .desk import Asker, Desk, TheDesk
 from .problems import Problem
 from .visible import visible
 
@@ -51,14 +51,14 @@ class DecisionRequest(Strict):
             raise ValueError("arguments: they hold a NUL, half of a surrogate pair or a number that is none")
         return self
 
-    def ruling(self) -> Ruling:
-        return Ruling(self.decision, self.reason, self.arguments)
+    def decision(self) -> ApprovalDecision:
+        return ApprovalDecision(self.decision, self.reason, self.arguments)
 
 
 @router.get("/v1/approvals")
 async def listed(
-    desk: TheDesk,
-    asker: Asker,
+    app_state: TheDesk,
+    principal: Principal,
     status: Annotated[list[Status] | None, Query(description="Only these; repeatable. pending: not decided.")] = None,
     after: Annotated[str, Query(pattern=r"^(\d{1,18}-\d{1,9})?$", description="Where the page before ended.")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -68,32 +68,32 @@ async def listed(
     statuses = ["proposed" if each == "pending" else each for each in status or ()]
     ordinal, _, position = after.partition("-")
     place = (int(ordinal), int(position)) if after else None
-    lines = await _listing(desk).approvals(asker, statuses=statuses, after=place, limit=limit)
+    lines = await _listing(app_state).approvals(principal, statuses=statuses, after=place, limit=limit)
     end = "-".join(map(str, lines[-1].place)) if len(lines) == limit else None
     return {"approvals": [approval_body(line) for line in lines], "next": end}
 
 
 @router.get("/v1/approvals/{approval}")
-async def shown(approval: str, desk: TheDesk, asker: Asker) -> dict[str, Any]:
+async def shown(approval: str, app_state: TheDesk, principal: Principal) -> dict[str, Any]:
     """One call, and all that became of it."""
-    return approval_body(await _listing(desk).approval(approval, asker))
+    return approval_body(await _listing(app_state).approval(approval, principal))
 
 
 @router.post("/v1/approvals/{approval}")
-async def decide(approval: str, said: DecisionRequest, desk: TheDesk, asker: Asker) -> dict[str, Any]:
+async def decide(approval: str, said: DecisionRequest, app_state: TheDesk, principal: Principal) -> dict[str, Any]:
     """Approve, reject or edit a call. It is settled once: the same decision again gives the first outcome, another is
     409, one that comes too late 410.
 
     With the last decision the turn goes on, whether or not anybody reads it: ``runs_on`` says so, ``links.events``
     leads to what happens. A call that was not decided in time counts as not approved; the 410 lets its turn go on.
     """
-    line = await _listing(desk).approval(approval, asker)
-    desk.running.check_room()  # before anything is settled: a decision that is refused can be sent again as it is
+    line = await _listing(app_state).approval(approval, principal)
+    app_state.running.check_room()  # before anything is settled: a decision that is refused can be sent again as it is
     try:
-        await _go_on(line, {approval: said.ruling()}, desk, asker)
+        await _go_on(line, {approval: said.decision()}, app_state, principal)
     except Expired:
-        if not _waiting(await _calls(line, desk, asker)):
-            await _go_on(line, {}, desk, asker)
+        if not _waiting(await _calls(line, app_state, principal)):
+            await _go_on(line, {}, app_state, principal)
         raise
     except InvalidArguments as error:
         fields = f" At fault: {', '.join(error.fields)}." if error.fields else ""
@@ -101,7 +101,7 @@ async def decide(approval: str, said: DecisionRequest, desk: TheDesk, asker: Ask
     except ToolError as error:
         changed = "The tool has changed since this call was proposed, or is gone: the call cannot be edited."
         raise Problem(409, Conflict.code, changed, run_id=line.approval.run_id) from error
-    calls = await _calls(line, desk, asker)
+    calls = await _calls(line, app_state, principal)
     settled = next(each for each in calls if each.approval.id == approval)
     waiting = _waiting(calls)
     return {
@@ -117,7 +117,7 @@ def approval_body(line: ApprovalLine) -> dict[str, Any]:
     """An approval as clients see it. ``arguments`` are those of the call as it would run, and ``arguments_hash`` is
     theirs; ``visible`` is for reading, ``decided`` null until somebody has."""
     a = line.approval
-    call, said, found = a.call, a.ruling, a.finding
+    call, said, found = a.call, a.decision, a.tool_result
     return {
         "id": a.id,
         "run_id": a.run_id,
@@ -126,14 +126,14 @@ def approval_body(line: ApprovalLine) -> dict[str, Any]:
         "arguments": as_json(call.arguments),
         "visible": {name: visible(as_json(getattr(call, name))) for name in ("tool", "arguments", "reason")},
         "arguments_hash": a.arguments_hash,
-        "proposed_arguments": as_json(a.proposal.arguments),
+        "proposed_arguments": as_json(a.tool_call.arguments),
         "reason": call.reason,
         "cost_usd": as_json(call.cost_usd),
         "effect": call.effect.value,
         "tainted": call.tainted,
         "proposed_at": a.proposed_at.isoformat(),
         "expires_at": a.expires_at.isoformat(),
-        "decided": said and {"decision": said.action, "reason": said.reason, "by": a.by, "at": as_json(a.settled_at)},
+        "decided": said and {"decision": said.action, "reason": said.reason, "by": a.by, "at": as_json(a.decided_at)},
         "attempts": a.attempts,
         "result": found and {"status": found.status, "text": found.text, "error": found.error},
         "turn": {
@@ -146,27 +146,33 @@ def approval_body(line: ApprovalLine) -> dict[str, Any]:
     }
 
 
-async def _go_on(line: ApprovalLine, rulings: Mapping[str, Ruling], desk: Desk, asker: Scope) -> None:
+async def _go_on(
+    line: ApprovalLine, decisions: Mapping[str, ApprovalDecision], app_state: AppState, principal: Scope
+) -> None:
     """Settle; and where that was the last of the turn's calls, have what runs on among the running turns."""
     run_id = line.approval.run_id
-    turn = await desk.engine.workflow(line.mode).start_resumed(run_id, rulings, scope=asker, by=asker.user)
-    waiting = _waiting(await _calls(line, desk, asker))
-    if line.turn_status in OPEN and not waiting and not _has_log(desk, run_id, asker, turn):
-        question = Question(line.question, asker.tenant, asker.user, conversation=line.conversation, run_id=run_id)
-        desk.running.take(turn, question, mode=line.mode, on_disconnect="continue")
+    turn = await app_state.engine.workflow(line.mode).start_resumed(
+        run_id, decisions, scope=principal, by=principal.user
+    )
+    waiting = _waiting(await _calls(line, app_state, principal))
+    if line.turn_status in OPEN and not waiting and not _has_log(app_state, run_id, principal, turn):
+        question = Question(
+            line.question, principal.tenant, principal.user, conversation=line.conversation, run_id=run_id
+        )
+        app_state.running.take(turn, question, mode=line.mode, on_disconnect="continue")
 
 
-def _has_log(desk: Desk, run_id: str, asker: Scope, turn: Turn) -> bool:
+def _has_log(app_state: AppState, run_id: str, principal: Scope, turn: Turn) -> bool:
     """Whether the log of what follows the pause is here already: that of the first who decided, not of who repeats."""
-    entry = desk.running.find(run_id, asker)
+    entry = app_state.running.find(run_id, principal)
     if entry is None:
         return False
     return entry.turn is turn or not entry.log.ended or (entry.answer is not None and entry.answer.status != "paused")
 
 
-async def _calls(line: ApprovalLine, desk: Desk, asker: Scope) -> tuple[ApprovalLine, ...]:
+async def _calls(line: ApprovalLine, app_state: AppState, principal: Scope) -> tuple[ApprovalLine, ...]:
     """All calls of the turn, as they stand now."""
-    return await _listing(desk).approvals(asker, run_id=line.approval.run_id, limit=MOST_OF_A_TURN)
+    return await _listing(app_state).approvals(principal, run_id=line.approval.run_id, limit=MOST_OF_A_TURN)
 
 
 def _waiting(calls: tuple[ApprovalLine, ...]) -> list[str]:
@@ -181,7 +187,7 @@ def _keepable(arguments: Mapping[str, Any]) -> bool:
         return False
 
 
-def _listing(desk: Desk) -> Listing:
-    if desk.engine.listing is None:
+def _listing(app_state: AppState) -> Listing:
+    if app_state.engine.listing is None:
         raise NotFound("this engine keeps no approvals")
-    return desk.engine.listing
+    return app_state.engine.listing

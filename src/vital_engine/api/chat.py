@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vital_engine.nouns import Memory, Scope
 
+from .app_state import AppState, Principal, TheDesk
 from .bodies import TurnLimits, TurnRequest, degradations
 from .chat_chunks import ChatChunks, completion, vital_of
-from .desk import Asker, Desk, TheDesk
 from .earlier import Message, Window, earlier
 from .events import EventStream
 from .problems import Problem, body, response_of, told
@@ -85,9 +85,9 @@ class ChatRequest(BaseModel):
 
 
 @router.get("/v1/models")
-async def models(desk: TheDesk, asker: Asker) -> dict[str, Any]:
+async def models(app_state: TheDesk, principal: Principal) -> dict[str, Any]:
     """Who may be asked: ``auto``, and each expert."""
-    names = [AUTO, *(EXPERT + each for each in await _experts(desk, asker, MODE))]
+    names = [AUTO, *(EXPERT + each for each in await _experts(app_state, principal, MODE))]
     return {
         "object": "list",
         "data": [{"id": name, "object": "model", "created": 0, "owned_by": "vital-engine"} for name in names],
@@ -97,11 +97,11 @@ async def models(desk: TheDesk, asker: Asker) -> dict[str, Any]:
 @router.post(
     "/v1/chat/completions", response_class=JSONResponse, responses={200: {"content": {"text/event-stream": {}}}}
 )
-async def chat(asked: ChatRequest, request: Request, desk: TheDesk, asker: Asker) -> Response:
+async def chat(asked: ChatRequest, request: Request, app_state: TheDesk, principal: Principal) -> Response:
     """Answer the last user message, whole or as a stream. The turn is stopped when the client goes."""
-    memory, ignored = asked.before(desk.engine.window)
-    mode = TALK if asked.conversation is not None and TALK in desk.engine.modes else MODE
-    expert = await _expert(asked.model, desk, asker, mode)
+    memory, ignored = asked.before(app_state.engine.window)
+    mode = TALK if asked.conversation is not None and TALK in app_state.engine.modes else MODE
+    expert = await _expert(asked.model, app_state, principal, mode)
     question = TurnRequest(
         question=asked.messages[asked.question()].text(),
         mode=mode,
@@ -109,12 +109,12 @@ async def chat(asked: ChatRequest, request: Request, desk: TheDesk, asker: Asker
         conversation=asked.conversation,
         limits=TurnLimits(output_tokens=asked.max_completion_tokens or asked.max_tokens),
     )
-    entry = begin(question, desk, asker, otherwise="cancel", memory=memory)
+    entry = begin(question, app_state, principal, otherwise="cancel", memory=memory)
     base = str(request.base_url).rstrip("/")
     if asked.stream:
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         chunks = ChatChunks(entry, asked.model, base, ignored, usage)
-        return EventStream(entry, chunks, desk.limits)
+        return EventStream(entry, chunks, app_state.limits)
     return await _whole(entry, request, model=asked.model, base=base, ignored=ignored)
 
 
@@ -125,7 +125,7 @@ async def _whole(
     with entry.reading():
         while not entry.log.ended and not await request.is_disconnected():
             with anyio.move_on_after(LOOK_SECONDS):
-                await entry.log.whole()
+                await entry.log.result()
     answer = entry.answer
     if answer is None:
         code = entry.cut or getattr(entry.log.error, "code", "turn")
@@ -140,17 +140,17 @@ async def _whole(
     return JSONResponse(completion(answer, model=model, base=base, ignored=ignored), headers=headers)
 
 
-async def _expert(model: str, desk: Desk, asker: Scope, mode: int) -> str | None:
+async def _expert(model: str, app_state: AppState, principal: Scope, mode: int) -> str | None:
     """The expert that *model* names; None for whoever fits."""
     if model == AUTO:
         return None
     name = model.removeprefix(EXPERT)
-    if not model.startswith(EXPERT) or name not in await _experts(desk, asker, mode):
+    if not model.startswith(EXPERT) or name not in await _experts(app_state, principal, mode):
         raise Problem(404, "model_not_found", f"There is no model {model!r}; see /v1/models.")
     return name
 
 
-async def _experts(desk: Desk, asker: Scope, mode: int) -> list[str]:
-    if desk.engine.experts is None:
+async def _experts(app_state: AppState, principal: Scope, mode: int) -> list[str]:
+    if app_state.engine.experts is None:
         return []
-    return [each.id for each in await desk.engine.experts(asker.tenant) if mode in each.modes]
+    return [each.id for each in await app_state.engine.experts(principal.tenant) if mode in each.modes]

@@ -20,7 +20,7 @@ from vital_engine.services.retrieval.ingest import ingest
 from vital_engine.services.retrieval.reading import Document, read
 from vital_engine.services.retrieval.upkeep import keep_up
 
-from .desk import Asker, Desk, TheDesk
+from .app_state import AppState, Principal, TheDesk
 from .engine import Library
 from .problems import Problem
 
@@ -33,14 +33,14 @@ Domain = Annotated[str, Query(max_length=200, description="The knowledge domain 
 
 @router.get("/v1/documents")
 async def listed(
-    desk: TheDesk,
-    asker: Asker,
+    app_state: TheDesk,
+    principal: Principal,
     domain: Annotated[list[str] | None, Query(description="Only of these; repeatable.")] = None,
     after: Annotated[str, Query(description="The last id of the page before.")] = "",
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> dict[str, Any]:
     """A page of the list, by id. ``next`` is where the next page begins; null on the last."""
-    async with _library(desk).shelves.reading(asker.tenant) as reader:
+    async with _library(app_state).shelves.reading(principal.tenant) as reader:
         entries = await reader.documents(domains=domain or [], after=after, limit=limit)
     return {"documents": as_json(entries), "next": entries[-1].id if len(entries) == limit else None}
 
@@ -48,8 +48,8 @@ async def listed(
 @router.post("/v1/documents", status_code=201, response_class=JSONResponse)
 async def upload(
     request: Request,
-    desk: TheDesk,
-    asker: Asker,
+    app_state: TheDesk,
+    principal: Principal,
     name: Annotated[str, Query(max_length=500, description="The file's name, where the body is the file.")] = "",
     domain: Domain = "",
 ) -> Response:
@@ -58,12 +58,12 @@ async def upload(
     What is there already, by its content, is not done again. 201 if anything was taken in, 200 if all was there, 422 if
     nothing could be read; ``failed`` says of each file that could not, why.
     """
-    library = _library(desk)
-    with desk.uploads.one():
+    library = _library(app_state)
+    with app_state.uploads.one():
         report = await ingest(
             _documents(await _files(request, name)),
             shelves=library.shelves,
-            tenant=asker.tenant,
+            tenant=principal.tenant,
             domain=domain,
             embedder=library.embedder,
         )
@@ -77,9 +77,9 @@ async def upload(
 
 
 @router.get("/v1/documents/{document:path}", response_class=JSONResponse)
-async def shown(document: str, request: Request, desk: TheDesk, asker: Asker) -> Response:
+async def shown(document: str, request: Request, app_state: TheDesk, principal: Principal) -> Response:
     """A document with its text. As plain text for who prefers that, such as a person who follows a citation's link."""
-    async with _library(desk).shelves.reading(asker.tenant) as reader:
+    async with _library(app_state).shelves.reading(principal.tenant) as reader:
         found = await reader.document(document)
     if found is None:
         raise NotFound(f"no document {document}")
@@ -89,20 +89,20 @@ async def shown(document: str, request: Request, desk: TheDesk, asker: Asker) ->
 
 
 @router.delete("/v1/documents/{document:path}", status_code=204)
-async def removed(document: str, desk: TheDesk, asker: Asker) -> None:
+async def removed(document: str, app_state: TheDesk, principal: Principal) -> None:
     """Take a document out: no later search finds it."""
-    shelves = _library(desk).shelves
-    async with shelves.writing(asker.tenant, analysis=ANALYSIS) as writer:
+    shelves = _library(app_state).shelves
+    async with shelves.writing(principal.tenant, analysis=ANALYSIS) as writer:
         if not await writer.remove([document]):
             raise NotFound(f"no document {document}")
         await writer.changed()
-    await keep_up(shelves, asker.tenant)
+    await keep_up(shelves, principal.tenant)
 
 
-def _library(desk: Desk) -> Library:
-    if desk.engine.library is None:
+def _library(app_state: AppState) -> Library:
+    if app_state.engine.library is None:
         raise NotFound("this engine has no library")
-    return desk.engine.library
+    return app_state.engine.library
 
 
 async def _files(request: Request, name: str) -> list[tuple[str, str, bytes]]:

@@ -80,7 +80,7 @@ class Engine:
             listing=Listing(app.store),
             conversations=app.conversations,
             library=Library(app.knowledge, app.embedder),
-            experts=app.roster.experts,
+            experts=app.router.experts,
             ping=ping,
             notes=app.notes,
         )

@@ -104,7 +104,7 @@ class LogReader(AsyncIterator[bytes]):
             if log.ended:
                 raise StopAsyncIteration
             with anyio.move_on_after(self._idle) as waited:
-                await log.news()
+                await log.wait_for_item()
             if waited.cancelled_caught:
                 return KEEPALIVE_COMMENT
         fresh = log.items[self._at : self._at + self._most]

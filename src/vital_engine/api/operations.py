@@ -11,15 +11,15 @@ from fastapi.responses import JSONResponse, Response
 from vital_engine.errors import StoreError
 from vital_engine.monitoring import render
 
-from .desk import Asker, TheDesk
+from .app_state import Principal, TheDesk
 
 router = APIRouter(tags=["operations"])
 
 
 @router.get("/v1/experts")
-async def experts(desk: TheDesk, asker: Asker) -> dict[str, Any]:
+async def experts(app_state: TheDesk, principal: Principal) -> dict[str, Any]:
     """The experts of the tenant, those that come with the engine included."""
-    found = await desk.engine.experts(asker.tenant) if desk.engine.experts is not None else ()
+    found = await app_state.engine.experts(principal.tenant) if app_state.engine.experts is not None else ()
     shown = [
         {
             "id": each.id,
@@ -49,15 +49,15 @@ async def livez() -> dict[str, str]:
 
 
 @router.get("/readyz", response_class=JSONResponse)
-async def readyz(desk: TheDesk) -> JSONResponse:
+async def readyz(app_state: TheDesk) -> JSONResponse:
     """Whether turns are taken: the database answers, and the server is not being stopped. 503 if not."""
-    checks = {"draining": desk.running.draining, "database": "none"}
-    if desk.engine.ping is not None:
+    checks = {"draining": app_state.running.draining, "database": "none"}
+    if app_state.engine.ping is not None:
         try:
-            await desk.engine.ping(desk.limits.ping_seconds)
+            await app_state.engine.ping(app_state.limits.ping_seconds)
             checks["database"] = "ok"
         except StoreError:
             checks["database"] = "unreachable"
-    ready = not desk.running.draining and checks["database"] != "unreachable"
-    state = {"ready": ready, **checks, "turns": len(desk.running), "notes": list(desk.engine.notes)}
+    ready = not app_state.running.draining and checks["database"] != "unreachable"
+    state = {"ready": ready, **checks, "turns": len(app_state.running), "notes": list(app_state.engine.notes)}
     return JSONResponse(state, 200 if ready else 503)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from vital_engine.answer import Answer
 from vital_engine.errors import NotFound, OverCapacity, VitalError
-from vital_engine.flow import Live
+from vital_engine.flow import Stream
 from vital_engine.modes import Broken, ParallelBaseWorkflow, Token, Turn
 from vital_engine.monitoring.logs import logger
 from vital_engine.nouns import Question, Scope
@@ -49,7 +49,7 @@ class RunningTurn:
         return self.turn.run_id
 
     @property
-    def log(self) -> Live[Answer]:
+    def log(self) -> Stream[Answer]:
         return self.turn.events
 
     @property
@@ -144,7 +144,7 @@ class RunningTurns:
         """How many run now."""
         return len(self._running)
 
-    async def drain(self, *, within: float) -> int:
+    async def shutdown(self, *, within: float) -> int:
         """Take on no more, let what runs end for *within* seconds, then stop it. Returns how many had to be stopped."""
         self.draining = True
         if self._running:

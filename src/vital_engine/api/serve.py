@@ -17,13 +17,13 @@ from fastapi import FastAPI
 
 from vital_engine.app import open_app
 from vital_engine.errors import ConfigError
-from vital_engine.flow import supervise
+from vital_engine.flow import run_in_background
 from vital_engine.monitoring import configure
 from vital_engine.monitoring.logs import logger
 from vital_engine.settings import Settings
 
 from .app import create_app
-from .desk import Desk
+from .app_state import AppState
 from .identity import is_loopback
 from .running import DRAINING
 
@@ -123,7 +123,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=LAST_STREAMS_SECONDS,
             )
         )
-        self._desk: Desk = app.state.desk
+        self._desk: AppState = app.state.app_state
         self._url, self._quiet = url, quiet
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -134,7 +134,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         running = self._desk.running
         _log.info("draining", turns=len(running), seconds=self._desk.limits.drain_seconds)
-        stopped = await running.drain(within=self._desk.limits.drain_seconds)
+        stopped = await running.shutdown(within=self._desk.limits.drain_seconds)
         if stopped:
             _log.warning("turns stopped", turns=stopped)
         await super().shutdown(sockets)
@@ -142,7 +142,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         running = self._desk.running
         if self.should_exit:
-            supervise(running.stop(DRAINING), name="stop all turns")
+            run_in_background(running.stop(DRAINING), name="stop all turns")
         running.draining = True
         super().handle_exit(sig, frame)
 

@@ -14,8 +14,8 @@ from vital_engine.errors import ConfigError, NotFound, VitalError
 from vital_engine.modes import ParallelBaseWorkflow, Step
 from vital_engine.nouns import Memory, Question, Scope
 
+from .app_state import AppState, Principal, TheDesk
 from .bodies import TurnRequest, links, running_body, turn_body
-from .desk import Asker, Desk, TheDesk
 from .events import HEADERS, STORED, EventStream, ending, rendered
 from .problems import Problem, response_of
 from .running import LAST_SECONDS, OnDisconnect, RunningTurn
@@ -40,7 +40,9 @@ LastEvent = Annotated[str | None, Header(alias="Last-Event-ID")]
     response_class=JSONResponse,
     responses={200: {"content": {EVENTS: {}}, "description": "The turn's events, as they happen."}},
 )
-async def ask(asked: TurnRequest, request: Request, desk: TheDesk, asker: Asker, key: Key = None) -> Response:
+async def ask(
+    asked: TurnRequest, request: Request, app_state: TheDesk, principal: Principal, key: Key = None
+) -> Response:
     """Ask a question. With ``Accept: text/event-stream`` or ``stream: true`` its events follow; else 202, and where
     they are found.
 
@@ -49,13 +51,13 @@ async def ask(asked: TurnRequest, request: Request, desk: TheDesk, asker: Asker,
     same key and question again lead to the same turn.
     """
     streams = asked.stream if asked.stream is not None else EVENTS in request.headers.get("accept", "")
-    run_id = uuid.uuid5(KEYS, f"{asker.tenant}\0{asker.user}\0{key}").hex if key is not None else ""
-    if run_id and (known := await _known(run_id, asked, desk, asker)) is not None:
-        return _again(known, desk) if streams else JSONResponse({"run_id": run_id, **links(run_id)}, 202)
-    entry = begin(asked, desk, asker, otherwise="cancel" if streams else "continue", run_id=run_id)
+    run_id = uuid.uuid5(KEYS, f"{principal.tenant}\0{principal.user}\0{key}").hex if key is not None else ""
+    if run_id and (known := await _known(run_id, asked, app_state, principal)) is not None:
+        return _again(known, app_state) if streams else JSONResponse({"run_id": run_id, **links(run_id)}, 202)
+    entry = begin(asked, app_state, principal, otherwise="cancel" if streams else "continue", run_id=run_id)
     if streams:
-        return EventStream(entry, rendered(entry), desk.limits)
-    written = await _written_down(entry) and desk.engine.archive is not None
+        return EventStream(entry, rendered(entry), app_state.limits)
+    written = await _written_down(entry) and app_state.engine.archive is not None
     found = links(entry.run_id)
     if not written and isinstance(entry.log.error, VitalError):
         return response_of(entry.log.error, run_id=entry.run_id)
@@ -70,16 +72,16 @@ async def ask(asked: TurnRequest, request: Request, desk: TheDesk, asker: Asker,
 
 
 @router.get("/v1/turns/{run_id}")
-async def show(run_id: str, desk: TheDesk, asker: Asker) -> dict[str, Any]:
+async def show(run_id: str, app_state: TheDesk, principal: Principal) -> dict[str, Any]:
     """A turn: what is known of it while it runs, and all that clients need of it afterwards."""
-    entry = desk.running.find(run_id, asker)
+    entry = app_state.running.find(run_id, principal)
     if entry is not None and not entry.log.ended:
         return running_body(entry)
     known = _body_here(entry) if entry is not None else None
     if known is not None and known["status"] not in OPEN:
         return known
     try:
-        stored = await _stored(run_id, desk, asker)
+        stored = await _stored(run_id, app_state, principal)
     except NotFound:
         if known is None:
             raise
@@ -108,8 +110,8 @@ async def show(run_id: str, desk: TheDesk, asker: Asker) -> dict[str, Any]:
 )
 async def events(
     run_id: str,
-    desk: TheDesk,
-    asker: Asker,
+    app_state: TheDesk,
+    principal: Principal,
     after: Annotated[int | None, Query(ge=0, description="As Last-Event-ID, which goes before it.")] = None,
     last: LastEvent = None,
 ) -> Response:
@@ -117,9 +119,9 @@ async def events(
     if last == STORED:
         return Response(status_code=204)
     seen = _number(last, after or 0)
-    entry = desk.running.find(run_id, asker)
+    entry = app_state.running.find(run_id, principal)
     if entry is None:
-        stored = await _stored(run_id, desk, asker)
+        stored = await _stored(run_id, app_state, principal)
         if stored.receipt is None:
             raise _not_here(stored)
         last_event = ending(stored.receipt, id=STORED, conversation=stored.line.conversation)
@@ -128,18 +130,18 @@ async def events(
         raise Problem(422, "request.invalid", f"The log has {len(entry.log.items)} events, not {seen}.", run_id=run_id)
     if entry.log.ended and seen == len(entry.log.items):
         return Response(status_code=204)
-    return EventStream(entry, rendered(entry), desk.limits, after=seen)
+    return EventStream(entry, rendered(entry), app_state.limits, after=seen)
 
 
 @router.get("/v1/turns/{run_id}/receipt")
-async def receipt(run_id: str, desk: TheDesk, asker: Asker) -> Mapping[str, Any]:
+async def receipt(run_id: str, app_state: TheDesk, principal: Principal) -> Mapping[str, Any]:
     """The turn's whole account: steps, paid calls, citations, approvals, the critical path."""
-    entry = desk.running.find(run_id, asker)
+    entry = app_state.running.find(run_id, principal)
     answer = entry.answer if entry is not None else None
     if answer is not None and answer.status not in OPEN:
         return answer.receipt()
-    if entry is None or (entry.log.ended and desk.engine.archive is not None):
-        stored = await _stored(run_id, desk, asker)
+    if entry is None or (entry.log.ended and app_state.engine.archive is not None):
+        stored = await _stored(run_id, app_state, principal)
         if stored.receipt is not None:
             return stored.receipt
     elif entry.log.ended:
@@ -148,25 +150,25 @@ async def receipt(run_id: str, desk: TheDesk, asker: Asker) -> Mapping[str, Any]
 
 
 @router.post("/v1/turns/{run_id}/cancel")
-async def cancel(run_id: str, desk: TheDesk, asker: Asker) -> dict[str, Any]:
+async def cancel(run_id: str, app_state: TheDesk, principal: Principal) -> dict[str, Any]:
     """Stop the model and the tools of a turn; what was said is kept. A turn that has ended stays as it is."""
-    entry = desk.running.find(run_id, asker)
+    entry = app_state.running.find(run_id, principal)
     if entry is None:
-        stored = await _stored(run_id, desk, asker)
+        stored = await _stored(run_id, app_state, principal)
         if stored.receipt is None:
             raise _not_here(stored)
         return {"run_id": run_id, "status": stored.line.status, **links(run_id)}
     entry.cancel()
     with anyio.move_on_after(LAST_SECONDS):
-        await entry.log.whole()
+        await entry.log.result()
     status = entry.answer.status if entry.answer is not None else "cancelled"
     return {"run_id": run_id, "status": status, **links(run_id)}
 
 
 def begin(
     asked: TurnRequest,
-    desk: Desk,
-    asker: Scope,
+    app_state: AppState,
+    principal: Scope,
     *,
     otherwise: OnDisconnect,
     run_id: str = "",
@@ -179,43 +181,47 @@ def begin(
     :raises Problem: an unknown mode or setting.
     :raises OverCapacity, InvalidQuestion: as :meth:`RunningTurns.begin` does.
     """
-    workflow, overrides = _workflow(asked, desk)
+    workflow, overrides = _workflow(asked, app_state)
     question = Question(
         asked.question,
-        asker.tenant,
-        asker.user,
+        principal.tenant,
+        principal.user,
         conversation=asked.conversation or (uuid.uuid4().hex if workflow.mode.talk == "conversation" else None),
-        expert=asked.expert or desk.engine.expert,
+        expert=asked.expert or app_state.engine.expert,
         limits=asked.limits.noun(),
         run_id=run_id,
         memory=memory,
     )
     policy = asked.on_disconnect or otherwise
-    return desk.running.begin(workflow, question, on_disconnect=policy, overrides=overrides)
+    return app_state.running.begin(workflow, question, on_disconnect=policy, overrides=overrides)
 
 
-def _workflow(asked: TurnRequest, desk: Desk) -> tuple[ParallelBaseWorkflow, dict[str, Any]]:
+def _workflow(asked: TurnRequest, app_state: AppState) -> tuple[ParallelBaseWorkflow, dict[str, Any]]:
     """Whose fault a wrong setting is depends on who made it: here it is the request's."""
-    if asked.mode not in desk.engine.modes:
-        raise Problem(422, "request.invalid", f"mode: there are {', '.join(map(str, desk.engine.modes))}.")
-    workflow, overrides = desk.engine.workflow(asked.mode), asked.overrides()
+    if asked.mode not in app_state.engine.modes:
+        raise Problem(422, "request.invalid", f"mode: there are {', '.join(map(str, app_state.engine.modes))}.")
+    workflow, overrides = app_state.engine.workflow(asked.mode), asked.overrides()
     try:
-        workflow.settings.but(overrides)
+        workflow.settings.replace(overrides)
     except ConfigError as error:
         raise Problem(422, error.code, str(error)) from error
     return workflow, overrides
 
 
-async def _known(run_id: str, asked: TurnRequest, desk: Desk, asker: Scope) -> RunningTurn | StoredTurn | None:
+async def _known(
+    run_id: str, asked: TurnRequest, app_state: AppState, principal: Scope
+) -> RunningTurn | StoredTurn | None:
     """The turn that a key has led to before: a running one, a stored one, or None."""
     stored = None
-    if desk.engine.archive is not None and desk.running.find(run_id, asker) is None:
+    if app_state.engine.archive is not None and app_state.running.find(run_id, principal) is None:
         try:
-            stored = await desk.engine.archive.show(run_id, asker)
+            stored = await app_state.engine.archive.show(run_id, principal)
         except NotFound:
             stored = None
     found: RunningTurn | StoredTurn | None
-    entry = desk.running.find(run_id, asker)  # asked last: nothing may happen between this and the turn's begin
+    entry = app_state.running.find(
+        run_id, principal
+    )  # asked last: nothing may happen between this and the turn's begin
     if entry is not None:
         question, found = entry.question.text, entry
     elif stored is not None:
@@ -228,9 +234,9 @@ async def _known(run_id: str, asked: TurnRequest, desk: Desk, asker: Scope) -> R
     return found
 
 
-def _again(known: RunningTurn | StoredTurn, desk: Desk) -> Response:
+def _again(known: RunningTurn | StoredTurn, app_state: AppState) -> Response:
     if isinstance(known, RunningTurn):
-        return EventStream(known, rendered(known), desk.limits)
+        return EventStream(known, rendered(known), app_state.limits)
     last_event = ending(known.receipt or {}, id=STORED, conversation=known.line.conversation)
     return Response(last_event, media_type=EVENTS, headers=HEADERS)
 
@@ -256,10 +262,10 @@ async def _written_down(entry: RunningTurn) -> bool:
     return False
 
 
-async def _stored(run_id: str, desk: Desk, asker: Scope) -> StoredTurn:
-    if desk.engine.archive is None:
+async def _stored(run_id: str, app_state: AppState, principal: Scope) -> StoredTurn:
+    if app_state.engine.archive is None:
         raise NotFound(f"no run {run_id}")
-    return await desk.engine.archive.show(run_id, asker)
+    return await app_state.engine.archive.show(run_id, principal)
 
 
 def _number(last: str | None, otherwise: int) -> int:

@@ -70,7 +70,7 @@ class Durations:
         """Seconds to read all of the prompt that is there."""
         return sum(self.segments.values()) if self.missing else self.prefill
 
-    def whole(self, step: str) -> float:
+    def result(self, step: str) -> float:
         """Seconds of *step* for whoever does not read along, and waits for all of it."""
         seconds: float = getattr(self, step)
         held = self.held.get(step, 0.0)

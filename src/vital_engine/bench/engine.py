@@ -35,7 +35,7 @@ class Brief(Made): ...
 class Evidence(Made): ...
 
 
-class Menu(Made): ...
+class ToolSuggestions(Made): ...
 
 
 class Memory(Made): ...
@@ -44,7 +44,7 @@ class Memory(Made): ...
 class Consent(Made): ...
 
 
-class Findings(Made): ...
+class ToolResults(Made): ...
 
 
 class Draft(Made): ...
@@ -67,23 +67,23 @@ async def retrieve(brief: Brief) -> Evidence:
     return Evidence()
 
 
-async def suggest(brief: Brief) -> Menu:
-    return Menu()
+async def suggest(brief: Brief) -> ToolSuggestions:
+    return ToolSuggestions()
 
 
 async def recall(brief: Brief) -> Memory:
     return Memory()
 
 
-async def consent(evidence: Evidence, menu: Menu, memory: Memory) -> Consent:
+async def consent(evidence: Evidence, suggestions: ToolSuggestions, memory: Memory) -> Consent:
     return Consent()
 
 
-async def invoke(consent: Consent) -> Findings:
-    return Findings()
+async def invoke(consent: Consent) -> ToolResults:
+    return ToolResults()
 
 
-async def reply(findings: Findings) -> Draft:
+async def reply(tool_results: ToolResults) -> Draft:
     return Draft()
 
 

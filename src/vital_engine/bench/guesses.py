@@ -27,7 +27,7 @@ class Sometimes:
         await asyncio.sleep(GUESS_SECONDS)
         right = self.draws.call(stage.drawn.number, "guess", 1).long < self.acceptance
         found = stage.found
-        return Guess(found.evidence if right else WRONG, found.menu, found.memory, source="simulated")
+        return Guess(found.evidence if right else WRONG, found.suggestions, found.memory, source="simulated")
 
     async def learn(self, question: Question, brief: Brief, found: Guess) -> None:
         """Its luck is drawn."""

@@ -18,13 +18,13 @@ from vital_engine.nouns import (
     Call,
     Draft,
     Evidence,
-    Findings,
     Memory,
-    Menu,
     Piece,
     Question,
     Scope,
     Sentence,
+    ToolResults,
+    ToolSuggestions,
 )
 from vital_engine.ports import Services
 from vital_engine.sentences import split
@@ -104,15 +104,15 @@ def by_hand(services: Services, tier: Tier) -> Callable[[Question], Awaitable[Ti
 
     async def turn(question: Question) -> Times:
         clock, lost = _Clock(asyncio.get_running_loop().time()), list[str]()
-        brief = await services.roster.choose(question, mode=2)
+        brief = await services.router.route(question, mode=2)
         scope = Scope(question.tenant, question.user)
         inputs: list[tuple[str, Awaitable[Any], Any]] = [
             ("retrieve", services.retriever.search(question.text, k=8, scope=scope), Evidence.missing()),
-            ("suggest", services.suggester.suggest(question, brief), Menu.missing()),
+            ("suggest", services.tool_suggester.suggest(question, brief), ToolSuggestions.missing()),
             ("recall", services.memory.recall(question), Memory.missing()),
         ]
-        evidence, menu, memory = await tier(inputs, TIER1_SECONDS, lost)
-        draft = await _spoken(services, clock, question, brief, evidence, menu, memory)
+        evidence, suggestions, memory = await tier(inputs, TIER1_SECONDS, lost)
+        draft = await _spoken(services, clock, question, brief, evidence, suggestions, memory)
         if draft.error:
             status = "partial" if draft.text else "failed"
             return Times(clock.first, clock.last, clock.now(), status, tuple(lost))
@@ -134,11 +134,15 @@ async def _spoken(
     question: Question,
     brief: Brief,
     evidence: Evidence,
-    menu: Menu,
+    suggestions: ToolSuggestions,
     memory: Memory,
 ) -> Draft:
-    findings = Findings(tuple([await services.caller.call(p, scope=Scope("bench", "bench")) for p in menu.proposals]))
-    prompt = compose(question, brief, evidence=evidence, menu=menu, memory=memory, findings=findings)
+    tool_results = ToolResults(
+        tuple([await services.caller.call(p, scope=Scope("bench", "bench")) for p in suggestions.tool_calls])
+    )
+    prompt = compose(
+        question, brief, evidence=evidence, suggestions=suggestions, memory=memory, tool_results=tool_results
+    )
     pieces: list[Piece] = []
     try:
         async for piece in services.llm.stream(prompt):

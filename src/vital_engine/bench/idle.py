@@ -20,19 +20,19 @@ from vital_engine.nouns import (
     Citation,
     Evidence,
     Expert,
-    Finding,
     LedgerRow,
     Memory,
-    Menu,
     Passage,
     Piece,
     Prompt,
-    Proposal,
     Quality,
     Question,
     Scope,
     Sentence,
     SentenceSupport,
+    ToolCall,
+    ToolResult,
+    ToolSuggestions,
     Usage,
 )
 from vital_engine.ports import Services
@@ -61,23 +61,23 @@ class _Idle:
     seconds: Mapping[str, float]
     sentences: int
 
-    async def choose(self, question: Question, *, mode: int) -> Brief:
+    async def route(self, question: Question, *, mode: int) -> Brief:
         return _BRIEF
 
     async def search(self, query: str, *, k: int, scope: Scope) -> Evidence:
         await self._sleep("retrieve")
         return _EVIDENCE
 
-    async def suggest(self, question: Question, brief: Brief) -> Menu:
+    async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions:
         await self._sleep("suggest")
-        return Menu()
+        return ToolSuggestions()
 
     async def recall(self, question: Question) -> Memory:
         await self._sleep("recall")
         return Memory()
 
-    async def call(self, proposal: Proposal, **_: Any) -> Finding:
-        return Finding(proposal, "done")
+    async def call(self, tool_call: ToolCall, **_: Any) -> ToolResult:
+        return ToolResult(tool_call, "done")
 
     async def check(self, sentence: Sentence, evidence: Evidence, **_: Any) -> Sequence[Citation]:
         await self._sleep("cite", self.sentences)
@@ -127,9 +127,9 @@ def idle(tokens: int = PER_SENTENCE, seconds: Mapping[str, float] | None = None)
     sleeps = seconds or {}
     one = _Idle(sleeps, max(1, -(-tokens // PER_SENTENCE)))
     return Services(
-        roster=one,
+        router=one,
         retriever=one,
-        suggester=one,
+        tool_suggester=one,
         memory=one,
         caller=one,
         llm=Speaker(tokens, sleeps.get("reply", 0.0)),

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from vital_engine.flow import run_virtual
-from vital_engine.nouns import Menu
+from vital_engine.nouns import ToolSuggestions
 
 from .draws import Draws, Odds, draw
 from .figures import Figure, of_summary
@@ -26,7 +26,7 @@ SLOTS = 8
 LOADS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
 """Turns that arrive, in shares of what the server's slots could answer."""
 ACCEPTANCES = (0.3, 0.6)
-_FOUND = Found(menu=Menu())
+_FOUND = Found(suggestions=ToolSuggestions())
 
 
 def sweep(turns: int, seed: int, loads: Sequence[float] = LOADS) -> Iterator[Figure]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from vital_engine.flow import abandoned, supervise
+from vital_engine.flow import abandoned, run_in_background
 from vital_engine.nouns import Question
 
 from .durations import INPUTS
@@ -100,7 +100,7 @@ async def run_turns(
         tasks = []
         for number in numbers:
             await asyncio.sleep(arrivals(number))
-            tasks.append(supervise(one(number), name=f"turn {number}"))
+            tasks.append(run_in_background(one(number), name=f"turn {number}"))
         rows = [await task for task in tasks]
     ended = loop.time()
     await asyncio.sleep(1.0)

@@ -147,9 +147,9 @@ def _spoken(d: Durations, read: float, *, reviews: str = "stream", shown_from: f
     last = max(read + d.speech, shown_from)
     match reviews:
         case "sequential":
-            total = last + sum(d.whole(step) for step in REVIEWS)
+            total = last + sum(d.result(step) for step in REVIEWS)
         case "tiers":
-            total = last + max(d.whole(step) for step in REVIEWS)
+            total = last + max(d.result(step) for step in REVIEWS)
         case _:
             said = [max(read + d.speech * (i + 1) / d.sentences, shown_from) for i in range(d.sentences)]
             total = max(_reviewed(d, step, said) for step in REVIEWS)

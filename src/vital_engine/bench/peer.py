@@ -17,6 +17,6 @@ class Peer(Protocol):
     async def __call__(self, durations: Durations, /) -> object:
         """Run one turn whose steps sleep (``asyncio.sleep``) for these seconds; return when all of it is known.
 
-        A peer that does not read along sleeps for ``durations.whole(step)``. What it returns is not looked at.
+        A peer that does not read along sleeps for ``durations.result(step)``. What it returns is not looked at.
         """
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from vital_engine.flow import run_virtual, supervise
+from vital_engine.flow import run_in_background, run_virtual
 from vital_engine.nouns import Question
 
 from .draws import Draws, Odds, draw
@@ -30,7 +30,7 @@ async def seed_turns(turns: int) -> list[float]:
 
     tasks = []
     for number in range(turns):
-        tasks.append(supervise(one(number), name=f"turn {number}"))
+        tasks.append(run_in_background(one(number), name=f"turn {number}"))
         await asyncio.sleep(APART_SECONDS)
     return [await task for task in tasks]
 

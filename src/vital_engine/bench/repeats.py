@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vital_engine.flow import run_virtual, supervise
-from vital_engine.nouns import Brief, Evidence, Memory, Menu, Passage, Proposal, Question, Scope
+from vital_engine.flow import run_in_background, run_virtual
+from vital_engine.nouns import Brief, Evidence, Memory, Passage, Question, Scope, ToolCall, ToolSuggestions
 from vital_engine.ports import Services
 from vital_engine.services.caching.cache import Cache
-from vital_engine.services.caching.menus import CachedSuggester
 from vital_engine.services.caching.retrieval import CachedRetriever
+from vital_engine.services.caching.suggestions import CachedToolSuggester
 from vital_engine.services.foresight import Recollection
 
 from .draws import Draws, Odds, draw
@@ -70,7 +70,7 @@ class World:
         touched = sum(self.draws.call(change, f"touched {question}", 1).long < TOUCHED for change in range(changes))
         text = f"What answers question {question} after {touched} changes."
         passage = Passage(f"passage-{question}-{touched}", text)
-        return Found(Evidence((passage,), index_version=str(changes)), Menu(), Memory())
+        return Found(Evidence((passage,), index_version=str(changes)), ToolSuggestions(), Memory())
 
     def stage(self, turn: int) -> Stage:
         drawn = draw(replace(HALF, missing=MISSING), Odds(SIGMA), self.draws, turn)
@@ -94,11 +94,11 @@ class _Versioned:
 
     definitions = "simulated"
 
-    async def suggest(self, question: Question, brief: Brief) -> Menu:
-        return await self.services.suggester.suggest(question, brief)
+    async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions:
+        return await self.services.tool_suggester.suggest(question, brief)
 
-    def renewed(self, proposal: Proposal, question: Question) -> Proposal:  # noqa: ARG002
-        return proposal
+    def renewed(self, tool_call: ToolCall, question: Question) -> ToolCall:  # noqa: ARG002
+        return tool_call
 
 
 def _services(variant: Variant) -> Services:
@@ -107,10 +107,12 @@ def _services(variant: Variant) -> Services:
     if variant not in (CACHED, BOTH):
         return services
     versioned = _Versioned(services)
-    searches: Cache[Any, Evidence] = Cache("searches", entries=QUESTIONS, start=supervise)
-    menus: Cache[Any, Menu] = Cache("menus", entries=QUESTIONS, start=supervise)
+    searches: Cache[Any, Evidence] = Cache("searches", entries=QUESTIONS, start=run_in_background)
+    suggestions: Cache[Any, ToolSuggestions] = Cache("menus", entries=QUESTIONS, start=run_in_background)
     return replace(
-        services, retriever=CachedRetriever(versioned, searches), suggester=CachedSuggester(versioned, menus)
+        services,
+        retriever=CachedRetriever(versioned, searches),
+        tool_suggester=CachedToolSuggester(versioned, suggestions),
     )
 
 

@@ -20,18 +20,18 @@ from vital_engine.nouns import (
     Effect,
     Evidence,
     Expert,
-    Finding,
-    Kept,
     LedgerRow,
     Memory,
-    Menu,
-    Proposal,
     Quality,
     Question,
     Scope,
     Sentence,
     SentenceSupport,
     Support,
+    ToolCall,
+    ToolResult,
+    ToolSuggestions,
+    TurnRecord,
 )
 from vital_engine.ports import Foresight, Replicas, Services
 
@@ -45,7 +45,7 @@ WRITES = frozenset({Effect.KEYED_WRITE, Effect.EFFECT})
 
 
 class _Roster:
-    async def choose(self, question: Question, *, mode: int) -> Brief:  # noqa: ARG002
+    async def route(self, question: Question, *, mode: int) -> Brief:  # noqa: ARG002
         return _BRIEF
 
 
@@ -61,11 +61,11 @@ class _Inputs:
         await take(d.retrieve, fault)
         return stage.found.evidence
 
-    async def suggest(self, question: Question, brief: Brief) -> Menu:  # noqa: ARG002
+    async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions:  # noqa: ARG002
         stage = STAGE.get()
         d, fault = stage.call("suggest", self._attempt)
         await take(d.suggest, fault)
-        return stage.found.menu
+        return stage.found.suggestions
 
     async def recall(self, question: Question) -> Memory:  # noqa: ARG002
         stage = STAGE.get()
@@ -75,9 +75,9 @@ class _Inputs:
 
 
 class _Caller:
-    async def call(self, proposal: Proposal, *, scope: Scope) -> Finding:  # noqa: ARG002
-        STAGE.get().effects += proposal.effect in WRITES
-        return Finding(proposal, "done", "What the simulated tool says.")
+    async def call(self, tool_call: ToolCall, *, scope: Scope) -> ToolResult:  # noqa: ARG002
+        STAGE.get().effects += tool_call.effect in WRITES
+        return ToolResult(tool_call, "done", "What the simulated tool says.")
 
 
 class _Reviews:
@@ -111,7 +111,7 @@ class _Reviews:
 
 
 class _Keeper:
-    async def keep(self, turn: Kept) -> None:  # noqa: ARG002
+    async def keep(self, turn: TurnRecord) -> None:  # noqa: ARG002
         STAGE.get().kept += 1
 
 
@@ -141,9 +141,9 @@ def simulated(
     """
     inputs, reviews = _Inputs(FIRST), _Reviews(FIRST, outside=reviews_outside)
     services = Services(
-        roster=_Roster(),
+        router=_Roster(),
         retriever=inputs,
-        suggester=inputs,
+        tool_suggester=inputs,
         memory=inputs,
         caller=_Caller(),
         llm=Model(FIRST, by_token=by_token, capacity=capacity),

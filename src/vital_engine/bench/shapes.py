@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from vital_engine.flow import Done, Flow, Live, step, together
-from vital_engine.nouns import Citations, Cost, Draft, Evidence, Memory, Menu, Support
+from vital_engine.flow import Done, Flow, Stream, gather_outcomes, step
+from vital_engine.nouns import Citations, Cost, Draft, Evidence, Memory, Support, ToolSuggestions
 
 from .draws import Draws, Odds, draw
 from .durations import Durations
@@ -28,16 +28,16 @@ async def recall(d: Durations) -> Memory:
     return Memory()
 
 
-async def suggest(d: Durations, memory: Memory) -> Menu:  # noqa: ARG001
+async def suggest(d: Durations, memory: Memory) -> ToolSuggestions:  # noqa: ARG001
     await asyncio.sleep(d.suggest)
-    return Menu()
+    return ToolSuggestions()
 
 
 async def reply(
     d: Durations,
     evidence: Evidence,  # noqa: ARG001
-    menu: Menu,  # noqa: ARG001
-    out: Live[Draft],
+    suggestions: ToolSuggestions,  # noqa: ARG001
+    out: Stream[Draft],
 ) -> Draft:
     began = asyncio.get_running_loop().time() + d.reading
     for sentence in range(d.sentences):
@@ -46,38 +46,38 @@ async def reply(
     return Draft("said")
 
 
-async def cite(d: Durations, draft: Live[Draft]) -> Citations:
+async def cite(d: Durations, draft: Stream[Draft]) -> Citations:
     await _along(d, "cite", draft)
     return Citations()
 
 
-async def assess(d: Durations, draft: Live[Draft]) -> Support:
+async def assess(d: Durations, draft: Stream[Draft]) -> Support:
     await _along(d, "assess", draft)
     return Support()
 
 
-async def tally(d: Durations, draft: Live[Draft]) -> Cost:
+async def tally(d: Durations, draft: Stream[Draft]) -> Cost:
     await _along(d, "tally", draft)
     return Cost()
 
 
-async def _along(d: Durations, review: str, draft: Live[Draft]) -> None:
+async def _along(d: Durations, review: str, draft: Stream[Draft]) -> None:
     async for sentence in draft:
         await asyncio.sleep(d.check(review, sentence))
 
 
 async def cite_whole(d: Durations, draft: Draft) -> Citations:  # noqa: ARG001
-    await asyncio.sleep(d.whole("cite"))
+    await asyncio.sleep(d.result("cite"))
     return Citations()
 
 
 async def assess_whole(d: Durations, draft: Draft) -> Support:  # noqa: ARG001
-    await asyncio.sleep(d.whole("assess"))
+    await asyncio.sleep(d.result("assess"))
     return Support()
 
 
 async def tally_whole(d: Durations, draft: Draft) -> Cost:  # noqa: ARG001
-    await asyncio.sleep(d.whole("tally"))
+    await asyncio.sleep(d.result("tally"))
     return Cost()
 
 
@@ -142,7 +142,7 @@ async def opine(panel: Panel, evidence: Evidence) -> Opinions:
         return evidence
 
     legs = [partial(leg, seconds) for seconds in panel.legs]
-    outcomes = await together(legs, width=len(legs), within=120.0)
+    outcomes = await gather_outcomes(legs, width=len(legs), within=120.0)
     return Opinions(sum(isinstance(outcome, Done) for outcome in outcomes))
 
 
@@ -173,4 +173,4 @@ async def fan_out(turns: int, seed: int, *, stall: float, experts: Sequence[int]
 def _leg(draws: Draws, number: int, expert: int, stall: float) -> float:
     odds = Odds({"reply": SIGMA["reply"]}, stall=stall, stalling=("reply",))
     # An expert's leg is a turn of its own, as far as its luck goes.
-    return draw(OPAQUE, odds, draws, number * 1000 + expert).durations[0].whole("reply")
+    return draw(OPAQUE, odds, draws, number * 1000 + expert).durations[0].result("reply")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from vital_engine.errors import ServiceError
-from vital_engine.nouns import Effect, Evidence, Memory, Menu, Passage, PastTurn, Proposal
+from vital_engine.nouns import Effect, Evidence, Memory, Passage, PastTurn, ToolCall, ToolSuggestions
 
 from .draws import Drawn, Fault, Outage
 from .durations import REVIEWS, Durations
@@ -20,7 +20,7 @@ FIRST, SECOND = 0, 1
 EVIDENCE = Evidence((Passage("passage-1", "What the simulated passage says."),), index_version="simulated")
 MEMORY = Memory((PastTurn("What was asked before?", "What was answered."),))
 MENU, READING_MENU = (
-    Menu((Proposal("call-1", "simulated_tool", {}, "simulated", 1.0, Decimal(0), effect),))
+    ToolSuggestions((ToolCall("call-1", "simulated_tool", {}, "simulated", 1.0, Decimal(0), effect),))
     for effect in (Effect.KEYED_WRITE, Effect.READ)
 )
 """The tool of the first one writes, so that one that is called twice, or before its time, is seen."""
@@ -37,7 +37,7 @@ class Found:
     """What the inputs of a turn bring."""
 
     evidence: Evidence = EVIDENCE
-    menu: Menu = MENU
+    suggestions: ToolSuggestions = MENU
     memory: Memory = MEMORY
 
 

@@ -70,7 +70,7 @@ async def _turn(policy: Variant, durations: Durations) -> Answer:
     workflow = Mode2AutomaticWorkflow(services, watchers=(), **(policy.ours or {}))
     for number in range(LEARNING if guesses else 1):
         # The proposed tool only reads: one that writes would be no call to make on a guess.
-        STAGE.set(Stage(draw(durations, Odds(), draws, number), found=Found(menu=READING_MENU)))
+        STAGE.set(Stage(draw(durations, Odds(), draws, number), found=Found(suggestions=READING_MENU)))
         answer = await workflow.execute(Question(f"turn {number}", tenant="bench", user="bench"))
         if answer.guessed.used or not guesses:
             return answer

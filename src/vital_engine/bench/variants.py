@@ -10,7 +10,7 @@ from typing import Any, Literal
 from vital_engine.answer import Answer
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.modes.stream import Token
-from vital_engine.nouns import Menu, Question
+from vital_engine.nouns import Question, ToolSuggestions
 from vital_engine.ports import Services
 
 from .handwritten import as_batch, by_hand, by_itself, in_turn, unlimited
@@ -73,9 +73,9 @@ def _guess(answer: Answer) -> str:
     return right if guessed.right else wrong
 
 
-def _menu(answer: Answer) -> Menu:
-    menu = getattr(answer.outcomes.get("suggest"), "value", None)
-    return menu if isinstance(menu, Menu) else Menu()
+def _menu(answer: Answer) -> ToolSuggestions:
+    suggestions = getattr(answer.outcomes.get("suggest"), "value", None)
+    return suggestions if isinstance(suggestions, ToolSuggestions) else ToolSuggestions()
 
 
 _PLAIN: Mapping[str, Any] = {"speculation": "off", "hedging": False}

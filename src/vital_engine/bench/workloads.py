@@ -77,7 +77,7 @@ W2 = (
             f"W2 together {chance}",
             f"reviews at hand; a copy stalls together with the first call with the chance {chance}",
             HALF,
-            replace(TAILS, stalling=(*INPUTS, "reply"), together=chance),
+            replace(TAILS, stalling=(*INPUTS, "reply"), gather_outcomes=chance),
             (SEGMENTS, HEDGED),
             20_000,
         )
@@ -134,7 +134,7 @@ async def run(workload: Workload, variant: Variant, *, turns: int, seed: int) ->
             draw(workload.median, workload.odds, draws, number),
             workload.odds.outages,
             # The tool of every second turn writes, and must not be called on a guess.
-            Found(menu=MENU if number % 2 else READING_MENU),
+            Found(suggestions=MENU if number % 2 else READING_MENU),
         ),
         range(turns),
         arrivals=arrivals,

@@ -207,14 +207,14 @@ def approvals_approve(
     as_json: AsJson = False,
 ) -> None:
     """Let a call run, once; when its turn waits for nothing else, it goes on."""
-    from vital_engine.nouns import Ruling
+    from vital_engine.nouns import ApprovalDecision
 
     from .approvals import decide
     from .visible import json_object
 
     edit = None if arguments is None else json_object(arguments)
-    ruling = Ruling("approve" if edit is None else "edit", reason, edit)
-    _run(decide(approval, ruling, _settings(tenant=tenant), as_json=as_json))
+    decision = ApprovalDecision("approve" if edit is None else "edit", reason, edit)
+    _run(decide(approval, decision, _settings(tenant=tenant), as_json=as_json))
 
 
 @approvals_cli.command("reject")
@@ -225,11 +225,11 @@ def approvals_reject(
     as_json: AsJson = False,
 ) -> None:
     """Refuse a call; when its turn waits for nothing else, it goes on without it."""
-    from vital_engine.nouns import Ruling
+    from vital_engine.nouns import ApprovalDecision
 
     from .approvals import decide
 
-    _run(decide(approval, Ruling("reject", reason), _settings(tenant=tenant), as_json=as_json))
+    _run(decide(approval, ApprovalDecision("reject", reason), _settings(tenant=tenant), as_json=as_json))
 
 
 @config_cli.command("show")
@@ -249,7 +249,7 @@ def config_check() -> None:
 
 
 def _settings(**changes: Any) -> Settings:
-    return load(turn_keys=KEYS).but(changes)
+    return load(turn_keys=KEYS).replace(changes)
 
 
 def _changes(settings: list[str] | None) -> dict[str, Any]:

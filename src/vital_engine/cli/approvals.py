@@ -10,7 +10,7 @@ from rich.text import Text
 from vital_engine.answer import Answer
 from vital_engine.app import open_app
 from vital_engine.modes import Finished, Token
-from vital_engine.nouns import Ruling
+from vital_engine.nouns import ApprovalDecision
 from vital_engine.receipt import as_json as plain
 from vital_engine.settings import Settings
 
@@ -40,13 +40,13 @@ async def show_approvals(settings: Settings, *, limit: int, as_json: bool) -> in
     return OK
 
 
-async def decide(approval: str, ruling: Ruling, settings: Settings, *, as_json: bool) -> int:
+async def decide(approval: str, decision: ApprovalDecision, settings: Settings, *, as_json: bool) -> int:
     """Settle one call; when its turn has no other that waits, the rest of the turn runs, and is shown."""
     console = Console(highlight=False)
     async with open_app(settings) as app:
         found = await app.approvals.find(approval, app.scope())
         workflow = app.workflow(found.paused.mode)
-        turn = await workflow.start_resumed(found.paused.question.run_id, {approval: ruling}, scope=app.scope())
+        turn = await workflow.start_resumed(found.paused.question.run_id, {approval: decision}, scope=app.scope())
         answer: Answer | None = None
         words = screen.Words(console)
         async for event in turn.events.reader():

@@ -22,7 +22,7 @@ from vital_engine.answer import Answer
 from vital_engine.app import App, open_app
 from vital_engine.errors import InvalidArguments, VitalError
 from vital_engine.modes import Broken, Finished, Step, Token, Turn
-from vital_engine.nouns import Approval, Question, Ruling
+from vital_engine.nouns import Approval, ApprovalDecision, Question
 from vital_engine.settings import Settings
 
 from . import screen
@@ -157,18 +157,18 @@ class Talk:
             self.console.print(Text("Nothing waits for a decision.", "dim"))
             return
         pending = [a for a in self.waiting if a.pending]
-        rulings: dict[str, Ruling] = {}
+        decisions: dict[str, ApprovalDecision] = {}
         for number, approval in enumerate(pending, start=1):
             screen.call(self.console, approval, number=number, of=len(pending))
-            if (ruling := self._ruling(approval)) is None:
+            if (decision := self._ruling(approval)) is None:
                 self.console.print(Text(f"Left for later: /decide, or vital approvals approve {approval.id}", "dim"))
                 return
-            rulings[approval.id] = ruling
+            decisions[approval.id] = decision
         workflow, run_id = self.workflow(), self.waiting[0].run_id
         self.waiting = ()  # unless what follows says otherwise
-        self._follow(lambda: self.portal.call(workflow.start_resumed, run_id, rulings))
+        self._follow(lambda: self.portal.call(workflow.start_resumed, run_id, decisions))
 
-    def _ruling(self, approval: Approval) -> Ruling | None:
+    def _ruling(self, approval: Approval) -> ApprovalDecision | None:
         while True:
             keys = (("a", " approve   "), ("r", " reject   "), ("e", " edit   "), ("l", " later"))
             shown = [part for key, means in keys for part in ((key, "bold cyan"), (means, ""))]
@@ -181,9 +181,9 @@ class Talk:
             self.console.print(said)
             match said:
                 case "approve":
-                    return Ruling("approve")
+                    return ApprovalDecision("approve")
                 case "reject":
-                    return Ruling("reject", (self._line("  why (Enter: no reason) › ") or "").strip())
+                    return ApprovalDecision("reject", (self._line("  why (Enter: no reason) › ") or "").strip())
                 case "later":
                     return None
                 case "edit" if (edited := self._edited(approval)) is not None:
@@ -191,7 +191,7 @@ class Talk:
                 case _:
                     continue
 
-    def _edited(self, approval: Approval) -> Ruling | None:
+    def _edited(self, approval: Approval) -> ApprovalDecision | None:
         """New arguments, checked by the tool before anything is settled; None: keep those that were proposed."""
         before = json.dumps(dict(approval.call.arguments), ensure_ascii=True, sort_keys=True)
         self.console.print(Text(f"  now  {before}", "dim"), soft_wrap=True)
@@ -199,14 +199,16 @@ class Talk:
         if not text or not text.strip() or text.strip() == before:
             return None
         try:
-            vetter = self.app.services.vetter
-            proposal = replace(approval.proposal, arguments=json_object(text))
-            vetted = proposal if vetter is None else self.portal.call(vetter.vet, proposal)
+            argument_validator = self.app.services.argument_validator
+            tool_call = replace(approval.tool_call, arguments=json_object(text))
+            validated = (
+                tool_call if argument_validator is None else self.portal.call(argument_validator.validate, tool_call)
+            )
         except VitalError as error:
             self._told(error)
             return None
-        self.console.print(Text(f"  new  {exact(json.dumps(dict(vetted.arguments), ensure_ascii=False))}"))
-        return Ruling("edit", arguments=vetted.arguments)
+        self.console.print(Text(f"  new  {exact(json.dumps(dict(validated.arguments), ensure_ascii=False))}"))
+        return ApprovalDecision("edit", arguments=validated.arguments)
 
     def _take_up(self) -> None:
         """What waits in this conversation since another day."""

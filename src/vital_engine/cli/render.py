@@ -50,10 +50,10 @@ def _citation(c: Citation) -> str:
 
 def tools(answer: Answer) -> list[str]:
     rows = [
-        f"  {f.proposal.tool}: {shorten(f.text) if f.status == 'done' else f'no result ({f.status})'}"
-        for f in answer.findings.results
+        f"  {f.tool_call.tool}: {shorten(f.text) if f.status == 'done' else f'no result ({f.status})'}"
+        for f in answer.tool_results.results
     ]
-    refused = [f"  {d.proposal.tool}: not called, {d.reason}" for d in answer.consent.decisions if not d.approved]
+    refused = [f"  {d.tool_call.tool}: not called, {d.reason}" for d in answer.consent.decisions if not d.approved]
     return ["Tools", *rows, *refused] if rows or refused else []
 
 

@@ -73,18 +73,18 @@ def greeting(console: Console, *, mode: str, expert: str, conversation: str) -> 
 
 def call(console: Console, approval: Approval, *, number: int, of: int) -> None:
     """One proposed call, with all that there is to know of it before one decides."""
-    proposal = approval.call
+    tool_call = approval.call
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
-    facts.add_row("call", Text(exact(proposal.tool), style="bold"))
-    facts.add_row("with", Text(arguments(proposal.arguments), style="bold"))
-    facts.add_row("why", Text(exact(proposal.reason) or "not said"))
-    effect = Text(RISK[proposal.effect], style="bold red" if proposal.effect is Effect.EFFECT else "")
+    facts.add_row("call", Text(exact(tool_call.tool), style="bold"))
+    facts.add_row("with", Text(arguments(tool_call.arguments), style="bold"))
+    facts.add_row("why", Text(exact(tool_call.reason) or "not said"))
+    effect = Text(RISK[tool_call.effect], style="bold red" if tool_call.effect is Effect.EFFECT else "")
     facts.add_row("risk", effect)
-    if proposal.tainted:
+    if tool_call.tainted:
         facts.add_row("", Text("its arguments come from retrieved text", style="bold red"))
-    facts.add_row("cost", Text(f"{render.money(proposal.cost_usd)} estimated"))
+    facts.add_row("cost", Text(f"{render.money(tool_call.cost_usd)} estimated"))
     facts.add_row("until", Text(f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"))
     facts.add_row("id", Text(f"{exact(approval.id)}  ·  arguments {approval.arguments_hash[:12]}", style="dim"))
     count = f" {number} of {of}" if of > 1 else ""

@@ -38,18 +38,18 @@ from .events import (
     tell,
 )
 from .flow import Flow
+from .gather_outcomes import gather_outcomes
 from .hedge import Hedge
-from .live import Live
+from .live import Stream
 from .load import Load
 from .offload import abandoned, bounded, call
 from .outcome import REASONS, Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
 from .policy import DATAFLOW, SEQUENTIAL, TIERS, Policy, Shape
 from .quantiles import DecayedHistogram
-from .race import Hedging, either
+from .race import HedgeOutcome, either
 from .result import Run, speedup
+from .run_in_background import background_tasks, run_in_background, shutdown
 from .step import Step, step
-from .supervise import drain, supervise, supervised
-from .together import together
 
 __all__ = [
     "DATAFLOW",
@@ -66,10 +66,9 @@ __all__ = [
     "FlowEnded",
     "FlowStarted",
     "Hedge",
+    "HedgeOutcome",
     "Hedged",
-    "Hedging",
     "LateResult",
-    "Live",
     "Load",
     "Observer",
     "Outcome",
@@ -81,20 +80,21 @@ __all__ = [
     "Step",
     "StepEnded",
     "StepStarted",
+    "Stream",
     "StreamOpened",
     "VirtualLoop",
     "abandoned",
+    "background_tasks",
     "bounded",
     "broken_observers",
     "call",
-    "drain",
     "either",
+    "gather_outcomes",
     "reason_of",
+    "run_in_background",
     "run_virtual",
+    "shutdown",
     "speedup",
     "step",
-    "supervise",
-    "supervised",
     "tell",
-    "together",
 ]

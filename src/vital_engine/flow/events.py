@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .live import Live
+from .live import Stream
 from .outcome import Outcome
 
 if TYPE_CHECKING:
-    from .race import Hedging
+    from .race import HedgeOutcome
     from .result import Run
 
 log = logging.getLogger("vital_engine.flow")
@@ -46,7 +46,7 @@ class StreamOpened:
 
     flow: str
     step: str
-    live: Live[Any]
+    live: Stream[Any]
     at: float
 
 
@@ -72,14 +72,14 @@ class LateResult:
 
 @dataclass(frozen=True, slots=True)
 class Hedged:
-    """A step's call was late. ``became``: what came of its copy, see :data:`.race.Hedging`; told when that is known.
+    """A step's call was late. ``became``: what came of its copy, see :data:`.race.HedgeOutcome`; told when that is known.
 
     ``sent_at``: when the copy was sent; None: it was not.
     """
 
     flow: str
     step: str
-    became: Hedging
+    became: HedgeOutcome
     sent_at: float | None
     at: float
 

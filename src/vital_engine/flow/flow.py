@@ -12,7 +12,7 @@ from typing import Any
 from vital_engine.errors import FlowError
 
 from .events import Observer
-from .live import Live
+from .live import Stream
 from .policy import DATAFLOW, SEQUENTIAL, Shape
 from .result import Run
 from .run import Execution
@@ -69,7 +69,7 @@ class Flow:
     async def run(self, *given: object, within: float | None = None, observers: Sequence[Observer] = ()) -> Run:
         """Run every step once, except those whose product is *given*.
 
-        A ``Live`` that has ended stands for the stream and for the value that it ended in.
+        A ``Stream`` that has ended stands for the stream and for the value that it ended in.
 
         :param within: seconds for the whole run; what has not ended then is cancelled. 0 or less: nothing is started.
         :raises FlowError: something is needed that nothing makes, given twice, or given before it has ended.
@@ -77,10 +77,10 @@ class Flow:
         if within is not None and math.isnan(within):
             raise FlowError(f"{self.name!r} was given a limit that is not a number")
         have: dict[type, object] = {}
-        streams: dict[type, Live[Any]] = {}
+        streams: dict[type, Stream[Any]] = {}
         for thing in given:
             value: object = thing
-            if isinstance(thing, Live):
+            if isinstance(thing, Stream):
                 value = thing.value
                 if value is None:
                     raise FlowError(f"{self.name!r} was given a stream that has not ended in a value")

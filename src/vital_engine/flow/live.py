@@ -80,8 +80,8 @@ class Fold(Protocol):
         ...
 
 
-class Live(Generic[T]):
-    """A handle on a stream that ends in a ``T``. In a step's signature ``Live[T]`` is
+class Stream(Generic[T]):
+    """A handle on a stream that ends in a ``T``. In a step's signature ``Stream[T]`` is
 
     - the outlet, if the step itself makes the ``T``: it pushes items, and returns the ``T``;
     - an inlet, if another step makes it: the step starts as soon as the stream exists, and reads along.
@@ -94,19 +94,19 @@ class Live(Generic[T]):
         self._meter = meter or _Meter()
 
     @classmethod
-    def closed(cls, value: T, items: Iterable[Any] = ()) -> Live[T]:
+    def closed(cls, value: T, items: Iterable[Any] = ()) -> Stream[T]:
         """A stream that has already ended in *value*."""
         live = cls()
         live._tape.items.extend(items)
         live.close(value)
         return live
 
-    def reader(self, beside: Live[Any] | None = None) -> Live[T]:
+    def reader(self, beside: Stream[Any] | None = None) -> Stream[T]:
         """Another handle on the same stream, with a ``waited`` of its own, or one with *beside*."""
-        return Live(self._tape, None if beside is None else beside._meter)
+        return Stream(self._tape, None if beside is None else beside._meter)
 
     # -- the producer's side
-    def push(self, item: Any, *, aside: bool = False) -> None:
+    def push(self, item: Any, *, metadata: bool = False) -> None:
         """Add an item. After the end it is ignored: a producer that was given up cannot speak any more.
 
         An *aside* is kept and read like any item, but is not what the stream is about: the times of the first and
@@ -115,7 +115,7 @@ class Live(Generic[T]):
         tape = self._tape
         if tape.closed:
             return
-        if not aside:
+        if not metadata:
             tape.last = asyncio.get_running_loop().time()
             if tape.first is None:
                 tape.first = tape.last
@@ -127,7 +127,7 @@ class Live(Generic[T]):
         """End the stream, in *value* or in *error*. The first end counts."""
         self._tape.close(value, error)
 
-    def on_refusal(self, told: Callable[[], None]) -> None:
+    def on_cancel(self, told: Callable[[], None]) -> None:
         """*told* is called if a reader refuses the rest of the stream."""
         if not self._tape.closed:
             self._tape.refused = told
@@ -174,7 +174,7 @@ class Live(Generic[T]):
     def __aiter__(self) -> AsyncIterator[Any]:
         return _Items(self)
 
-    def follow(self, told: Callable[[], None]) -> None:
+    def subscribe(self, told: Callable[[], None]) -> None:
         """*told* is called with each item that comes, and at the end: at once, so it must be quick and raise nothing.
 
         Cheaper than a reader that waits: no task is woken. What came before is to be found in :attr:`items`.
@@ -182,7 +182,7 @@ class Live(Generic[T]):
         if not self._tape.closed:
             self._tape.followers.append(told)
 
-    def through(self, fold: Callable[[], Fold]) -> Live[Any]:
+    def pipe(self, fold: Callable[[], Fold]) -> Stream[Any]:
         """A stream of what *fold* makes of this one's items, which ends as this one does, without a value.
 
         It is worked out once for all who ask with the same *fold*, and they are woken only when there is something for
@@ -192,20 +192,20 @@ class Live(Generic[T]):
         tape.folded = tape.folded or {}
         if fold not in tape.folded:
             tape.folded[fold] = _folded(tape, fold())
-        return Live(tape.folded[fold], self._meter)
+        return Stream(tape.folded[fold], self._meter)
 
-    def refuse(self) -> None:
+    def cancel(self) -> None:
         """Say that nobody has a use for the rest: whoever makes it is stopped. Only for a stream with one reader."""
         if self._tape.refused is not None and not self._tape.closed:
             self._tape.refused()
 
-    async def whole(self) -> T | None:
+    async def result(self) -> T | None:
         """Wait for the end, and give what it ended in."""
         while not self._tape.closed:
-            await self.news()
+            await self.wait_for_item()
         return self.value
 
-    async def news(self) -> None:
+    async def wait_for_item(self) -> None:
         """Wait for the next item or the end, whichever comes first."""
         loop, tape, meter = asyncio.get_running_loop(), self._tape, self._meter
         waiter: asyncio.Future[None] = loop.create_future()
@@ -246,7 +246,7 @@ class _Batches(AsyncIterator[list[Any]]):
 
     __slots__ = ("_at", "_live")
 
-    def __init__(self, live: Live[Any]) -> None:
+    def __init__(self, live: Stream[Any]) -> None:
         self._live, self._at = live, 0
 
     async def __anext__(self) -> list[Any]:
@@ -254,7 +254,7 @@ class _Batches(AsyncIterator[list[Any]]):
         while self._at >= len(items):
             if self._live.ended:
                 raise StopAsyncIteration
-            await self._live.news()
+            await self._live.wait_for_item()
         fresh = list(items[self._at :])
         self._at += len(fresh)
         return fresh
@@ -263,7 +263,7 @@ class _Batches(AsyncIterator[list[Any]]):
 class _Items(AsyncIterator[Any]):
     __slots__ = ("_at", "_live")
 
-    def __init__(self, live: Live[Any]) -> None:
+    def __init__(self, live: Stream[Any]) -> None:
         self._live, self._at = live, 0
 
     async def __anext__(self) -> Any:
@@ -271,9 +271,9 @@ class _Items(AsyncIterator[Any]):
         while self._at >= len(items):
             if self._live.ended:
                 raise StopAsyncIteration
-            await self._live.news()
+            await self._live.wait_for_item()
         self._at += 1
         return items[self._at - 1]
 
 
-Salvage = Callable[[Sequence[Any], BaseException], T]
+Recovery = Callable[[Sequence[Any], BaseException], T]

@@ -19,19 +19,19 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from . import events
 from .hedge import LATER, Hedge, Withheld
-from .live import Live
+from .live import Stream
 from .offload import abandon
 
 T = TypeVar("T")
 Told: TypeAlias = tuple[str, str, Sequence[events.Observer]]
 """Flow, step, and who is told what became of a copy."""
-Hedging: TypeAlias = Literal["sent_won", "sent_lost", "sent_failed", "sent_cancelled"] | Withheld
+HedgeOutcome: TypeAlias = Literal["sent_won", "sent_lost", "sent_failed", "sent_cancelled"] | Withheld
 """What became of a late call's copy: its answer was taken, the first call's was, neither had one, the step was cancelled;
 or it was not sent. A closed set, fit for a metric label."""
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class HedgedWork:
     """Beside a step's work: the same call to somebody else. See :meth:`.step.Step.hedged`."""
 
     work: Callable[..., Awaitable[Any]]
@@ -46,7 +46,7 @@ class CallByCall:
 CALL_BY_CALL: Final = CallByCall()
 
 
-class Race:
+class HedgedCall:
     """One run of a step that may be sent twice. Used once.
 
     :param outlet: the parameter through which the step streams, if it does.
@@ -57,7 +57,7 @@ class Race:
     def __init__(
         self,
         work: Callable[..., Awaitable[Any]],
-        copied: Copied,
+        copied: HedgedWork,
         inputs: Mapping[str, object],
         outlet: str | None,
         grace: float,
@@ -68,7 +68,7 @@ class Race:
         self._flow, self._step, self._observers = told
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._real: Live[Any] | None = inputs[outlet] if outlet is not None else None  # type: ignore[assignment]
+        self._real: Stream[Any] | None = inputs[outlet] if outlet is not None else None  # type: ignore[assignment]
         self._contenders: list[_Contender] = []
         self._winner: _Contender | None = None
         self._after = 0.0
@@ -156,8 +156,8 @@ class Race:
             self._learn_pair(seconds)
             self._tell("sent_lost" if contender is first else "sent_won")
         if self._real is not None and contender.live is not None:
-            for aside in contender.live.items:
-                self._real.push(aside, aside=True)
+            for metadata in contender.live.items:
+                self._real.push(metadata, metadata=True)
         for other in self._contenders:
             if other is not contender:
                 self._report(other)
@@ -173,10 +173,10 @@ class Race:
         if self._copied.lost is not None and loser.live.items and not loser.task.done():
             said = self._copied.lost(loser.live.items)
             if said is not None:
-                self._real.push(said, aside=True)
+                self._real.push(said, metadata=True)
 
     # -- ending without a winner
-    def _lose(self, became: Hedging) -> None:
+    def _lose(self, became: HedgeOutcome) -> None:
         """Nobody has said anything. What the first call had pushed aside is of use all the same."""
         if self._winner is not None:
             return
@@ -186,8 +186,8 @@ class Race:
             self._learn_pair(seconds, censored=True)
             self._tell(became)
         if self._real is not None and first.live is not None:
-            for aside in first.live.items:
-                self._real.push(aside, aside=True)
+            for metadata in first.live.items:
+                self._real.push(metadata, metadata=True)
             first.live.close()
         for copy in self._contenders[1:]:
             self._report(copy)
@@ -209,7 +209,7 @@ class Race:
         if not self._later:  # those that are later still are not like the others
             self._copied.hedge.with_copy(seconds, self._after, censored=censored)
 
-    def _tell(self, became: Hedging) -> None:
+    def _tell(self, became: HedgeOutcome) -> None:
         if self._observers:
             event = events.Hedged(self._flow, self._step, became, self._sent_at, self._loop.time())
             events.tell(self._observers, event)
@@ -238,10 +238,10 @@ def either(
     For the calls that a step makes one by one, and :meth:`.step.Step.hedging` says that it does. Only for what may be done
     twice: it is pure, or only reads.
     """
-    copied = Copied(copy, hedge)
+    copied = HedgedWork(copy, hedge)
 
     async def ask(**given: object) -> T:
-        answer: T = await Race(first, copied, given, None, *_ASKS.get()).run()
+        answer: T = await HedgedCall(first, copied, given, None, *_ASKS.get()).run()
         return answer
 
     return ask
@@ -255,7 +255,7 @@ class _Contender:
         self.live: _Private | None = None
 
 
-class _Private(Live[Any]):
+class _Private(Stream[Any]):
     """A stream that nobody hears, until its first word."""
 
     __slots__ = ("_speaks",)
@@ -264,12 +264,12 @@ class _Private(Live[Any]):
         super().__init__()
         self._speaks: Callable[[], None] | None = speaks
 
-    def push(self, item: Any, *, aside: bool = False) -> None:
-        if self._speaks is not None and not aside and not self.ended:
+    def push(self, item: Any, *, metadata: bool = False) -> None:
+        if self._speaks is not None and not metadata and not self.ended:
             self._speaks()
-        super().push(item, aside=aside)
+        super().push(item, metadata=metadata)
 
-    def turn_into(self, real: Live[Any]) -> None:
+    def turn_into(self, real: Stream[Any]) -> None:
         """From here on this is a handle on *real*."""
         self._tape = real._tape
         self._speaks = None

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 from vital_engine.errors import StepAbandoned, StepFailed, WrongType
 
 from . import events
-from .live import Live
+from .live import Stream
 from .offload import abandon
 from .outcome import Cut, Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
 from .result import Run
-from .seats import Seats
+from .seats import ConcurrencyLimit
 from .step import NOTHING, raced
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Execution:
         name: str,
         plan: Plan,
         have: Mapping[type, object],
-        streams: Mapping[type, Live[Any]],
+        streams: Mapping[type, Stream[Any]],
         within: float | None,
         observers: Sequence[events.Observer],
     ) -> None:
@@ -50,13 +50,13 @@ class Execution:
         self.tasks: list[asyncio.Task[None] | None] = [None] * count
         self.began = [0.0] * count
         self.timers: list[asyncio.TimerHandle | None] = [None] * count
-        self.inlets: dict[int, list[Live[Any]]] = {}  # of those that read along
+        self.inlets: dict[int, list[Stream[Any]]] = {}  # of those that read along
         self.cut: list[Cut | None] = [None] * count  # why a running step was cancelled, if it was
         self.waits, self.left = list(plan.waits), count
         self.settled: deque[int] = deque()  # ended, and what they made is not yet handed on
         self.handing_on = False
         self.over: Reason | None = None  # the run's deadline has passed, or its caller has gone
-        self.seats = Seats(plan.shape) if plan.shape.bounded else None
+        self.seats = ConcurrencyLimit(plan.shape) if plan.shape.bounded else None
         self.finished: asyncio.Future[None] = self.loop.create_future()
         self.deadline: asyncio.TimerHandle | None = None
         if within is not None and within <= 0:
@@ -119,8 +119,8 @@ class Execution:
         if self.observers:
             self._tell(events.StepStarted(self.name, s.name, s.policy.tier, now))
         if s.outlet is not None:
-            self.lives[s.makes] = inputs[s.outlet] = live = Live()
-            live.on_refusal(partial(self._cut, i, "refused"))
+            self.lives[s.makes] = inputs[s.outlet] = live = Stream()
+            live.on_cancel(partial(self._cut, i, "refused"))
             if self.observers:
                 self._tell(events.StreamOpened(self.name, s.name, live.reader(), now))
         task = self.loop.create_task(self._drive(i, inputs), name=s.name, context=self.context.copy())
@@ -134,9 +134,9 @@ class Execution:
         i = self.plan.maker.get(need)
         return self.have[need] if i is None else getattr(self.outcomes[i], "value")  # noqa: B009
 
-    def _stream(self, need: type) -> Live[Any]:
+    def _stream(self, need: type) -> Stream[Any]:
         if need not in self.lives:  # it stands as a value, and never was a stream
-            self.lives[need] = Live.closed(self._value(need))
+            self.lives[need] = Stream.closed(self._value(need))
         return self.lives[need]
 
     # -- running and ending
@@ -181,12 +181,12 @@ class Execution:
             error = TimeoutError(f"{s.name!r} was cut off after {ended - began:.3g} s")
         elif cut == "skipped":
             error = StepFailed(f"{s.name!r} lost the stream that it was reading")
-        stand_in = s.stand_in(self.lives.get(s.makes), error)
+        fallback_for = s.fallback_for(self.lives.get(s.makes), error)
         if refused:
-            unused = None if stand_in is NOTHING else stand_in
+            unused = None if fallback_for is NOTHING else fallback_for
             self._settle(i, Skipped("its reader had no use for it", unused, True, worked, began, ended))
-        elif stand_in is not NOTHING:
-            self._settle(i, Degraded(stand_in, error, reason, worked, began, ended))
+        elif fallback_for is not NOTHING:
+            self._settle(i, Degraded(fallback_for, error, reason, worked, began, ended))
         elif reason == "skipped":
             self._settle(i, Skipped(str(error), None, False, worked, began, ended), error)
         else:

@@ -7,7 +7,7 @@ import heapq
 from .policy import Shape
 
 
-class Seats:
+class ConcurrencyLimit:
     """Indices of steps that wait for a seat, lowest first, and how many seats are taken."""
 
     __slots__ = ("_lanes", "_running", "_shape", "_waiting", "after")

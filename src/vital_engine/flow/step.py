@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args, get_or
 
 from vital_engine.errors import FlowError
 
-from .live import Live, Salvage
+from .live import Recovery, Stream
 from .policy import Policy
-from .race import CALL_BY_CALL, CallByCall, Copied, Race, asking
+from .race import CALL_BY_CALL, CallByCall, HedgedCall, HedgedWork, asking
 
 if TYPE_CHECKING:
     from .events import Observer
@@ -45,37 +45,37 @@ class Step(Generic[T]):
     makes: type[T]
     policy: Policy = Policy()
     otherwise: T | _Nothing = NOTHING
-    salvage: Salvage[T] | None = None
+    recovery: Recovery[T] | None = None
     awaits: tuple[type, ...] = ()
-    copied: Copied | CallByCall | None = None
+    copied: HedgedWork | CallByCall | None = None
 
-    def or_else(self, stand_in: T) -> Step[T]:
+    def fallback(self, fallback_for: T) -> Step[T]:
         """The same step, with *stand_in* for the times that it fails, runs late or cannot run.
 
         A method and not a keyword, so that every type checker refuses a stand-in of another type.
         """
-        if not isinstance(stand_in, self.makes):
+        if not isinstance(fallback_for, self.makes):
             raise FlowError(
-                f"{self.name!r} makes {self.makes.__name__}: a {type(stand_in).__name__} cannot stand in for it"
+                f"{self.name!r} makes {self.makes.__name__}: a {type(fallback_for).__name__} cannot stand in for it"
             )
-        return replace(self, otherwise=stand_in)
+        return replace(self, otherwise=fallback_for)
 
-    def or_salvage(self, salvage: Salvage[T]) -> Step[T]:
-        """The same step; if it breaks after it has streamed something, ``salvage(items, error)`` stands in."""
+    def recover(self, recovery: Recovery[T]) -> Step[T]:
+        """The same step; if it breaks after it has streamed something, ``recovery(items, error)`` stands in."""
         if self.outlet is None:
             raise FlowError(
                 f"{self.name!r} streams nothing that could be salvaged; give it a parameter of Live[{self.makes.__name__}]"
             )
-        return replace(self, salvage=salvage)
+        return replace(self, recovery=recovery)
 
-    def stand_in(self, live: Live[T] | None, error: BaseException) -> T | _Nothing:
+    def fallback_for(self, live: Stream[T] | None, error: BaseException) -> T | _Nothing:
         """What stands in after *error*: what can be salvaged of what it has streamed, else the fixed stand-in.
 
         Salvage is foreign code at a step's edge: if it fails, *error* says so in a note and the stand-in is used.
         """
-        if self.salvage is not None and live is not None and live.first_at is not None:
+        if self.recovery is not None and live is not None and live.first_at is not None:
             try:
-                saved = self.salvage(live.items, error)
+                saved = self.recovery(live.items, error)
             except Exception as lost:
                 error.add_note(f"what {self.name!r} had streamed could not be salvaged: {lost!r}")
             else:
@@ -105,7 +105,7 @@ class Step(Generic[T]):
         :raises FlowError: *copy* needs or makes something else.
         """
         self._like(copy)
-        return replace(self, copied=Copied(copy, hedge, lost))
+        return replace(self, copied=HedgedWork(copy, hedge, lost))
 
     def hedging(self, work: Callable[..., Awaitable[T]]) -> Step[T]:
         """The same step, done by *work*, which makes its calls through :func:`.race.either`: those who watch the step
@@ -132,8 +132,8 @@ class Step(Generic[T]):
 def step(work: Callable[..., Awaitable[T]]) -> Step[T]:
     """Read *work*'s signature: its parameters are the needs, its return type is the product.
 
-    Annotations must be classes that can be resolved where *work* is defined; ``Live[X]`` is a stream (see
-    :class:`Live`). Unions, ``Any``, aliases and parameters without annotation are refused.
+    Annotations must be classes that can be resolved where *work* is defined; ``Stream[X]`` is a stream (see
+    :class:`Stream`). Unions, ``Any``, aliases and parameters without annotation are refused.
 
     :raises FlowError: the signature does not say what the step needs or makes.
     """
@@ -151,9 +151,9 @@ def step(work: Callable[..., Awaitable[T]]) -> Step[T]:
         if parameter.name not in hints:
             raise FlowError(f"{name!r} must say of which class {parameter.name!r} is")
         hint = hints[parameter.name]
-        streamed = get_origin(hint) is Live
+        streamed = get_origin(hint) is Stream
         of = get_args(hint)[0] if streamed else hint
-        if not _is_wire(of) or of is Live:
+        if not _is_wire(of) or of is Stream:
             raise FlowError(f"{name!r}: {parameter.name!r} must be one class or Live[one class], not {hint!r}")
         if not streamed:
             needs[parameter.name] = of
@@ -188,6 +188,6 @@ def _is_wire(hint: object) -> bool:
 
 def raced(s: Step[Any], inputs: Mapping[str, object], flow: str, told: Sequence[Observer]) -> Coroutine[Any, Any, Any]:
     """The work of *s*, which is hedged, on *inputs*; *told* are the observers of *flow*."""
-    if isinstance(s.copied, Copied):
-        return Race(s.work, s.copied, inputs, s.outlet, s.policy.grace, (flow, s.name, told)).run()
+    if isinstance(s.copied, HedgedWork):
+        return HedgedCall(s.work, s.copied, inputs, s.outlet, s.policy.grace, (flow, s.name, told)).run()
     return asking(s.work, inputs, s.policy.grace, (flow, s.name, told))

@@ -26,12 +26,12 @@
 May import: monitoring (to be watched by default), turn, flow, ports, nouns, errors.
 """
 
+from .decisions import Decisions
 from .mode import Mode
 from .mode1_manual import Mode1ManualWorkflow
 from .mode2_automatic import Mode2AutomaticWorkflow
 from .mode3_chat_manual import Mode3ChatManualWorkflow
 from .mode4_chat_automatic import Mode4ChatAutomaticWorkflow
-from .rulings import Decisions
 from .settings import PROFILES, Profile, TurnSettings
 from .stream import Broken, Cited, Event, Finished, Spent, Started, Step, Token
 from .workflow import ParallelBaseWorkflow, Turn

@@ -8,9 +8,9 @@ from functools import partial
 
 from vital_engine.approving import UNKNOWN
 from vital_engine.errors import InvalidArguments, StoreError, ToolError, ToolTimeout, ToolUnavailable, VitalError
-from vital_engine.flow import Done, Failed, bounded, call, supervise, together
-from vital_engine.nouns import Brief, Claim, Consent, Effect, Finding, Findings, Proposal, Question, Scope
-from vital_engine.ports import Approvals, Caller, Services, Vetter
+from vital_engine.flow import Done, Failed, bounded, call, gather_outcomes, run_in_background
+from vital_engine.nouns import Brief, Claim, Consent, Effect, Question, Scope, ToolCall, ToolResult, ToolResults
+from vital_engine.ports import Approvals, ArgumentValidator, Caller, Services
 from vital_engine.turn import invoking
 
 CALL_SECONDS = 30.0
@@ -25,74 +25,78 @@ class ApprovedCaller:
     What was done before is not done again; what was cut is, or is not, as :mod:`vital_engine.approving` says.
     """
 
-    def __init__(self, caller: Caller, approvals: Approvals, claim: Claim, vetter: Vetter | None) -> None:
-        self._caller, self._approvals, self._claim, self._vetter = caller, approvals, claim, vetter
+    def __init__(
+        self, caller: Caller, approvals: Approvals, claim: Claim, argument_validator: ArgumentValidator | None
+    ) -> None:
+        self._caller, self._approvals, self._claim, self._vetter = caller, approvals, claim, argument_validator
 
-    async def call(self, proposal: Proposal, *, scope: Scope) -> Finding:
+    async def call(self, tool_call: ToolCall, *, scope: Scope) -> ToolResult:
         """The finding of the one call that *proposal*'s approval allows. A call that failed is a finding too.
 
         :raises Conflict: another goes on with the turn.
         :raises StoreError: it could not be written down that the call begins, so that it was not made.
         """
-        if (void := await self._void(proposal)) is not None:
-            return await self._finish(proposal, void)
-        approval, now = await self._approvals.start(self._claim, proposal.id)
+        if (void := await self._void(tool_call)) is not None:
+            return await self._finish(tool_call, void)
+        approval, now = await self._approvals.start(self._claim, tool_call.id)
         if not now:
-            return approval.finding or Finding(proposal, UNKNOWN)
-        make = partial(call, self._caller.call, proposal, scope=scope)
+            return approval.tool_result or ToolResult(tool_call, UNKNOWN)
+        make = partial(call, self._caller.call, tool_call, scope=scope)
         try:
-            (outcome,) = await together([make], within=CALL_SECONDS)
+            (outcome,) = await gather_outcomes([make], within=CALL_SECONDS)
         except asyncio.CancelledError:
-            self._cut(proposal)
+            self._cut(tool_call)
             raise
-        if isinstance(outcome, Done) and isinstance(outcome.value, Finding):
-            return await self._finish(proposal, outcome.value)
-        return await self._finish(proposal, _failed(proposal, outcome))
+        if isinstance(outcome, Done) and isinstance(outcome.value, ToolResult):
+            return await self._finish(tool_call, outcome.value)
+        return await self._finish(tool_call, _failed(tool_call, outcome))
 
-    async def _void(self, proposal: Proposal) -> Finding | None:
+    async def _void(self, tool_call: ToolCall) -> ToolResult | None:
         """Why the call must not be made any more: its tool is gone, has changed, or refuses the arguments."""
         if self._vetter is None:
             return None
         try:
-            await call(self._vetter.vet, proposal)
+            await call(self._vetter.validate, tool_call)
         except ToolError as error:
-            return Finding(proposal, "void", error=error.code)
+            return ToolResult(tool_call, "void", error=error.code)
         return None
 
-    async def _finish(self, proposal: Proposal, finding: Finding) -> Finding:
+    async def _finish(self, tool_call: ToolCall, tool_result: ToolResult) -> ToolResult:
         try:
-            kept = await self._approvals.finish(self._claim, proposal.id, finding)
+            kept = await self._approvals.finish(self._claim, tool_call.id, tool_result)
         except StoreError:  # it has happened all the same; a turn that dies now finds it cut
-            return finding
-        return kept.finding or finding
+            return tool_result
+        return kept.tool_result or tool_result
 
-    def _cut(self, proposal: Proposal) -> None:
+    def _cut(self, tool_call: ToolCall) -> None:
         """We are being cancelled: whether an effect has happened is not known, and is written down as that."""
-        if proposal.effect is Effect.EFFECT:
-            unknown = Finding(proposal, UNKNOWN, error="tool.cut")
-            writing = bounded(self._finish(proposal, unknown), within=WRITE_SECONDS)
-            supervise(writing, name=f"cut {proposal.tool}")
+        if tool_call.effect is Effect.EFFECT:
+            unknown = ToolResult(tool_call, UNKNOWN, error="tool.cut")
+            writing = bounded(self._finish(tool_call, unknown), within=WRITE_SECONDS)
+            run_in_background(writing, name=f"cut {tool_call.tool}")
 
 
-def _failed(proposal: Proposal, outcome: Done[Finding] | Failed) -> Finding:
+def _failed(tool_call: ToolCall, outcome: Done[ToolResult] | Failed) -> ToolResult:
     """A call that gave no finding. An effect that a tool did not itself report as failed may have happened."""
     if isinstance(outcome, Done):  # something, but no finding
-        status = UNKNOWN if proposal.effect is Effect.EFFECT else "wrong_type"
-        return Finding(proposal, status, seconds=outcome.seconds, error="service.wrong_type")
+        status = UNKNOWN if tool_call.effect is Effect.EFFECT else "wrong_type"
+        return ToolResult(tool_call, status, seconds=outcome.seconds, error="service.wrong_type")
     error = outcome.error
     code = error.code if isinstance(error, VitalError) else ""
     said_so = isinstance(error, InvalidArguments) or (
         isinstance(error, ToolError) and not isinstance(error, ToolTimeout | ToolUnavailable)
     )
-    status = UNKNOWN if proposal.effect is Effect.EFFECT and not said_so else outcome.reason
-    return Finding(proposal, status, seconds=outcome.seconds, error=code)
+    status = UNKNOWN if tool_call.effect is Effect.EFFECT and not said_so else outcome.reason
+    return ToolResult(tool_call, status, seconds=outcome.seconds, error=code)
 
 
-def invoking_approved(services: Services, approvals: Approvals) -> Callable[..., Awaitable[Findings]]:
-    async def invoke(question: Question, brief: Brief, consent: Consent, claim: Claim) -> Findings:
-        caller = ApprovedCaller(services.caller, approvals, claim, services.vetter)
+def invoking_approved(services: Services, approvals: Approvals) -> Callable[..., Awaitable[ToolResults]]:
+    async def invoke(question: Question, brief: Brief, consent: Consent, claim: Claim) -> ToolResults:
+        caller = ApprovedCaller(services.caller, approvals, claim, services.argument_validator)
         # The limit of each call is the caller's own; this one is above it, so that a call is never cut unwritten.
-        findings: Findings = await invoking(caller, within=CALL_SECONDS + WRITE_SECONDS)(question, brief, consent)
-        return findings
+        tool_results: ToolResults = await invoking(caller, within=CALL_SECONDS + WRITE_SECONDS)(
+            question, brief, consent
+        )
+        return tool_results
 
     return invoke

@@ -21,13 +21,13 @@ from vital_engine.nouns import (
     Cost,
     Draft,
     Evidence,
-    Findings,
-    Kept,
     LedgerRow,
     PausedTurn,
     Quality,
     Question,
     Support,
+    ToolResults,
+    TurnRecord,
 )
 from vital_engine.ports import Grader
 from vital_engine.turn import EARLY
@@ -58,7 +58,7 @@ def assemble(
     draft = _made(outcomes, "reply", Draft(finish="error"))
     citations = _made(outcomes, "cite", Citations.missing())
     support = _made(outcomes, "assess", Support.missing())
-    findings = _made(outcomes, "invoke", Findings())
+    tool_results = _made(outcomes, "invoke", ToolResults())
     status, error = _status(outcomes)
     degraded = _degraded(outcomes)
     return Answer(
@@ -70,7 +70,7 @@ def assemble(
         text=draft.text,
         brief=brief,
         evidence=evidence,
-        findings=findings,
+        tool_results=tool_results,
         consent=_made(outcomes, "consent", Consent()),
         draft=draft,
         citations=citations,
@@ -79,7 +79,7 @@ def assemble(
         quality=grader(citations, support, evidence, draft, degraded),
         outcomes=outcomes,
         degraded=degraded,
-        warnings=tuple(_warnings(outcomes, degraded, evidence, citations, findings, draft)),
+        warnings=tuple(_warnings(outcomes, degraded, evidence, citations, tool_results, draft)),
         timing=timing,
         speedup=speedup([o.seconds for o in outcomes.values() if not isinstance(o, Skipped)], timing.total),
         critical_path=critical_path,
@@ -94,7 +94,7 @@ def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, p
     """The answer of a turn that waits for a person: what is known by then. Nothing was said, and nothing paid."""
     paused = turn.paused
     degraded = _degraded(outcomes)
-    nothing = Citations(), Findings(), Draft(finish="")
+    nothing = Citations(), ToolResults(), Draft(finish="")
     waiting = f"{len(turn.pending)} tool call{'s wait' if len(turn.pending) > 1 else ' waits'} for your decision."
     return Answer(
         run_id=paused.question.run_id,
@@ -105,7 +105,7 @@ def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, p
         text="",
         brief=paused.brief,
         evidence=paused.evidence,
-        findings=Findings(),
+        tool_results=ToolResults(),
         consent=Consent(),
         draft=Draft(finish=""),
         citations=Citations(),
@@ -128,9 +128,9 @@ def _degraded(outcomes: Mapping[str, Outcome[Any]]) -> dict[str, str]:
     return {name: reason for name, reason in broke.items() if name not in EARLY}
 
 
-def kept(answer: Answer) -> Kept:
+def kept(answer: Answer) -> TurnRecord:
     """The answer as the store keeps it."""
-    return Kept(
+    return TurnRecord(
         run_id=answer.run_id,
         question=answer.question,
         mode=answer.mode,
@@ -198,7 +198,7 @@ def _warnings(
     degraded: Mapping[str, str],
     evidence: Evidence,
     citations: Citations,
-    findings: Findings,
+    tool_results: ToolResults,
     draft: Draft,
 ) -> Iterable[str]:
     for step, reason in degraded.items():
@@ -207,11 +207,11 @@ def _warnings(
     retrieved = outcomes.get("retrieve")
     if not evidence.failed and not evidence.passages and not isinstance(retrieved, Skipped | None):
         yield NOTHING_FOUND
-    for finding in findings.results:
-        if finding.status == UNKNOWN:
-            yield f"Whether the call of the tool {finding.proposal.tool!r} took effect is not known. It is not repeated."
-        elif finding.status != "done":
-            yield f"The tool {finding.proposal.tool!r} gave no result ({finding.status})."
+    for tool_result in tool_results.results:
+        if tool_result.status == UNKNOWN:
+            yield f"Whether the call of the tool {tool_result.tool_call.tool!r} took effect is not known. It is not repeated."
+        elif tool_result.status != "done":
+            yield f"The tool {tool_result.tool_call.tool!r} gave no result ({tool_result.status})."
     if citations.dangling:
         numbers = ", ".join(f"[{n}]" for n in citations.dangling)
         yield f"The answer cites {numbers}, which is no passage of this turn."

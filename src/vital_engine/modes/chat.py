@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from vital_engine.answer import Answer
 from vital_engine.errors import ConversationBusy, VitalError
-from vital_engine.flow import Flow, Observer, Policy, bounded, step, supervise
-from vital_engine.nouns import Question, Ticket
-from vital_engine.ports import Floor
+from vital_engine.flow import Flow, Observer, Policy, bounded, run_in_background, step
+from vital_engine.nouns import Lease, Question
+from vital_engine.ports import ConversationLock
 from vital_engine.turn import Registered, registering
 
 from .lease import leased
@@ -46,48 +46,55 @@ class ChatWorkflow(ParallelBaseWorkflow):
         extra: tuple[Observer, ...],
         work: Callable[[], Awaitable[Answer]],
     ) -> Answer:
-        floor, seconds = self.services.floor, settings.lease_seconds
-        if floor is None:
+        conversation_lock, seconds = self.services.conversation_lock, settings.lease_seconds
+        if conversation_lock is None:
             return await self._with_summary(question, work)
-        ticket = await floor.ask(question, seconds=seconds)
+        lease = await conversation_lock.ask(question, seconds=seconds)
 
         async def hold() -> bool:
-            return await floor.hold(ticket, seconds=seconds)
+            return await conversation_lock.hold(lease, seconds=seconds)
 
         paused, leaving = False, None
         try:
             async with leased(hold, seconds=seconds, name=f"conversation of {question.run_id}"):
-                if not await floor.wait(ticket, within=0):
-                    await self._queue(floor, ticket, question, settings, extra)
+                if not await conversation_lock.wait(lease, within=0):
+                    await self._queue(conversation_lock, lease, question, settings, extra)
                 answer = await self._with_summary(question, work)
                 paused = answer.status == "paused"
         finally:
             if not paused:  # a paused turn keeps its place until it is decided
-                leaving = supervise(bounded(floor.leave(ticket), within=SAVE_SECONDS), name="leave the floor")
+                leaving = run_in_background(
+                    bounded(conversation_lock.leave(lease), within=SAVE_SECONDS), name="leave the floor"
+                )
         if leaving is not None:  # who was cancelled does not wait for it
             await asyncio.wait({leaving})
         return answer
 
     async def _queue(
-        self, floor: Floor, ticket: Ticket, question: Question, settings: TurnSettings, extra: tuple[Observer, ...]
+        self,
+        conversation_lock: ConversationLock,
+        lease: Lease,
+        question: Question,
+        settings: TurnSettings,
+        extra: tuple[Observer, ...],
     ) -> None:
         if settings.on_contention == "refuse":
             raise ConversationBusy(f"the conversation {question.conversation} is busy")
-        register = step(registering(self.services.register, mode=self.mode.number)).or_else(Registered())
+        register = step(registering(self.services.register, mode=self.mode.number)).fallback(Registered())
         queue = Flow("queue", register.under(Policy(SAVE_SECONDS)), given=(Question,))
         await queue.run(question, observers=extra)
-        if not await floor.wait(ticket, within=settings.contention_seconds):
+        if not await conversation_lock.wait(lease, within=settings.contention_seconds):
             waited = f"{settings.contention_seconds:g} s"
             raise ConversationBusy(f"the conversation {question.conversation} was busy for {waited}")
 
     async def _with_summary(self, question: Question, work: Callable[[], Awaitable[Answer]]) -> Answer:
         """*work*, and then the summary of what the conversation's window has dropped. Its loss costs no answer."""
         answer = await work()
-        condenser = self.services.condenser
-        if condenser is None or answer.status != "complete":
+        summarizer = self.services.summarizer
+        if summarizer is None or answer.status != "complete":
             return answer
         try:
-            await bounded(condenser.condense(question), within=SAVE_SECONDS)
+            await bounded(summarizer.summarize(question), within=SAVE_SECONDS)
         except (VitalError, TimeoutError):
             lost = "The summary of the earlier conversation could not be brought up to date."
             return replace(answer, warnings=(*answer.warnings, lost))

@@ -12,7 +12,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
-from vital_engine.nouns import Approval, Brief, Consent, Decision, Effect, Menu, PausedTurn, Proposal, Question
+from vital_engine.nouns import (
+    Approval,
+    Brief,
+    Consent,
+    Decision,
+    Effect,
+    PausedTurn,
+    Question,
+    ToolCall,
+    ToolSuggestions,
+)
 
 from .settings import TurnSettings
 
@@ -21,47 +31,49 @@ NOBODY = "nobody"
 """Who let an approval expire."""
 
 
-def by_policy(menu: Menu, brief: Brief, settings: TurnSettings, ceiling: Decimal | None = None) -> Consent:
+def by_policy(
+    suggestions: ToolSuggestions, brief: Brief, settings: TurnSettings, ceiling: Decimal | None = None
+) -> Consent:
     """Decide each proposal, best first. *ceiling*: the turn's own, if it is lower than the settings'."""
     limit = settings.tool_cost_ceiling_usd if ceiling is None else min(ceiling, settings.tool_cost_ceiling_usd)
     spent = Decimal(0)
     decisions = []
-    for proposal in menu.proposals:
-        refusal = _refusal(proposal, brief, settings, limit - spent)
+    for tool_call in suggestions.tool_calls:
+        refusal = _refusal(tool_call, brief, settings, limit - spent)
         if not refusal:
-            spent += proposal.cost_usd
-        reason = refusal or f"allowed to {brief.expert.id}, {proposal.effect.value}, within ${limit} for this turn"
-        decisions.append(Decision(proposal, not refusal, POLICY, reason))
+            spent += tool_call.cost_usd
+        reason = refusal or f"allowed to {brief.expert.id}, {tool_call.effect.value}, within ${limit} for this turn"
+        decisions.append(Decision(tool_call, not refusal, POLICY, reason))
     return Consent(tuple(decisions))
 
 
-def _refusal(proposal: Proposal, brief: Brief, settings: TurnSettings, left: Decimal) -> str:
-    if not _allowed(proposal, brief):
+def _refusal(tool_call: ToolCall, brief: Brief, settings: TurnSettings, left: Decimal) -> str:
+    if not _allowed(tool_call, brief):
         return f"{brief.expert.id} may not use it"
-    if proposal.tool in settings.never_automatic:
+    if tool_call.tool in settings.never_automatic:
         return "on the never-automatic list: a person must approve it"
-    if proposal.effect is Effect.EFFECT:
+    if tool_call.effect is Effect.EFFECT:
         return "it has effects outside of the engine: a person must approve it"
-    if proposal.tainted and proposal.effect is not Effect.PURE:
+    if tool_call.tainted and tool_call.effect is not Effect.PURE:
         return "its arguments come from retrieved text: a person must approve it"
-    if proposal.cost_usd > left:
-        return f"it costs ${proposal.cost_usd}, more than the ${left} that are left of this turn's ceiling"
+    if tool_call.cost_usd > left:
+        return f"it costs ${tool_call.cost_usd}, more than the ${left} that are left of this turn's ceiling"
     return ""
 
 
 def consenting_by_policy(settings: TurnSettings) -> Callable[..., Awaitable[Consent]]:
-    async def consent(question: Question, brief: Brief, menu: Menu) -> Consent:
-        return by_policy(menu, brief, settings, question.limits.cost_usd)
+    async def consent(question: Question, brief: Brief, suggestions: ToolSuggestions) -> Consent:
+        return by_policy(suggestions, brief, settings, question.limits.cost_usd)
 
     return consent
 
 
-def not_asked(menu: Menu, brief: Brief) -> tuple[Decision, ...]:
+def not_asked(suggestions: ToolSuggestions, brief: Brief) -> tuple[Decision, ...]:
     """The proposals that no person is asked about, since the expert may not use their tool."""
     return tuple(
-        Decision(proposal, False, POLICY, f"{brief.expert.id} may not use it")
-        for proposal in menu.proposals
-        if not _allowed(proposal, brief)
+        Decision(tool_call, False, POLICY, f"{brief.expert.id} may not use it")
+        for tool_call in suggestions.tool_calls
+        if not _allowed(tool_call, brief)
     )
 
 
@@ -71,12 +83,12 @@ def by_person(turn: PausedTurn) -> Consent:
 
 
 def _decision(approval: Approval) -> Decision:
-    if approval.ruling is None:
-        return Decision(approval.proposal, False, NOBODY, "nobody decided in time", approval.settled_at)
+    if approval.decision is None:
+        return Decision(approval.tool_call, False, NOBODY, "nobody decided in time", approval.decided_at)
     said = {"approve": "approved", "reject": "rejected", "edit": "approved with other arguments"}
-    action, reason = approval.ruling.action, approval.ruling.reason
-    return Decision(approval.call, action != "reject", approval.by, reason or said[action], approval.settled_at)
+    action, reason = approval.decision.action, approval.decision.reason
+    return Decision(approval.call, action != "reject", approval.by, reason or said[action], approval.decided_at)
 
 
-def _allowed(proposal: Proposal, brief: Brief) -> bool:
-    return not brief.expert.tools or proposal.tool in brief.expert.tools
+def _allowed(tool_call: ToolCall, brief: Brief) -> bool:
+    return not brief.expert.tools or tool_call.tool in brief.expert.tools

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vital_engine.answer import Timing
-from vital_engine.flow import Hedged, Live, Observer, StepStarted, StreamOpened
-from vital_engine.nouns import Claim, Draft, Evidence, Memory, Menu, Question
+from vital_engine.flow import Hedged, Observer, StepStarted, Stream, StreamOpened
+from vital_engine.nouns import Claim, Draft, Evidence, Memory, Question, ToolSuggestions
 from vital_engine.turn import drafted
 
 from .settings import TurnSettings
@@ -23,7 +23,7 @@ class TurnClock:
     def __init__(self, before: float = 0.0) -> None:
         self.began = asyncio.get_running_loop().time() - before
         self.asked: float | None = None
-        self.draft: Live[Draft] | None = None
+        self.draft: Stream[Draft] | None = None
         self.hedges: dict[str, dict[str, Any]] = {}
 
     def __call__(self, event: object) -> None:
@@ -80,14 +80,14 @@ def limit(question: Question, settings: TurnSettings) -> float:
     return within if question.limits.seconds is None else min(within, question.limits.seconds)
 
 
-def known_before(question: Question, settings: TurnSettings) -> tuple[object, ...]:
+def initial_values(question: Question, settings: TurnSettings) -> tuple[object, ...]:
     """What is known without its step, which is switched off, or whose product comes with *question*: a run that is given
     Evidence does not retrieve."""
     known: list[object] = []
     if not settings.enable_rag:
         known.append(Evidence())
     if not settings.enable_tools:
-        known.append(Menu())
+        known.append(ToolSuggestions())
     if question.memory is not None:
         known.append(question.memory)
     elif not settings.enable_memory:

@@ -12,9 +12,9 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from vital_engine.flow import Flow, Load, Policy, Step, step
-from vital_engine.nouns import Draft, Findings, Guessed
+from vital_engine.nouns import Draft, Guessed, ToolResults
 from vital_engine.ports import LLM, Services, prefiller
-from vital_engine.turn import replying, salvaged
+from vital_engine.turn import recovered, replying
 from vital_engine.turn.ahead import (
     Ahead,
     Consenting,
@@ -45,7 +45,7 @@ class Early:
         self.speculation = Speculation(self.load)
 
     def steps(
-        self, settings: TurnSettings, consent: Consenting, invoke: Callable[..., Awaitable[Findings]]
+        self, settings: TurnSettings, consent: Consenting, invoke: Callable[..., Awaitable[ToolResults]]
     ) -> tuple[Flow, ...]:
         """What runs beside gathering."""
         if settings.profile != "dataflow":
@@ -67,7 +67,7 @@ class Early:
         return self._limited(step(replying(self._services.llm, self.load)), settings)
 
     def _limited(self, speak: Step[Draft], settings: TurnSettings) -> Step[Draft]:
-        return speak.or_salvage(salvaged).under(Policy(settings.reply_timeout_ms / 1000, tier="reply"))
+        return speak.recover(recovered).under(Policy(settings.reply_timeout_ms / 1000, tier="reply"))
 
     def _reading(self, settings: TurnSettings) -> tuple[Flow, ...]:
         reader = prefiller(self._services.llm)
@@ -78,19 +78,19 @@ class Early:
         return (prefill(reader, self.load, through=settings.prefill, speculates=speculates, within=within),)
 
     def _guessing(
-        self, settings: TurnSettings, consent: Consenting, invoke: Callable[..., Awaitable[Findings]]
+        self, settings: TurnSettings, consent: Consenting, invoke: Callable[..., Awaitable[ToolResults]]
     ) -> tuple[Flow, ...]:
         foresight = self._services.foresight
         if foresight is None:
             return ()
         use, beside = self._speculates(settings), Policy(FORESEE_SECONDS, tier="ahead")
         steps: list[Step[Any]] = [
-            step(foreseeing(foresight, self.speculation, consent, use=use)).or_else(Foreseen()).under(beside),
-            step(comparing(foresight, self.speculation)).or_else(Guessed()).under(beside),
+            step(foreseeing(foresight, self.speculation, consent, use=use)).fallback(Foreseen()).under(beside),
+            step(comparing(foresight, self.speculation)).fallback(Guessed()).under(beside),
         ]
         if use:
             within = Policy(settings.reply_timeout_ms / 1000, tier="ahead")
-            speak = step(speaking_ahead(self._services.llm, self.load, invoke)).or_else(Ahead()).under(within)
+            speak = step(speaking_ahead(self._services.llm, self.load, invoke)).fallback(Ahead()).under(within)
             steps.insert(1, speak.after(ReadInstructions) if self._reading(settings) else speak)
         return (Flow("ahead", *steps),)
 

@@ -27,7 +27,7 @@ from langgraph.runtime import get_runtime
 
 from vital_engine.answer import Answer, Timing
 from vital_engine.errors import InvalidQuestion, NotFound
-from vital_engine.flow import Live, Observer, Skipped, StreamOpened, bounded, supervise
+from vital_engine.flow import Observer, Skipped, Stream, StreamOpened, bounded, run_in_background
 from vital_engine.nouns import Claim, Draft, Question, Scope
 
 from .assemble import assemble
@@ -90,7 +90,7 @@ class TurnGraph:
                 self._broken_off(here)
                 if "thread_id" not in get_config().get("configurable", {}):  # no checkpoint: nobody can go on
                     last_words = bounded(self.workflow._keep_cancelled(here.course), within=SAVE_SECONDS)
-                    supervise(last_words, name=f"keep {here.question.run_id}")
+                    run_in_background(last_words, name=f"keep {here.question.run_id}")
                 raise
             except BaseException:
                 self._broken_off(here)
@@ -106,7 +106,7 @@ class TurnGraph:
             state = TurnState(question=self.workflow._ask(state["question"]))  # an earlier turn's state is let go
         runtime, question = get_runtime(), state["question"]
         session = None if part is BRIEF else self.sessions.get(question.run_id)
-        settings = self.workflow.settings.but(runtime.context or {}) if session is None else session.settings
+        settings = self.workflow.settings.replace(runtime.context or {}) if session is None else session.settings
         if part.name == "consent" and self._approvals is not None:
             if session is not None and session.claim is not None:  # another's, who goes on with this very turn
                 session = None
@@ -161,7 +161,7 @@ class TurnGraph:
 
         def listen(event: object) -> None:
             if isinstance(event, StreamOpened):
-                telling.append(supervise(_tell_words(event.live, here.write), name="tell words"))
+                telling.append(run_in_background(_tell_words(event.live, here.write), name="tell words"))
 
         made = await self._steps(here, listen)
         if telling:
@@ -205,7 +205,7 @@ def _not_run(here: Here) -> dict[str, Any]:
     return made
 
 
-async def _tell_words(live: Live[Draft], write: Callable[[Mapping[str, Any]], None]) -> None:
+async def _tell_words(live: Stream[Draft], write: Callable[[Mapping[str, Any]], None]) -> None:
     async for batch in live.batches():
         if text := "".join(piece.text for piece in batch):
             write({"kind": "token", "text": text})

@@ -17,17 +17,17 @@ from vital_engine.approving import asked
 from vital_engine.errors import Conflict, Expired, InvalidArguments, NotFound, Refused, VitalError
 from vital_engine.flow import Degraded, Done, Failed
 from vital_engine.nouns import Approval, Claim, Consent, Paused, PausedTurn, Question, Scope
-from vital_engine.ports import Approvals, Vetter
+from vital_engine.ports import Approvals, ArgumentValidator
 from vital_engine.receipt import as_json
 
 from .assemble import assemble_paused, later
 from .consent import by_person, not_asked
+from .decisions import decisions_of, validated
 from .graph_turn import Here
 from .graph_watching import Sessions
 from .parts import spent
 from .pausing import FIRST_LOOK, LAST_LOOK, PausingWorkflow
 from .recorded import past_steps
-from .rulings import rulings_of, vetted
 from .settings import KEYS, TurnSettings, known
 
 #: Begins to watch a turn that goes on: its question, its settings, and the right to.
@@ -51,7 +51,7 @@ async def ask_person(here: Here, approvals: Approvals, sessions: Sessions, begin
         failed = Degraded(nothing, kept.error, kept.reason, kept.seconds, kept.began, kept.ended)
         return {"consent": nothing, "outcomes": {"consent": later(failed, since)}}
     try:
-        turn = await _decided(kept, approvals, here.workflow.services.vetter)
+        turn = await _decided(kept, approvals, here.workflow.services.argument_validator)
     except GraphInterrupt:
         _stand_still(here, await approvals.look(here.question.run_id, here.owner), sessions)
         raise
@@ -87,12 +87,12 @@ def _paused(here: Here) -> Paused:
         mode=here.workflow.mode.number,
         brief=brief,
         evidence=state["evidence"],
-        menu=state["menu"],
+        suggestions=state["suggestions"],
         memory=state["memory"],
         steps=past_steps(state["outcomes"]),
         critical_path=here.run(here.outcomes()).critical_path,
         seconds=spent(state),
-        refused=not_asked(state["menu"], brief),
+        refused=not_asked(state["suggestions"], brief),
         settings={k: as_json(v) for k in KEYS if (v := getattr(here.settings, k)) != getattr(deployed, k)},
     )
 
@@ -105,11 +105,11 @@ async def _kept(here: Here, paused: Paused, approvals: Approvals) -> PausedTurn 
         assert isinstance(here.workflow, PausingWorkflow)
         kept = await here.workflow._pause(paused, here.course)
         return kept.value if isinstance(kept, Done) else kept
-    here.settings = here.workflow.settings.but(known(turn.paused.settings))
+    here.settings = here.workflow.settings.replace(known(turn.paused.settings))
     return turn
 
 
-async def _decided(turn: PausedTurn, approvals: Approvals, vetter: Vetter | None) -> PausedTurn:
+async def _decided(turn: PausedTurn, approvals: Approvals, argument_validator: ArgumentValidator | None) -> PausedTurn:
     """*turn* once nothing of it is pending. A person is asked again for what is left, or was no decision."""
     question = turn.paused.question
     whose = Scope(question.tenant, question.user)
@@ -120,8 +120,8 @@ async def _decided(turn: PausedTurn, approvals: Approvals, vetter: Vetter | None
         try:
             if not isinstance(said, Mapping):
                 raise InvalidArguments(f"decisions are a mapping by the call's id, not a {type(said).__name__}")
-            rulings = await vetted(turn, rulings_of(said), vetter)
-            turn = await approvals.settle(question.run_id, rulings, whose, by=question.user)
+            decisions = await validated(turn, decisions_of(said), argument_validator)
+            turn = await approvals.decide(question.run_id, decisions, whose, by=question.user)
         except (InvalidArguments, NotFound, Refused, Conflict) as error:
             wrong = error
         except Expired:
@@ -139,15 +139,15 @@ def _request(turn: PausedTurn, wrong: VitalError | None) -> dict[str, Any]:
 
 
 def _call(approval: Approval) -> dict[str, Any]:
-    proposal = approval.proposal
+    tool_call = approval.tool_call
     return {
         "id": approval.id,
-        "tool": proposal.tool,
-        "arguments": as_json(proposal.arguments),
-        "reason": proposal.reason,
-        "cost_usd": as_json(proposal.cost_usd),
-        "effect": proposal.effect.value,
-        "tainted": proposal.tainted,
+        "tool": tool_call.tool,
+        "arguments": as_json(tool_call.arguments),
+        "reason": tool_call.reason,
+        "cost_usd": as_json(tool_call.cost_usd),
+        "effect": tool_call.effect.value,
+        "tainted": tool_call.tainted,
         "expires_at": approval.expires_at.isoformat(),
     }
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 from langgraph.errors import GraphInterrupt
 
-from vital_engine.flow import bounded, supervise
+from vital_engine.flow import bounded, run_in_background
 
 from .chat import ChatWorkflow
 from .graph_turn import Here
@@ -25,21 +25,21 @@ async def speaking(here: Here) -> AsyncIterator[None]:
 
     :raises ConversationBusy: as of ``execute``.
     """
-    workflow, floor, question = here.workflow, here.workflow.services.floor, here.question
-    if floor is None or not isinstance(workflow, ChatWorkflow):
+    workflow, conversation_lock, question = here.workflow, here.workflow.services.conversation_lock, here.question
+    if conversation_lock is None or not isinstance(workflow, ChatWorkflow):
         yield
         return
     seconds = here.settings.lease_seconds
-    ticket = await floor.ask(question, seconds=seconds)
+    lease = await conversation_lock.ask(question, seconds=seconds)
 
     async def hold() -> bool:
-        return await floor.hold(ticket, seconds=seconds)
+        return await conversation_lock.hold(lease, seconds=seconds)
 
     over = True
     try:
         async with leased(hold, seconds=seconds, name=f"conversation of {question.run_id}"):
-            if not await floor.wait(ticket, within=0):
-                await workflow._queue(floor, ticket, question, here.settings, ())
+            if not await conversation_lock.wait(lease, within=0):
+                await workflow._queue(conversation_lock, lease, question, here.settings, ())
             yield
         over = here.part.name == "save"
     except GraphInterrupt:  # a paused turn keeps its place until it is decided
@@ -47,7 +47,9 @@ async def speaking(here: Here) -> AsyncIterator[None]:
         raise
     finally:
         if over:
-            leaving = supervise(bounded(floor.leave(ticket), within=SAVE_SECONDS), name="leave the floor")
+            leaving = run_in_background(
+                bounded(conversation_lock.leave(lease), within=SAVE_SECONDS), name="leave the floor"
+            )
             await asyncio.wait({leaving})
 
 

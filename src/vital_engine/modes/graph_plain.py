@@ -37,7 +37,7 @@ _MADE: Mapping[str, str] = {
     "brief": "brief",
     "retrieve": "evidence",
     "consent": "consent",
-    "invoke": "findings",
+    "invoke": "tool_results",
     "reply": "draft",
     "cite": "citations",
     "assess": "support",

@@ -20,11 +20,11 @@ from vital_engine.nouns import (
     Cost,
     Draft,
     Evidence,
-    Findings,
     Memory,
-    Menu,
     Question,
     Support,
+    ToolResults,
+    ToolSuggestions,
 )
 
 from .graph_plain import outcome_of, plain, plain_outcome, revived, written
@@ -161,10 +161,10 @@ class GraphState(TypedDict, total=False):
     question: Annotated[Question, Noun(Question)]
     brief: Annotated[Brief | None, Noun(Brief)]
     evidence: Annotated[Evidence, Noun(Evidence)]
-    menu: Annotated[Menu, Noun(Menu)]
+    suggestions: Annotated[ToolSuggestions, Noun(ToolSuggestions)]
     memory: Annotated[Memory, Noun(Memory)]
     consent: Annotated[Consent, Noun(Consent)]
-    findings: Annotated[Findings, Noun(Findings)]
+    tool_results: Annotated[ToolResults, Noun(ToolResults)]
     draft: Annotated[Draft | None, Noun(Draft)]
     timing: Annotated[Timing, Noun(Timing)]
     citations: Annotated[Citations, Noun(Citations)]

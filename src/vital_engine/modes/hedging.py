@@ -39,8 +39,8 @@ class Hedges:
         self._copies: dict[str, Any] = {}
         if replicas.retriever is not None:
             self._copies["retrieve"] = retrieving(replicas.retriever)
-        if replicas.suggester is not None:
-            self._copies["suggest"] = suggesting(replicas.suggester)
+        if replicas.tool_suggester is not None:
+            self._copies["suggest"] = suggesting(replicas.tool_suggester)
         if replicas.memory is not None:
             self._copies["recall"] = recalling(replicas.memory)
         self.of = {step: Hedge(half_life=REMEMBERED) for step in self._copies}

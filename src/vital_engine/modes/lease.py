@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from vital_engine.errors import Conflict, StoreError
-from vital_engine.flow import supervise
+from vital_engine.flow import run_in_background
 
 BEATS: int = 3
 """Renewals in the time of one lease, so that one that fails costs nothing."""
@@ -40,7 +40,7 @@ async def leased(hold: Callable[[], Awaitable[bool]], *, seconds: float, name: s
         if task is not None:
             task.cancel()
 
-    beating = supervise(beat(), name=f"hold {name}")
+    beating = run_in_background(beat(), name=f"hold {name}")
     try:
         yield
     except asyncio.CancelledError:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, TypeAlias, cast
 
 from vital_engine.flow import Flow, Observer, speedup
-from vital_engine.nouns import Citations, Cost, Evidence, Memory, Menu, Question, Support
+from vital_engine.nouns import Citations, Cost, Evidence, Memory, Question, Support, ToolSuggestions
 from vital_engine.ports import Services
 
 from .mode import Mode
@@ -34,7 +34,7 @@ class ParallelNodes:
     async def parallel_retrieval_node(self, state: Given) -> Update:
         """Retrieve, suggest and recall at once.
 
-        Reads ``question``, ``brief``; returns ``evidence``, ``menu``, ``memory``, ``outcomes``.
+        Reads ``question``, ``brief``; returns ``evidence``, ``suggestions``, ``memory``, ``outcomes``.
         """
         return await self._node(RETRIEVAL, state)
 
@@ -48,8 +48,8 @@ class ParallelNodes:
     async def _rag_retrieval_task(self, state: Given) -> Evidence:
         return (await self._alone("retrieve", RETRIEVAL, state))["evidence"]
 
-    async def _tool_suggestion_task(self, state: Given) -> Menu:
-        return (await self._alone("suggest", RETRIEVAL, state))["menu"]
+    async def _tool_suggestion_task(self, state: Given) -> ToolSuggestions:
+        return (await self._alone("suggest", RETRIEVAL, state))["suggestions"]
 
     async def _memory_retrieval_task(self, state: Given) -> Memory:
         return (await self._alone("recall", RETRIEVAL, state))["memory"]

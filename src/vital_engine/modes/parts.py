@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from vital_engine.errors import StepFailed
-from vital_engine.flow import Degraded, Done, Failed, Flow, Live, Observer, Outcome, Skipped, Step
+from vital_engine.flow import Degraded, Done, Failed, Flow, Observer, Outcome, Skipped, Step, Stream
 from vital_engine.flow.step import NOTHING
 from vital_engine.nouns import (
     Brief,
@@ -20,16 +20,16 @@ from vital_engine.nouns import (
     Cost,
     Draft,
     Evidence,
-    Findings,
     Memory,
-    Menu,
     Piece,
     Question,
     Support,
+    ToolResults,
+    ToolSuggestions,
 )
 
 from .assemble import later
-from .course import known_before, limit
+from .course import initial_values, limit
 from .settings import TurnSettings
 from .state import TurnState
 
@@ -37,10 +37,10 @@ KEYS: Final[Mapping[type, str]] = {
     Question: "question",
     Brief: "brief",
     Evidence: "evidence",
-    Menu: "menu",
+    ToolSuggestions: "suggestions",
     Memory: "memory",
     Consent: "consent",
-    Findings: "findings",
+    ToolResults: "tool_results",
     Draft: "draft",
     Citations: "citations",
     Support: "support",
@@ -64,14 +64,16 @@ RETRIEVAL: Final = Part(
     "parallel_retrieval",
     ("retrieve", "suggest", "recall"),
     ("question", "brief", "outcomes"),
-    ("evidence", "menu", "memory", "outcomes"),
+    ("evidence", "suggestions", "memory", "outcomes"),
 )
-CONSENT: Final = Part("consent", ("consent",), ("question", "brief", "menu", "outcomes"), ("consent", "outcomes"))
-INVOKE: Final = Part("invoke", ("invoke",), ("question", "brief", "consent", "outcomes"), ("findings", "outcomes"))
+CONSENT: Final = Part(
+    "consent", ("consent",), ("question", "brief", "suggestions", "outcomes"), ("consent", "outcomes")
+)
+INVOKE: Final = Part("invoke", ("invoke",), ("question", "brief", "consent", "outcomes"), ("tool_results", "outcomes"))
 REPLY: Final = Part(
     "reply",
     ("reply",),
-    ("question", "brief", "evidence", "menu", "memory", "findings", "outcomes"),
+    ("question", "brief", "evidence", "suggestions", "memory", "tool_results", "outcomes"),
     ("draft", "timing", "outcomes"),
 )
 REVIEW: Final = Part(
@@ -84,13 +86,13 @@ SAVE: Final = Part(
     "save",
     (),
     (
-        "question", "brief", "evidence", "menu", "memory", "consent", "findings", "draft", "timing", "citations",
+        "question", "brief", "evidence", "suggestions", "memory", "consent", "tool_results", "draft", "timing", "citations",
         "support", "cost", "outcomes",
     ),
     ("answer",),
 )  # fmt: skip
 ASKING: Final = Part(
-    "consent", (), ("question", "brief", "evidence", "menu", "memory", "outcomes"), ("consent", "outcomes")
+    "consent", (), ("question", "brief", "evidence", "suggestions", "memory", "outcomes"), ("consent", "outcomes")
 )
 """Consent where a person is asked: what was made so far is kept for the time of the pause."""
 
@@ -122,7 +124,7 @@ async def run_part(
     """
     mine = [s for s in steps if s.name in part.steps]
     makes = {s.makes for s in mine}
-    have = [*known, *(noun for noun in known_before(state["question"], settings) if type(noun) in makes)]
+    have = [*known, *(noun for noun in initial_values(state["question"], settings) if type(noun) in makes)]
     lost: list[Step[Any]] = []
     for need in _needs(mine, have):
         value = state.get(KEYS[need])
@@ -163,12 +165,12 @@ def _lost(step: Step[Any], outcome: Outcome[Any]) -> Step[Any]:
     async def fail(**_: object) -> Any:
         raise error
 
-    return replace(step, work=fail, needs={}, inlets={}, otherwise=NOTHING, salvage=None, copied=None)
+    return replace(step, work=fail, needs={}, inlets={}, otherwise=NOTHING, recovery=None, copied=None)
 
 
-def _ended(draft: Draft) -> Live[Draft]:
+def _ended(draft: Draft) -> Stream[Draft]:
     """A draft that is whole is a stream that has ended."""
-    return Live.closed(draft, [Piece(draft.text, draft.usage)])
+    return Stream.closed(draft, [Piece(draft.text, draft.usage)])
 
 
 def _of(steps: Sequence[str], observer: Observer) -> Observer:

@@ -23,11 +23,11 @@ from vital_engine.nouns import (
     Consent,
     Evidence,
     Memory,
-    Menu,
     Paused,
     PausedTurn,
     Question,
     Scope,
+    ToolSuggestions,
 )
 from vital_engine.ports import Approvals, Services
 from vital_engine.receipt import as_json
@@ -35,10 +35,10 @@ from vital_engine.receipt import as_json
 from .approved_calls import invoking_approved
 from .assemble import assemble_paused, later
 from .consent import by_person, not_asked
-from .course import Course, known_before
+from .course import Course, initial_values
+from .decisions import Decisions, decisions_of, validated
 from .lease import leased
 from .recorded import answer_of, known_of, outcomes_of, past_steps
-from .rulings import Decisions, rulings_of, vetted
 from .settings import KEYS, TurnSettings, known
 from .workflow import SAVE_SECONDS, ParallelBaseWorkflow, Turn
 
@@ -67,7 +67,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
 
     def _build_halves(self, settings: TurnSettings) -> tuple[Flow, Flow]:
         closing = self._closing(settings, invoking_approved(self.services, self._approvals))
-        known_then = (Question, Brief, Evidence, Menu, Memory, Consent, Claim)
+        known_then = (Question, Brief, Evidence, ToolSuggestions, Memory, Consent, Claim)
         return (
             Flow("turn", self._opening(settings), shape=settings.shape, given=(Question,)),
             Flow("turn", closing, shape=settings.shape, given=known_then),
@@ -101,7 +101,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
             return before
         opening, closing = self._halves(settings)
         course = self._course(question, settings, extra)
-        run = await self._through(opening, course, question, *known_before(question, settings))
+        run = await self._through(opening, course, question, *initial_values(question, settings))
         outcomes = dict(run.steps)
         if isinstance(outcomes["brief"], Failed | Skipped):  # nobody answers, as in the other modes
             unmet: dict[str, Outcome[Any]] = {s.name: Skipped("'brief' made nothing") for s in closing.steps}
@@ -111,12 +111,12 @@ class PausingWorkflow(ParallelBaseWorkflow):
             mode=self.mode.number,
             brief=run[Brief],
             evidence=run[Evidence],
-            menu=run[Menu],
+            suggestions=run[ToolSuggestions],
             memory=run[Memory],
             steps=past_steps(outcomes),
             critical_path=run.critical_path,
             seconds=course.clock.now(),
-            refused=not_asked(run[Menu], run[Brief]),
+            refused=not_asked(run[ToolSuggestions], run[Brief]),
             settings={k: as_json(v) for k in KEYS if (v := getattr(settings, k)) != getattr(self.settings, k)},
         )
         if asked(paused):
@@ -153,7 +153,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
     async def start_resumed(
         self, run_id: str, decisions: Decisions | None = None, *, scope: Scope | None = None, by: str = ""
     ) -> Turn:
-        """Decide on a paused turn's calls; once all are decided, go on. See :data:`.rulings.Decisions`.
+        """Decide on a paused turn's calls; once all are decided, go on. See :data:`.decisions.Decisions`.
 
         All decisions of one call are taken, or none. What goes on does not depend on who asked for it: a second
         client that decides the same gets the same turn. Retrieval is not run again.
@@ -168,12 +168,12 @@ class PausingWorkflow(ParallelBaseWorkflow):
         whose = scope or self._owners.get(run_id) or self.scope
         if whose is None:
             raise NotFound(f"no paused run {run_id} of this process: say whose it is (scope=)")
-        rulings = rulings_of(decisions or {})
+        decisions = decisions_of(decisions or {})
         turn = await self._approvals.look(run_id, whose)
         if turn.paused.mode != self.mode.number:
             raise NotFound(f"the run {run_id} was paused in mode {turn.paused.mode}")
-        rulings = await vetted(turn, rulings, self.services.vetter)
-        turn = await self._approvals.settle(run_id, rulings, whose, by=by or whose.user)
+        decisions = await validated(turn, decisions, self.services.argument_validator)
+        turn = await self._approvals.decide(run_id, decisions, whose, by=by or whose.user)
         key = (whose.tenant, run_id)
         if (running := self._resuming.get(key)) is not None:
             return running
@@ -187,7 +187,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
         turn = await self._approvals.look(run_id, whose)
         if (turn.pending or turn.receipt is not None) and (answer := self._standing(turn)):
             return answer
-        settings = self.settings.but(known(turn.paused.settings))
+        settings = self.settings.replace(known(turn.paused.settings))
 
         async def work() -> Answer:
             return await self._claimed(run_id, whose, settings, (stream,))
@@ -245,7 +245,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
         assert isinstance(consent, Done | Degraded)
         before = course.clock.now()
         _, closing = self._halves(course.settings)
-        made = (paused.brief, paused.evidence, paused.menu, paused.memory)
+        made = (paused.brief, paused.evidence, paused.suggestions, paused.memory)
         run = await self._through(closing, course, paused.question, *made, consent.value, claim)
         after = {name: later(outcome, before) for name, outcome in run.steps.items()}
         path = (*paused.critical_path, *run.critical_path)

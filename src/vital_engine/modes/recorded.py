@@ -18,8 +18,6 @@ from vital_engine.nouns import (
     Cost,
     Decision,
     Draft,
-    Finding,
-    Findings,
     LedgerRow,
     PastStep,
     Paused,
@@ -27,6 +25,8 @@ from vital_engine.nouns import (
     Quality,
     SentenceSupport,
     Support,
+    ToolResult,
+    ToolResults,
 )
 from vital_engine.turn import Registered
 
@@ -61,7 +61,7 @@ def outcomes_of(paused: Paused) -> dict[str, Outcome[Any]]:
         "register": Registered(paused.question.run_id),
         "brief": paused.brief,
         "retrieve": paused.evidence,
-        "suggest": paused.menu,
+        "suggest": paused.suggestions,
         "recall": paused.memory,
     }
     return {step.name: _outcome(step, made.get(step.name)) for step in paused.steps}
@@ -69,12 +69,12 @@ def outcomes_of(paused: Paused) -> dict[str, Outcome[Any]]:
 
 def known_of(turn: PausedTurn) -> dict[str, Outcome[Any]]:
     """What was made before the pause, what was decided, and what the calls have brought."""
-    paused, findings = turn.paused, tuple(a.finding for a in turn.approvals if a.finding is not None)
+    paused, tool_results = turn.paused, tuple(a.tool_result for a in turn.approvals if a.tool_result is not None)
     known_then = outcomes_of(paused)
     known_then["consent"] = Done(by_person(turn), 0.0, paused.seconds, paused.seconds)
-    if findings:
-        called = sum(finding.seconds for finding in findings)
-        known_then["invoke"] = Done(Findings(findings), called, paused.seconds, paused.seconds)
+    if tool_results:
+        called = sum(tool_result.seconds for tool_result in tool_results)
+        known_then["invoke"] = Done(ToolResults(tool_results), called, paused.seconds, paused.seconds)
     return known_then
 
 
@@ -108,7 +108,7 @@ def answer_of(turn: PausedTurn, *, profile: str) -> Answer:
     skipped = tuple(PastStep(name, "skipped", because) for name, because in receipt["skipped"].items())
     cost, model = receipt["cost"], receipt["model"]
     degraded: dict[str, str] = dict(receipt["degraded"])
-    findings = Findings(_read(tuple[Finding, ...], receipt["tool_results"]), failed="invoke" in degraded)
+    tool_results = ToolResults(_read(tuple[ToolResult, ...], receipt["tool_results"]), failed="invoke" in degraded)
     consent = Consent(_read(tuple[Decision, ...], receipt["approvals"]))
     rows = _read(tuple[LedgerRow, ...], cost["calls"])
     usage = next((row.call.usage for row in rows if row.call.purpose == "reply"), None)
@@ -117,7 +117,7 @@ def answer_of(turn: PausedTurn, *, profile: str) -> Answer:
     support = Support(_read(tuple[SentenceSupport, ...], receipt["support"]["sentences"]), failed="assess" in degraded)
     spent = Cost(rows, failed="tally" in degraded)
     before = {name: getattr(outcome, "value", None) for name, outcome in outcomes_of(paused).items()}
-    after = (consent, findings, draft, citations, support, spent)
+    after = (consent, tool_results, draft, citations, support, spent)
     made = before | dict(zip(("consent", "invoke", "reply", "cite", "assess", "tally"), after, strict=True))
     return Answer(
         run_id=receipt["run_id"],
@@ -128,7 +128,7 @@ def answer_of(turn: PausedTurn, *, profile: str) -> Answer:
         text=receipt["text"],
         brief=paused.brief,
         evidence=paused.evidence,
-        findings=findings,
+        tool_results=tool_results,
         consent=consent,
         draft=draft,
         citations=citations,

@@ -73,7 +73,7 @@ class TurnSettings:
         for field in fields(self):
             _check(field.name, getattr(self, field.name))
 
-    def but(self, changes: Mapping[str, Any]) -> TurnSettings:
+    def replace(self, changes: Mapping[str, Any]) -> TurnSettings:
         """These settings with *changes*.
 
         :raises ConfigError: an unknown key (the nearest known one is named) or a wrong type.

@@ -13,11 +13,11 @@ from vital_engine.nouns import (
     Cost,
     Draft,
     Evidence,
-    Findings,
     Memory,
-    Menu,
     Question,
     Support,
+    ToolResults,
+    ToolSuggestions,
 )
 
 
@@ -35,10 +35,10 @@ class TurnState(TypedDict, total=False):
     question: Question
     brief: Brief | None
     evidence: Evidence
-    menu: Menu
+    suggestions: ToolSuggestions
     memory: Memory
     consent: Consent
-    findings: Findings
+    tool_results: ToolResults
     draft: Draft | None
     timing: Timing
     citations: Citations

@@ -16,9 +16,9 @@ from vital_engine.errors import TurnError, VitalError
 from vital_engine.flow import (
     Degraded,
     Failed,
-    Live,
     StepEnded,
     StepStarted,
+    Stream,
     StreamOpened,
 )
 from vital_engine.flow import Event as FlowEvent
@@ -92,7 +92,7 @@ class TurnStream:
     """Writes a turn's events to a log that any number of readers follow. An observer of the turn's flows."""
 
     def __init__(self, run_id: str) -> None:
-        self.log: Live[Answer] = Live()
+        self.log: Stream[Answer] = Stream()
         self._pumps: list[_Pump] = []
         self._began = asyncio.get_running_loop().time()
         self._writers: dict[str, Callable[[Any], None]] = {
@@ -161,11 +161,11 @@ class _Pump:
 
     __slots__ = ("_at", "_due", "_live", "_loop", "_write")
 
-    def __init__(self, live: Live[Any], write: Callable[[Sequence[Any]], None]) -> None:
+    def __init__(self, live: Stream[Any], write: Callable[[Sequence[Any]], None]) -> None:
         self._live, self._write = live, write
         self._at, self._due = 0, False
         self._loop = asyncio.get_running_loop()
-        live.follow(self._follow)
+        live.subscribe(self._follow)
 
     def _follow(self) -> None:
         if not self._due:

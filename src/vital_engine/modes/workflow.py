@@ -15,30 +15,30 @@ from vital_engine.flow import (
     Done,
     Failed,
     Flow,
-    Live,
     Observer,
     Outcome,
     Policy,
     Run,
+    Stream,
     bounded,
+    run_in_background,
     step,
-    supervise,
     tell,
 )
 from vital_engine.monitoring import Watcher, default_watchers
 from vital_engine.notices import for_user
-from vital_engine.nouns import Approval, Call, Claim, Consent, Cost, Findings, Kept, Question, Scope
+from vital_engine.nouns import Approval, Call, Claim, Consent, Cost, Question, Scope, ToolResults, TurnRecord
 from vital_engine.ports import Services
 from vital_engine.turn import Registered, ask, briefing, gather, invoking, registering, review, saving
 
 from .assemble import assemble, kept, later
 from .consent import consenting_by_policy
-from .course import Course, TurnClock, known_before, limit
+from .course import Course, TurnClock, initial_values, limit
+from .decisions import Decisions
 from .early import Early
 from .hedging import Hedges
 from .mode import Mode
 from .nodes import ParallelNodes
-from .rulings import Decisions
 from .settings import TurnSettings, known
 from .stream import Event, TurnStream
 
@@ -56,7 +56,7 @@ class Turn:
     """A turn that runs by itself. ``events``: its log, for any number of readers, at any time."""
 
     run_id: str
-    events: Live[Answer]
+    events: Stream[Answer]
     task: asyncio.Task[Answer]
 
     async def answer(self) -> Answer:
@@ -95,7 +95,7 @@ class ParallelBaseWorkflow(ParallelNodes):
         self.hedges = Hedges(services, self.early.load)
         self.flow = functools.lru_cache(maxsize=64)(functools.partial(self._build, early=True))
         self.plain = functools.lru_cache(maxsize=64)(functools.partial(self._build, early=False))
-        self._save = Flow("save", step(saving(services.keeper)).under(Policy(SAVE_SECONDS)), given=(Kept,))
+        self._save = Flow("save", step(saving(services.keeper)).under(Policy(SAVE_SECONDS)), given=(TurnRecord,))
 
     def _build(self, settings: TurnSettings, *, early: bool) -> Flow:
         """The whole turn as one flow. Built once per settings; runs only read it.
@@ -107,7 +107,7 @@ class ParallelBaseWorkflow(ParallelNodes):
         return Flow(
             "turn",
             self._opening(settings),
-            step(consent).or_else(Consent.missing()).under(Policy(tier1, tier="consent")),
+            step(consent).fallback(Consent.missing()).under(Policy(tier1, tier="consent")),
             *(self.early.steps(settings, consent, invoke) if early else ()),
             self._closing(settings, invoke, early=early),
             shape=settings.shape,
@@ -119,18 +119,18 @@ class ParallelBaseWorkflow(ParallelNodes):
         s, mode, tier1 = self.services, self.mode.number, settings.parallel_timeout_ms / 1000
         return Flow(
             "opening",
-            step(registering(s.register, mode=mode)).or_else(Registered()).under(Policy(SAVE_SECONDS)),
-            step(briefing(s.roster, mode=mode)).under(Policy(tier1, tier="brief")),
+            step(registering(s.register, mode=mode)).fallback(Registered()).under(Policy(SAVE_SECONDS)),
+            step(briefing(s.router, mode=mode)).under(Policy(tier1, tier="brief")),
             self.hedges.over(gather(s, within=tier1), settings),
         )
 
     def _closing(
-        self, settings: TurnSettings, invoke: Callable[..., Awaitable[Findings]], *, early: bool = False
+        self, settings: TurnSettings, invoke: Callable[..., Awaitable[ToolResults]], *, early: bool = False
     ) -> Flow:
         """All that comes after consent."""
         return Flow(
             "closing",
-            step(invoke).or_else(Findings.missing()).under(Policy(TOOLS_SECONDS, tier="invoke")),
+            step(invoke).fallback(ToolResults.missing()).under(Policy(TOOLS_SECONDS, tier="invoke")),
             self.hedges.over(self.early.reply(settings) if early else self.early.plain_reply(settings), settings),
             self.hedges.over(review(self.services, within=settings.post_generation_timeout_ms / 1000), settings),
         )
@@ -144,11 +144,11 @@ class ParallelBaseWorkflow(ParallelNodes):
         :raises InvalidQuestion: no text, too much of it, or no identity.
         :raises ConfigError: an unknown setting or a wrong type.
         """
-        return await self._answer(self._ask(question), self.settings.but(overrides), ())
+        return await self._answer(self._ask(question), self.settings.replace(overrides), ())
 
     def start(self, question: Question, **overrides: Any) -> Turn:
         """Begin a turn that does not depend on who reads it. Raises as :meth:`execute` does, at once."""
-        question, settings = self._ask(question), self.settings.but(overrides)
+        question, settings = self._ask(question), self.settings.replace(overrides)
         return self._start(question.run_id, lambda stream: self._answer(question, settings, (stream,)))
 
     async def stream(self, question: Question, **overrides: Any) -> AsyncIterator[Event]:
@@ -193,7 +193,7 @@ class ParallelBaseWorkflow(ParallelNodes):
 
     def _start(self, run_id: str, work: Callable[[Observer], Awaitable[Answer]]) -> Turn:
         stream = TurnStream(run_id)
-        return Turn(run_id, stream.log, supervise(_streamed(work, stream), name=f"turn {run_id}"))
+        return Turn(run_id, stream.log, run_in_background(_streamed(work, stream), name=f"turn {run_id}"))
 
     async def _answer(self, question: Question, settings: TurnSettings, extra: tuple[Observer, ...]) -> Answer:
         """A turn from its beginning, when it is its time to speak."""
@@ -212,7 +212,7 @@ class ParallelBaseWorkflow(ParallelNodes):
     async def _run(self, question: Question, settings: TurnSettings, extra: tuple[Observer, ...]) -> Answer:
         flow = self.flow(settings)  # before the clock starts: built on first use, it would make parts exceed the whole
         course = self._course(question, settings, extra)
-        run = await self._through(flow, course, question, *known_before(question, settings))
+        run = await self._through(flow, course, question, *initial_values(question, settings))
         return await self._assembled(course, run.steps, run.critical_path, run.seconds)
 
     def _course(
@@ -234,7 +234,7 @@ class ParallelBaseWorkflow(ParallelNodes):
             return await flow.run(*known_already, within=course.left, observers=course.observers)
         except asyncio.CancelledError:
             last_words = bounded(self._keep_cancelled(course), within=SAVE_SECONDS)
-            supervise(last_words, name=f"keep {course.question.run_id}")
+            run_in_background(last_words, name=f"keep {course.question.run_id}")
             raise
 
     async def _assembled(

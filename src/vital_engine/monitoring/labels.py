@@ -40,7 +40,7 @@ DISCARDED: Final = ("guess", "copy", "fallback")
 GUESSES: Final = ("accepted", "dropped", "right_unused", "wrong_unused")
 TOKEN_CLASSES: Final = ("input", "cached", "output", "reasoning", "estimated_input", "estimated_output")
 PROVIDER_KINDS: Final = ("extractive", "embedded", "cache", "scripted", "api", "unknown")
-CACHES: Final = ("retrieval", "embedding", "menu", "answer")
+CACHES: Final = ("retrieval", "embedding", "suggestions", "answer")
 CACHE_OUTCOMES: Final = ("hit", "miss", "shared")
 
 #: Providers that run inside the engine, as their pieces name them; any other named provider is an ``api``.

@@ -113,10 +113,12 @@ class TurnLog(Watch):
         hold anything, and stays out."""
         for decision, (what, by) in zip(answer.consent.decisions, decided(answer), strict=True):
             why = {"reason": decision.reason} if by == "policy" else {}
-            self._log.info("call decided", tool=decision.proposal.tool, decision=what, by=by, **why)
-        for finding in answer.findings.results:
-            if finding.status != "done":
-                self._log.warning("call failed", tool=finding.proposal.tool, reason=finding.status, code=finding.error)
+            self._log.info("call decided", tool=decision.tool_call.tool, decision=what, by=by, **why)
+        for tool_result in answer.tool_results.results:
+            if tool_result.status != "done":
+                self._log.warning(
+                    "call failed", tool=tool_result.tool_call.tool, reason=tool_result.status, code=tool_result.error
+                )
 
 
 # -- where records go

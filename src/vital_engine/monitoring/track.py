@@ -216,13 +216,15 @@ def decided(answer: Answer) -> list[tuple[str, str]]:
     asked = {approval.id: approval for approval in answer.approvals}
     result = []
     for decision in answer.consent.decisions:
-        approval = asked.get(decision.proposal.id)
+        approval = asked.get(decision.tool_call.id)
         if approval is None:
             result.append(("approved" if decision.approved else "rejected", "policy"))
-        elif approval.ruling is None:
+        elif approval.decision is None:
             result.append(("expired", "nobody"))
         else:
-            result.append(({"approve": "approved", "edit": "edited"}.get(approval.ruling.action, "rejected"), "person"))
+            result.append(
+                ({"approve": "approved", "edit": "edited"}.get(approval.decision.action, "rejected"), "person")
+            )
     return result
 
 

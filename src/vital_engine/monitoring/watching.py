@@ -15,11 +15,11 @@ from vital_engine.flow import (
     FlowStarted,
     Hedged,
     LateResult,
-    Live,
     Observer,
     Reason,
     StepEnded,
     StepStarted,
+    Stream,
     StreamOpened,
 )
 from vital_engine.nouns import Question
@@ -39,7 +39,7 @@ class OpenFlow:
     at: float
     last: float
     started: set[str] = field(default_factory=set)
-    lives: dict[str, Live[object]] = field(default_factory=dict)
+    lives: dict[str, Stream[object]] = field(default_factory=dict)
     ended: list[StepEnded] = field(default_factory=list)
 
 

@@ -8,29 +8,41 @@ Each type is a wire between two steps: a step says in its signature which it nee
 All offsets are counted in Unicode characters, half open; all times are seconds; all money is USD in Decimal.
 """
 
-from .approved import Approval, ApprovalStatus, Claim, PastStep, Paused, PausedTurn, Ruling, Ticket
+from .approved import Approval, ApprovalDecision, ApprovalStatus, Claim, Lease, PastStep, Paused, PausedTurn
 from .asked import Brief, Expert, Limits, Question, Scope
 from .gathered import (
     Consent,
     Decision,
     Effect,
     Evidence,
-    Finding,
-    Findings,
     Guess,
     Guessed,
     Memory,
-    Menu,
     Passage,
     PastTurn,
-    Proposal,
+    ToolCall,
+    ToolResult,
+    ToolResults,
+    ToolSuggestions,
     passages_of,
 )
 from .replied import Discarded, Draft, Piece, Prefilled, Prompt, Segment, Usage
-from .reviewed import Call, Citation, Citations, Cost, Kept, LedgerRow, Quality, Sentence, SentenceSupport, Support
+from .reviewed import (
+    Call,
+    Citation,
+    Citations,
+    Cost,
+    LedgerRow,
+    Quality,
+    Sentence,
+    SentenceSupport,
+    Support,
+    TurnRecord,
+)
 
 __all__ = [
     "Approval",
+    "ApprovalDecision",
     "ApprovalStatus",
     "Brief",
     "Call",
@@ -45,15 +57,12 @@ __all__ = [
     "Effect",
     "Evidence",
     "Expert",
-    "Finding",
-    "Findings",
     "Guess",
     "Guessed",
-    "Kept",
+    "Lease",
     "LedgerRow",
     "Limits",
     "Memory",
-    "Menu",
     "Passage",
     "PastStep",
     "PastTurn",
@@ -62,16 +71,18 @@ __all__ = [
     "Piece",
     "Prefilled",
     "Prompt",
-    "Proposal",
     "Quality",
     "Question",
-    "Ruling",
     "Scope",
     "Segment",
     "Sentence",
     "SentenceSupport",
     "Support",
-    "Ticket",
+    "ToolCall",
+    "ToolResult",
+    "ToolResults",
+    "ToolSuggestions",
+    "TurnRecord",
     "Usage",
     "passages_of",
 ]

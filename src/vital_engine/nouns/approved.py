@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from .asked import Brief, Question, Scope
-from .gathered import Decision, Evidence, Finding, Memory, Menu, Proposal
+from .gathered import Decision, Evidence, Memory, ToolCall, ToolResult, ToolSuggestions
 
 Action = Literal["approve", "reject", "edit"]
 ApprovalStatus = Literal[
@@ -17,7 +17,7 @@ ApprovalStatus = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class ApprovalDecision:
     """What a person says to one proposed call. ``arguments``: the new ones, for an edit."""
 
     action: Action
@@ -29,34 +29,34 @@ class Ruling:
 class Approval:
     """One proposed call that waits for a person, and all that became of it.
 
-    ``proposal`` is as it was proposed; :attr:`call` is what would run. ``arguments_hash``: SHA-256, in hex, of the
+    ``tool_call`` is as it was proposed; :attr:`call` is what would run. ``arguments_hash``: SHA-256, in hex, of the
     call's arguments in canonical JSON. ``key``: the idempotency key, fixed when the call is proposed. ``attempts``:
     how often the tool was called. Times are aware.
     """
 
-    proposal: Proposal
+    tool_call: ToolCall
     run_id: str
     arguments_hash: str
     key: str
     proposed_at: datetime
     expires_at: datetime
     status: ApprovalStatus = "proposed"
-    ruling: Ruling | None = None
+    decision: ApprovalDecision | None = None
     by: str = ""
-    settled_at: datetime | None = None
+    decided_at: datetime | None = None
     attempts: int = 0
-    finding: Finding | None = None
+    tool_result: ToolResult | None = None
 
     @property
     def id(self) -> str:
-        return self.proposal.id
+        return self.tool_call.id
 
     @property
-    def call(self) -> Proposal:
+    def call(self) -> ToolCall:
         """The call as it may run: with the arguments of a person's edit."""
-        if self.ruling is None or self.ruling.arguments is None:
-            return self.proposal
-        return replace(self.proposal, arguments=self.ruling.arguments, tainted=False)
+        if self.decision is None or self.decision.arguments is None:
+            return self.tool_call
+        return replace(self.tool_call, arguments=self.decision.arguments, tainted=False)
 
     @property
     def pending(self) -> bool:
@@ -88,7 +88,7 @@ class Paused:
     mode: int
     brief: Brief
     evidence: Evidence
-    menu: Menu
+    suggestions: ToolSuggestions
     memory: Memory
     steps: tuple[PastStep, ...] = ()
     critical_path: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class Lease:
     """A turn's place in the line of its conversation; the lowest number speaks. ``number`` is the fencing token."""
 
     scope: Scope

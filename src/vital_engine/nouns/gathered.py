@@ -56,7 +56,7 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class ToolCall:
     """A tool call that someone suggests: not yet allowed, not yet run.
 
     ``definition`` is the hash of the tool as it was when the call was proposed: a tool that has changed
@@ -75,15 +75,15 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Menu:
+class ToolSuggestions:
     """Tool calls worth making, best first. ``cached``: read out of the same question before."""
 
-    proposals: tuple[Proposal, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
     failed: bool = False
     cached: bool = False
 
     @classmethod
-    def missing(cls) -> Menu:
+    def missing(cls) -> ToolSuggestions:
         return cls(failed=True)
 
 
@@ -118,7 +118,7 @@ class Guess:
     made of it counts only if the prompt made of what was found is the same to the character."""
 
     evidence: Evidence
-    menu: Menu
+    suggestions: ToolSuggestions
     memory: Memory
     source: str = ""
 
@@ -137,7 +137,7 @@ class Guessed:
 class Decision:
     """Whether one proposed call may run, who said so, why, and when (None: a policy, in the course of the turn)."""
 
-    proposal: Proposal
+    tool_call: ToolCall
     approved: bool
     by: str
     reason: str
@@ -149,8 +149,8 @@ class Consent:
     decisions: tuple[Decision, ...] = ()
 
     @property
-    def approved(self) -> tuple[Proposal, ...]:
-        return tuple(d.proposal for d in self.decisions if d.approved)
+    def approved(self) -> tuple[ToolCall, ...]:
+        return tuple(d.tool_call for d in self.decisions if d.approved)
 
     @classmethod
     def missing(cls) -> Consent:
@@ -158,10 +158,10 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ToolResult:
     """One tool result. ``status`` is "done" or a reason code; ``text`` is what the model reads."""
 
-    proposal: Proposal
+    tool_call: ToolCall
     status: str
     text: str = ""
     value: Any = None
@@ -170,12 +170,12 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    results: tuple[Finding, ...] = ()
+class ToolResults:
+    results: tuple[ToolResult, ...] = ()
     failed: bool = False
 
     @classmethod
-    def missing(cls) -> Findings:
+    def missing(cls) -> ToolResults:
         return cls(failed=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .asked import Brief, Question
-from .gathered import Evidence, Findings, Memory
+from .gathered import Evidence, Memory, ToolResults
 
 CACHE = "cache"
 """The provider of an answer that was given before, or to another at the same time: nobody was paid for it."""
@@ -28,7 +28,7 @@ class Prompt:
     brief: Brief
     evidence: Evidence = Evidence()
     memory: Memory = Memory()
-    findings: Findings = Findings()
+    tool_results: ToolResults = ToolResults()
     model: str | None = None
     temperature: float = 0.0
     max_output_tokens: int = 1024

@@ -157,7 +157,7 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class TurnRecord:
     """A finished turn as the store keeps it. ``receipt`` is the turn's whole account, ready to be JSON."""
 
     run_id: str

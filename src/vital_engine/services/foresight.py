@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from vital_engine.nouns import Brief, Evidence, Guess, Kept, Memory, Menu, PastTurn, Proposal, Question
+from vital_engine.nouns import Brief, Evidence, Guess, Kept, Memory, PastTurn, Question, ToolCall, ToolSuggestions
 from vital_engine.ports import Keeper
 
 from .caching.cache import Kept as Bounded
@@ -46,10 +46,10 @@ class Recollection:
         *,
         entries: int,
         window: Window,
-        renewed: Callable[[Proposal, Question], Proposal] = lambda proposal, _: proposal,
+        renewed: Callable[[ToolCall, Question], ToolCall] = lambda tool_call, _: tool_call,
     ) -> None:
         self._window, self._renewed = window, renewed
-        self._found: Bounded[tuple[object, ...], tuple[Evidence, Menu]] = Bounded(entries=entries)
+        self._found: Bounded[tuple[object, ...], tuple[Evidence, ToolSuggestions]] = Bounded(entries=entries)
         self._talks: Bounded[tuple[str, str, str], _Talk] = Bounded(entries=entries)
 
     async def guess(self, question: Question, brief: Brief) -> Guess | None:
@@ -62,17 +62,17 @@ class Recollection:
         found = self._found.get(_key(question, brief))
         if memory is None or found is None:
             return None
-        evidence, menu = found
-        again = tuple(self._renewed(proposal, question) for proposal in menu.proposals)
-        return Guess(evidence, replace(menu, proposals=again), memory, source="recollection")
+        evidence, suggestions = found
+        again = tuple(self._renewed(tool_call, question) for tool_call in suggestions.tool_calls)
+        return Guess(evidence, replace(suggestions, tool_calls=again), memory, source="recollection")
 
     async def learn(self, question: Question, brief: Brief, found: Guess) -> None:
         """Keep *found* for the same question, and the conversation's memory until the turn is kept.
 
         What a search had to do without is no obstacle: what it finds the next time is compared with this.
         """
-        if not (found.evidence.failed or found.menu.failed):
-            self._found.put(_key(question, brief), (found.evidence, found.menu))
+        if not (found.evidence.failed or found.suggestions.failed):
+            self._found.put(_key(question, brief), (found.evidence, found.suggestions))
         if (key := _talk(question)) is not None and not found.memory.failed:
             self._talks.put(key, _Talk(found.memory, question.run_id))
 

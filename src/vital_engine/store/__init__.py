@@ -13,7 +13,7 @@ from .approvals import StoredApprovals
 from .conversations import ConversationLine, Conversations
 from .experts import Experts
 from .knowledge import Knowledge
-from .leases import ConversationFloor
+from .leases import StoredConversationLock
 from .listing import ApprovalLine, Listing, SaidTurn, Talk
 from .migrate import migrate
 from .pool import Connection, Store, open_store
@@ -24,7 +24,6 @@ from .turns import StoredTurn, TurnLine, Turns
 __all__ = [
     "ApprovalLine",
     "Connection",
-    "ConversationFloor",
     "ConversationLine",
     "Conversations",
     "Experts",
@@ -33,6 +32,7 @@ __all__ = [
     "SaidTurn",
     "Store",
     "StoredApprovals",
+    "StoredConversationLock",
     "StoredTurn",
     "Summaries",
     "Talk",

@@ -8,7 +8,7 @@ from typing import Any
 
 from vital_engine import approving
 from vital_engine.errors import Conflict, InvalidQuestion, NotFound, Refused
-from vital_engine.nouns import Approval, Claim, Finding, Paused, PausedTurn, Ruling, Scope
+from vital_engine.nouns import Approval, ApprovalDecision, Claim, Paused, PausedTurn, Scope, ToolResult
 
 from .paused_state import read, written
 from .plain import storable
@@ -139,12 +139,14 @@ class StoredApprovals:
                 raise NotFound(f"no proposed call {approval}")
             return await _look(conn, row[0], scope)
 
-    async def settle(self, run_id: str, rulings: Mapping[str, Ruling], scope: Scope, *, by: str) -> PausedTurn:
+    async def decide(
+        self, run_id: str, decisions: Mapping[str, ApprovalDecision], scope: Scope, *, by: str
+    ) -> PausedTurn:
         """See the port. The turn's row is locked first: of two who decide at once, one comes second."""
         async with self._store.transaction(scope.tenant) as conn:
             await _locked(conn, run_id, scope)
             turn = await _look(conn, run_id, scope, lapsed=False)
-            settled = approving.settle_all(turn.approvals, rulings, by=by, now=await _now(conn))
+            settled = approving.decide_all(turn.approvals, decisions, by=by, now=await _now(conn))
             for before, after in zip(turn.approvals, settled, strict=True):
                 if after != before:
                     await conn.execute(CHANGE, _changed(after))
@@ -176,11 +178,11 @@ class StoredApprovals:
                 await conn.execute(CHANGE, _changed(after))
             return after, now
 
-    async def finish(self, claim: Claim, approval: str, finding: Finding) -> Approval:
+    async def finish(self, claim: Claim, approval: str, tool_result: ToolResult) -> Approval:
         """See the port."""
         async with self._store.transaction(claim.scope.tenant) as conn:
             before = await _one(conn, claim, approval)
-            after = approving.finish(before, finding)
+            after = approving.finish(before, tool_result)
             if after != before:
                 await conn.execute(CHANGE, _changed(after))
             return after
@@ -225,11 +227,11 @@ async def _one(conn: Connection, claim: Claim, approval: str) -> Approval:
 
 
 def _proposed(tenant: str, position: int, a: Approval) -> tuple[Any, ...]:
-    call = a.proposal
+    call = a.tool_call
     names = (storable(a.run_id), storable(a.id), position, storable(call.tool), call.effect.value, a.status)
     return (tenant, *names, a.arguments_hash, call.definition, storable(a.key), a.expires_at, written(a))
 
 
 def _changed(a: Approval) -> tuple[Any, ...]:
-    what = (a.status, a.arguments_hash, storable(a.by), a.settled_at, a.attempts, written(a))
+    what = (a.status, a.arguments_hash, storable(a.by), a.decided_at, a.attempts, written(a))
     return (*what, storable(a.run_id), storable(a.id))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from vital_engine.nouns import Question, Scope, Ticket
+from vital_engine.nouns import Lease, Question, Scope
 
 from .plain import storable
 from .pool import Store
 
-__all__ = ["ConversationFloor"]
+__all__ = ["StoredConversationLock"]
 
 FIRST_LOOK: Final = 0.02
 LAST_LOOK: Final = 0.5
@@ -63,13 +63,13 @@ where user_id = %(user)s and conversation = %(conversation)s and run_id = %(run_
 """
 
 
-class ConversationFloor:
+class StoredConversationLock:
     """Fulfils the port Floor: for all processes that share the database, in the order of their first commit."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def ask(self, question: Question, *, seconds: float) -> Ticket:
+    async def ask(self, question: Question, *, seconds: float) -> Lease:
         """See the port. The line of one conversation is joined by one at a time, so that numbers are its order."""
         given: dict[str, Any] = {
             "tenant": question.tenant,
@@ -84,15 +84,15 @@ class ConversationFloor:
             row = row or await (await conn.execute(JOIN, given)).fetchone()
         assert row is not None  # an upsert returns its row
         scope = Scope(question.tenant, question.user)
-        return Ticket(scope, question.conversation or "", question.run_id, row[0])
+        return Lease(scope, question.conversation or "", question.run_id, row[0])
 
-    async def wait(self, ticket: Ticket, *, within: float) -> bool:
+    async def wait(self, lease: Lease, *, within: float) -> bool:
         """See the port. Looks at growing intervals, up to twice a second; no connection is held in between."""
         loop = asyncio.get_running_loop()
         until, pause = loop.time() + within, FIRST_LOOK
         while True:
-            async with self._store.transaction(ticket.scope.tenant) as conn:
-                row = await (await conn.execute(FIRST, _given(ticket))).fetchone()
+            async with self._store.transaction(lease.scope.tenant) as conn:
+                row = await (await conn.execute(FIRST, _given(lease))).fetchone()
             if row is not None and row[0]:
                 return True
             left = until - loop.time()
@@ -101,22 +101,22 @@ class ConversationFloor:
             await asyncio.sleep(min(pause, left))
             pause = min(LAST_LOOK, 1.5 * pause)
 
-    async def hold(self, ticket: Ticket, *, seconds: float) -> bool:
+    async def hold(self, lease: Lease, *, seconds: float) -> bool:
         """See the port."""
-        async with self._store.transaction(ticket.scope.tenant) as conn:
-            return (await conn.execute(HOLD, _given(ticket, seconds))).rowcount == 1
+        async with self._store.transaction(lease.scope.tenant) as conn:
+            return (await conn.execute(HOLD, _given(lease, seconds))).rowcount == 1
 
-    async def leave(self, ticket: Ticket) -> None:
+    async def leave(self, lease: Lease) -> None:
         """See the port."""
-        async with self._store.transaction(ticket.scope.tenant) as conn:
-            await conn.execute(LEAVE, _given(ticket))
+        async with self._store.transaction(lease.scope.tenant) as conn:
+            await conn.execute(LEAVE, _given(lease))
 
 
-def _given(ticket: Ticket, seconds: float = 0.0) -> dict[str, object]:
+def _given(lease: Lease, seconds: float = 0.0) -> dict[str, object]:
     return {
-        "user": storable(ticket.scope.user),
-        "conversation": storable(ticket.conversation),
-        "run_id": storable(ticket.run_id),
-        "ticket": ticket.number,
+        "user": storable(lease.scope.user),
+        "conversation": storable(lease.conversation),
+        "run_id": storable(lease.run_id),
+        "ticket": lease.number,
         "seconds": seconds,
     }

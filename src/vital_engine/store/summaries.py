@@ -51,7 +51,7 @@ class Summaries:
         self._conversations = conversations
         self._tokens = tokens
 
-    async def condense(self, question: Question) -> None:
+    async def summarize(self, question: Question) -> None:
         """Takes the turns that the next recall will not show into the summary. One read; one write, if there are any."""
         conversation = question.conversation
         if conversation is None:

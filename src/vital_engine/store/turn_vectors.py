@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from vital_engine.errors import ServiceError
-from vital_engine.nouns import Kept, PastTurn, Question
+from vital_engine.nouns import PastTurn, Question, TurnRecord
 from vital_engine.ports import Embedder, Keeper
 
 from .knowledge_reading import literal
@@ -136,7 +136,7 @@ class _Beside:
     keeper: Keeper
     start: Callable[[Coroutine[Any, Any, int]], object]
 
-    async def keep(self, turn: Kept) -> None:
+    async def keep(self, turn: TurnRecord) -> None:
         await self.keeper.keep(turn)
         if turn.status == "complete" and turn.question.conversation is not None:  # no other is recalled
             self.start(self._embed(turn.question))

@@ -12,7 +12,7 @@ from typing import Any
 from psycopg.rows import class_row, tuple_row
 
 from vital_engine.errors import InvalidQuestion, NotFound, Refused, StoreError
-from vital_engine.nouns import Call, Citation, Citations, Cost, Kept, LedgerRow, Question, Scope, Usage
+from vital_engine.nouns import Call, Citation, Citations, Cost, LedgerRow, Question, Scope, TurnRecord, Usage
 
 from .plain import json_text, storable
 from .pool import Connection, Store
@@ -130,7 +130,7 @@ class Turns:
         if found != tuple(given[name] for name in ("user", "conversation", "mode", "question")):
             raise Refused(f"the run {question.run_id} is another question's")
 
-    async def keep(self, turn: Kept) -> None:
+    async def keep(self, turn: TurnRecord) -> None:
         """Keeps *turn*, its citations and its ledger in one transaction, whether or not it was begun.
 
         Exactly once: the same turn again changes nothing. Characters that PostgreSQL cannot hold become U+FFFD.
@@ -224,7 +224,7 @@ def _asked(question: Question, mode: int) -> dict[str, Any]:
     }
 
 
-def _fingerprint(turn: Kept) -> bytes:
+def _fingerprint(turn: TurnRecord) -> bytes:
     """SHA-256 over all of *turn* in canonical JSON; money as text, so that 0.10 and 0.1 are two things."""
     plain = dataclasses.asdict(dataclasses.replace(turn, receipt={}, cost=Cost(), question=turn.question))
     plain["receipt"] = turn.receipt
@@ -233,7 +233,7 @@ def _fingerprint(turn: Kept) -> bytes:
     return hashlib.sha256(json_text(plain).encode()).digest()
 
 
-def _booked(turn: Kept, position: int, row: LedgerRow) -> tuple[Any, ...]:
+def _booked(turn: TurnRecord, position: int, row: LedgerRow) -> tuple[Any, ...]:
     call, used = row.call, row.call.usage
     tokens = (used.input, used.output, used.cached, used.reasoning, used.estimated) if used else (None,) * 5
     who = (turn.question.tenant, call.id, storable(turn.run_id), storable(turn.question.user), position)
@@ -246,7 +246,7 @@ def _ledger_row(row: tuple[Any, ...]) -> LedgerRow:
     return LedgerRow(Call(call_id, purpose, model, provider, usage, status), usd, price)
 
 
-def _cited(turn: Kept, position: int, c: Citation) -> tuple[Any, ...]:
+def _cited(turn: TurnRecord, position: int, c: Citation) -> tuple[Any, ...]:
     where = (turn.question.tenant, storable(turn.run_id), position, c.marker, c.verdict, c.sentence)
     names = (storable(text) for text in (c.passage, c.document, c.title))
     notes = [storable(note) for note in c.notes]

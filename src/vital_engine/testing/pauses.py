@@ -14,7 +14,18 @@ from typing import Final
 
 from vital_engine import approving
 from vital_engine.errors import Conflict, NotFound
-from vital_engine.nouns import Approval, Claim, Finding, Kept, Paused, PausedTurn, Question, Ruling, Scope, Ticket
+from vital_engine.nouns import (
+    Approval,
+    ApprovalDecision,
+    Claim,
+    Lease,
+    Paused,
+    PausedTurn,
+    Question,
+    Scope,
+    ToolResult,
+    TurnRecord,
+)
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """Where the loop's clock has its zero: virtual time has no date of its own."""
@@ -38,8 +49,8 @@ class MemoryApprovals:
     *floor*: a paused turn keeps its place in the conversation's line for as long as it can be decided.
     """
 
-    kept: list[Kept] = field(default_factory=list)
-    floor: MemoryFloor | None = None
+    kept: list[TurnRecord] = field(default_factory=list)
+    conversation_lock: MemoryFloor | None = None
     _entries: dict[tuple[str, str, str], _Entry] = field(default_factory=dict)
 
     async def pause(self, paused: Paused, *, seconds: float) -> PausedTurn:
@@ -48,8 +59,8 @@ class MemoryApprovals:
         if key not in self._entries:
             approvals = approving.proposed(paused, now=_now(), seconds=seconds)
             self._entries[key] = _Entry(PausedTurn(paused, approvals))
-        if self.floor is not None:
-            self.floor.extend(question, seconds)
+        if self.conversation_lock is not None:
+            self.conversation_lock.extend(question, seconds)
         return self._entries[key].turn
 
     async def look(self, run_id: str, scope: Scope) -> PausedTurn:
@@ -59,9 +70,11 @@ class MemoryApprovals:
         mine = [run_id for tenant, user, run_id in self._entries if (tenant, user) == (scope.tenant, scope.user)]
         return [turn for run_id in mine if (turn := self._look(run_id, scope)).receipt is None][:limit]
 
-    async def settle(self, run_id: str, rulings: Mapping[str, Ruling], scope: Scope, *, by: str) -> PausedTurn:
+    async def decide(
+        self, run_id: str, decisions: Mapping[str, ApprovalDecision], scope: Scope, *, by: str
+    ) -> PausedTurn:
         turn, entry = self._look(run_id, scope), self._entry(run_id, scope)
-        settled = approving.settle_all(turn.approvals, rulings, by=by, now=_now())
+        settled = approving.decide_all(turn.approvals, decisions, by=by, now=_now())
         entry.turn = replace(entry.turn, approvals=settled)
         return self._look(run_id, scope)
 
@@ -84,8 +97,8 @@ class MemoryApprovals:
         self._put(claim, changed)
         return changed, now
 
-    async def finish(self, claim: Claim, approval: str, finding: Finding) -> Approval:
-        changed = approving.finish(self._one(claim, approval), finding)
+    async def finish(self, claim: Claim, approval: str, tool_result: ToolResult) -> Approval:
+        changed = approving.finish(self._one(claim, approval), tool_result)
         self._put(claim, changed)
         return changed
 
@@ -120,59 +133,59 @@ class MemoryFloor:
     """Fulfils the port Floor."""
 
     _number: int = 0
-    _lines: dict[tuple[str, str, str], dict[str, Ticket]] = field(default_factory=dict)
-    _until: dict[Ticket, float] = field(default_factory=dict)
+    _lines: dict[tuple[str, str, str], dict[str, Lease]] = field(default_factory=dict)
+    _until: dict[Lease, float] = field(default_factory=dict)
     _waiting: set[asyncio.Future[None]] = field(default_factory=set)
 
-    async def ask(self, question: Question, *, seconds: float) -> Ticket:
+    async def ask(self, question: Question, *, seconds: float) -> Lease:
         line = self._lines.setdefault((question.tenant, question.user, question.conversation or ""), {})
-        ticket = line.get(question.run_id)
-        if ticket is None or not self._live(ticket):
+        lease = line.get(question.run_id)
+        if lease is None or not self._live(lease):
             self._number += 1
             scope = Scope(question.tenant, question.user)
-            ticket = Ticket(scope, question.conversation or "", question.run_id, self._number)
-            line[question.run_id] = ticket
-        await self.hold(ticket, seconds=seconds, anew=True)
-        return ticket
+            lease = Lease(scope, question.conversation or "", question.run_id, self._number)
+            line[question.run_id] = lease
+        await self.hold(lease, seconds=seconds, anew=True)
+        return lease
 
-    async def wait(self, ticket: Ticket, *, within: float) -> bool:
+    async def wait(self, lease: Lease, *, within: float) -> bool:
         loop = asyncio.get_running_loop()
         until = loop.time() + within
         while True:
-            line = self._line(ticket)
-            ahead = [self._until[t] for t in line.values() if t.number < ticket.number and self._live(t)]
+            line = self._line(lease)
+            ahead = [self._until[t] for t in line.values() if t.number < lease.number and self._live(t)]
             if not ahead:
                 return True
             if loop.time() >= until:
                 return False
             await self._next_move(min(until, *ahead))
 
-    async def hold(self, ticket: Ticket, *, seconds: float, anew: bool = False) -> bool:
-        if not anew and not (ticket in self._line(ticket).values() and self._live(ticket)):
+    async def hold(self, lease: Lease, *, seconds: float, anew: bool = False) -> bool:
+        if not anew and not (lease in self._line(lease).values() and self._live(lease)):
             return False
         until = asyncio.get_running_loop().time() + seconds
-        self._until[ticket] = max(until, self._until.get(ticket, 0.0))
+        self._until[lease] = max(until, self._until.get(lease, 0.0))
         return True
 
-    async def leave(self, ticket: Ticket) -> None:
-        line = self._line(ticket)
-        if line.get(ticket.run_id) == ticket:
-            del line[ticket.run_id]
-            del self._until[ticket]
+    async def leave(self, lease: Lease) -> None:
+        line = self._line(lease)
+        if line.get(lease.run_id) == lease:
+            del line[lease.run_id]
+            del self._until[lease]
         for waiter in self._waiting:
             _wake(waiter)
 
     def extend(self, question: Question, seconds: float) -> None:
         """As :meth:`hold`, for the place of *question*'s run, if it has one."""
         line = self._lines.get((question.tenant, question.user, question.conversation or ""), {})
-        if (ticket := line.get(question.run_id)) is not None:
-            self._until[ticket] = asyncio.get_running_loop().time() + seconds
+        if (lease := line.get(question.run_id)) is not None:
+            self._until[lease] = asyncio.get_running_loop().time() + seconds
 
-    def _line(self, ticket: Ticket) -> dict[str, Ticket]:
-        return self._lines.get((ticket.scope.tenant, ticket.scope.user, ticket.conversation), {})
+    def _line(self, lease: Lease) -> dict[str, Lease]:
+        return self._lines.get((lease.scope.tenant, lease.scope.user, lease.conversation), {})
 
-    def _live(self, ticket: Ticket) -> bool:
-        return self._until.get(ticket, 0.0) > asyncio.get_running_loop().time()
+    def _live(self, lease: Lease) -> bool:
+        return self._until.get(lease, 0.0) > asyncio.get_running_loop().time()
 
     async def _next_move(self, until: float) -> None:
         """Until somebody leaves a line, or the loop's clock stands at *until*."""

@@ -19,11 +19,11 @@ from vital_engine.nouns import (
     Citations,
     Cost,
     Evidence,
-    Finding,
     Prompt,
-    Proposal,
     SentenceSupport,
     Support,
+    ToolCall,
+    ToolResult,
 )
 from vital_engine.services.citations import QuoteChecker
 from vital_engine.services.cost import Prices
@@ -110,15 +110,15 @@ def scripted(
     def fold(name: str, step: str, method: Any, result: Any) -> Any:
         return _Port(name, stage.port(act[step], method, result, seconds=each(step)))
 
-    floor = MemoryFloor()
+    conversation_lock = MemoryFloor()
     matcher, prices = _matcher(), Prices(overrides=PRICES)
     checker, judge = QuoteChecker(matcher, offload=_here), LogisticJudge(matcher, offload=_here)
     return ScriptedServices(
-        roster=single("choose", "brief", ports.Roster.choose, lambda *_, **__: Brief(EXPERT, "scripted")),
+        router=single("choose", "brief", ports.Router.route, lambda *_, **__: Brief(EXPERT, "scripted")),
         retriever=single("search", "retrieve", ports.Retriever.search, lambda *_, k, **__: _top(k)),
-        suggester=single("suggest", "suggest", ports.Suggester.suggest, lambda *_: MENU),
+        tool_suggester=single("suggest", "suggest", ports.ToolSuggester.suggest, lambda *_: MENU),
         memory=single("recall", "recall", ports.MemoryStore.recall, lambda *_: MEMORY),
-        caller=single("call", "invoke", ports.Caller.call, lambda proposal, **_: _found(proposal)),
+        caller=single("call", "invoke", ports.Caller.call, lambda tool_call, **_: _found(tool_call)),
         llm=speaker,
         checker=fold("check", "cite", ports.CitationChecker.check, _nth(act["cite"], checker.check)),
         judge=fold("support", "assess", ports.Judge.support, _nth(act["assess"], judge.support)),
@@ -126,9 +126,9 @@ def scripted(
         grader=quality,
         register=single("begin", "register", ports.Register.begin, lambda *_, **__: None),
         keeper=single("keep", "save", ports.Keeper.keep, kept.append),
-        approvals=MemoryApprovals(kept, floor),
-        vetter=_Undemanding(),
-        floor=floor,
+        approvals=MemoryApprovals(kept, conversation_lock),
+        argument_validator=_Undemanding(),
+        conversation_lock=conversation_lock,
         prompts=prompts,
         calls=stage.calls,
         kept=kept,
@@ -149,16 +149,16 @@ async def _here(work: Callable[..., Any], *args: Any) -> Any:
 class _Undemanding:
     """Fulfils the port Vetter: the scripted tool takes any arguments."""
 
-    async def vet(self, proposal: Proposal) -> Proposal:
-        return proposal
+    async def validate(self, tool_call: ToolCall) -> ToolCall:
+        return tool_call
 
 
 def _top(k: int) -> Evidence:
     return Evidence(EVIDENCE.passages[:k], index_version=EVIDENCE.index_version)
 
 
-def _found(proposal: Proposal) -> Finding:
-    return Finding(proposal, "done", TOOL_OUTPUT, 42)
+def _found(tool_call: ToolCall) -> ToolResult:
+    return ToolResult(tool_call, "done", TOOL_OUTPUT, 42)
 
 
 def _nth(act: Act, work: Any) -> Any:

@@ -20,7 +20,7 @@ from .ask import ask
 from .brief import briefing
 from .gather import gather, recalling, retrieving, suggesting
 from .invoke import invoking
-from .reply import compose, drafted, replying, salvaged
+from .reply import compose, drafted, recovered, replying
 from .review import assessing, citing, review, sentences, tallying
 from .save import Registered, Saved, registering, saving
 
@@ -45,11 +45,11 @@ __all__ = [
     "gather",
     "invoking",
     "recalling",
+    "recovered",
     "registering",
     "replying",
     "retrieving",
     "review",
-    "salvaged",
     "saving",
     "sentences",
     "suggesting",

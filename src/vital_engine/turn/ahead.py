@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from vital_engine.errors import ServiceError
-from vital_engine.flow import Live, Load, call
+from vital_engine.flow import Load, Stream, call
 from vital_engine.nouns import (
     Brief,
     Consent,
@@ -26,14 +26,14 @@ from vital_engine.nouns import (
     Draft,
     Effect,
     Evidence,
-    Findings,
     Guess,
     Guessed,
     Memory,
-    Menu,
     Piece,
     Prompt,
     Question,
+    ToolResults,
+    ToolSuggestions,
 )
 from vital_engine.ports import LLM, Foresight
 
@@ -42,7 +42,7 @@ from .reply import compose, drafted, listen, speak, spoken
 HARMLESS = frozenset({Effect.PURE, Effect.READ})
 """What may be called before it is known whether it will be asked for, if it also costs nothing."""
 
-Consenting = Callable[[Question, Brief, Menu], Awaitable[Consent]]
+Consenting = Callable[[Question, Brief, ToolSuggestions], Awaitable[Consent]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ class Asked:
     keep: Callable[[], object] = bool
     stopped: bool = False
 
-    def stop(self, said: Live[Ahead]) -> None:
+    def stop(self, said: Stream[Ahead]) -> None:
         self.stopped = True
-        said.refuse()
+        said.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +116,24 @@ def foreseeing(
         guess = await call(foresight.guess, question, brief)
         if guess is None:
             return Foreseen()
-        allowed = await consent(question, brief, guess.menu)
+        allowed = await consent(question, brief, guess.suggestions)
         harmless = all(p.effect in HARMLESS and not p.cost_usd for p in allowed.approved)
         return Foreseen(guess, allowed, use and harmless and speculation.admits(guess.source))
 
     return foresee
 
 
-def speaking_ahead(llm: LLM, load: Load, invoke: Callable[..., Awaitable[Findings]]) -> Callable[..., Awaitable[Ahead]]:
-    async def ahead(question: Question, brief: Brief, foreseen: Foreseen, out: Live[Ahead]) -> Ahead:
+def speaking_ahead(
+    llm: LLM, load: Load, invoke: Callable[..., Awaitable[ToolResults]]
+) -> Callable[..., Awaitable[Ahead]]:
+    async def ahead(question: Question, brief: Brief, foreseen: Foreseen, out: Stream[Ahead]) -> Ahead:
         guess, allowed = foreseen.guess, foreseen.consent
         if guess is None or not foreseen.admitted or not load.free:  # there may have been room when it was admitted
             return Ahead()
-        findings = await invoke(question, brief, allowed) if allowed.approved else Findings()
-        asked = Asked(_composed(question, brief, guess, findings))
+        tool_results = await invoke(question, brief, allowed) if allowed.approved else ToolResults()
+        asked = Asked(_composed(question, brief, guess, tool_results))
         with load.call(gives_way=partial(asked.stop, out)) as asked.keep:
-            out.push(asked, aside=True)
+            out.push(asked, metadata=True)
             try:
                 await listen(llm, asked.prompt, out)
             except ServiceError as error:  # told to whoever waits for the answer, if the guess turns out to be right
@@ -147,14 +149,16 @@ def replying_ahead(llm: LLM, load: Load) -> Callable[..., Awaitable[Draft]]:
     async def reply(
         question: Question,
         brief: Brief,
-        menu: Menu,
-        findings: Findings,
+        suggestions: ToolSuggestions,
+        tool_results: ToolResults,
         memory: Memory,
         evidence: Evidence,
-        ahead: Live[Ahead],
-        out: Live[Draft],
+        ahead: Stream[Ahead],
+        out: Stream[Draft],
     ) -> Draft:
-        prompt = compose(question, brief, evidence=evidence, menu=menu, memory=memory, findings=findings)
+        prompt = compose(
+            question, brief, evidence=evidence, suggestions=suggestions, memory=memory, tool_results=tool_results
+        )
         asked: Asked | None = ahead.items[0] if ahead.items else None
         if asked is None or asked.stopped or not same(asked.prompt, prompt):
             await _throw_away(ahead, out)
@@ -172,14 +176,16 @@ def replying_anew(llm: LLM, load: Load) -> Callable[..., Awaitable[Draft]]:
     async def reply(
         question: Question,
         brief: Brief,
-        menu: Menu,
-        findings: Findings,
+        suggestions: ToolSuggestions,
+        tool_results: ToolResults,
         memory: Memory,
         evidence: Evidence,
-        ahead: Live[Ahead],  # noqa: ARG001
-        out: Live[Draft],
+        ahead: Stream[Ahead],  # noqa: ARG001
+        out: Stream[Draft],
     ) -> Draft:
-        prompt = compose(question, brief, evidence=evidence, menu=menu, memory=memory, findings=findings)
+        prompt = compose(
+            question, brief, evidence=evidence, suggestions=suggestions, memory=memory, tool_results=tool_results
+        )
         await speak(llm, prompt, out, load)
         return spoken(out)
 
@@ -191,18 +197,18 @@ def comparing(foresight: Foresight, speculation: Speculation) -> Callable[..., A
         question: Question,
         brief: Brief,
         foreseen: Foreseen,
-        menu: Menu,
-        findings: Findings,
+        suggestions: ToolSuggestions,
+        tool_results: ToolResults,
         memory: Memory,
         evidence: Evidence,
     ) -> Guessed:
-        found, guess = Guess(evidence, menu, memory), foreseen.guess
-        if not (evidence.failed or menu.failed or memory.failed or findings.failed):
+        found, guess = Guess(evidence, suggestions, memory), foreseen.guess
+        if not (evidence.failed or suggestions.failed or memory.failed or tool_results.failed):
             await call(foresight.learn, question, brief, found)
         if guess is None:
             return Guessed()
-        right = _calls(guess.menu) == _calls(menu) and same(
-            _composed(question, brief, guess, findings), _composed(question, brief, found, findings)
+        right = _calls(guess.suggestions) == _calls(suggestions) and same(
+            _composed(question, brief, guess, tool_results), _composed(question, brief, found, tool_results)
         )
         speculation.learn(guess.source, right=right)
         return Guessed(guess.source, right, foreseen.admitted)
@@ -220,15 +226,22 @@ def same(one: Prompt, other: Prompt) -> bool:
     )
 
 
-def _composed(question: Question, brief: Brief, found: Guess, findings: Findings) -> Prompt:
-    return compose(question, brief, evidence=found.evidence, menu=found.menu, memory=found.memory, findings=findings)
+def _composed(question: Question, brief: Brief, found: Guess, tool_results: ToolResults) -> Prompt:
+    return compose(
+        question,
+        brief,
+        evidence=found.evidence,
+        suggestions=found.suggestions,
+        memory=found.memory,
+        tool_results=tool_results,
+    )
 
 
-def _calls(menu: Menu) -> list[tuple[str, object]]:
-    return [(proposal.tool, proposal.arguments) for proposal in menu.proposals]
+def _calls(suggestions: ToolSuggestions) -> list[tuple[str, object]]:
+    return [(tool_call.tool, tool_call.arguments) for tool_call in suggestions.tool_calls]
 
 
-async def _follow(ahead: Live[Ahead], asked: Asked, out: Live[Draft]) -> bool:
+async def _follow(ahead: Stream[Ahead], asked: Asked, out: Stream[Draft]) -> bool:
     """Hand on what is said ahead, as it comes. False: it failed before its first word, and may be asked again."""
     asked.keep()
     at = 1  # behind what was asked
@@ -237,29 +250,29 @@ async def _follow(ahead: Live[Ahead], asked: Asked, out: Live[Draft]) -> bool:
             items = ahead.items[at:]
             at += len(items)
             for piece in items:
-                out.push(piece, aside=not piece.text)
+                out.push(piece, metadata=not piece.text)
             if ahead.ended:
                 break
-            await ahead.news()
+            await ahead.wait_for_item()
     finally:
-        ahead.refuse()  # whoever is cut off here was the only one who listened
+        ahead.cancel()  # whoever is cut off here was the only one who listened
     error = ahead.error or (ahead.value or Ahead()).error
     if error is None:
         return True
     if out.first_at is not None:
         raise error
-    out.push(_discarded(ahead), aside=True)
+    out.push(_discarded(ahead), metadata=True)
     return False
 
 
-async def _throw_away(ahead: Live[Ahead], out: Live[Draft]) -> None:
+async def _throw_away(ahead: Stream[Ahead], out: Stream[Draft]) -> None:
     """The guess was wrong: the model is stopped, and what it has used is told. It is gone before it is asked again."""
-    ahead.refuse()
-    await ahead.whole()
+    ahead.cancel()
+    await ahead.result()
     if ahead.items:
-        out.push(_discarded(ahead), aside=True)
+        out.push(_discarded(ahead), metadata=True)
 
 
-def _discarded(ahead: Live[Ahead]) -> Piece:
+def _discarded(ahead: Stream[Ahead]) -> Piece:
     said = drafted(ahead.items[1:])
     return Piece(discarded=Discarded("guess", said.usage, said.model, said.provider))

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 
 from vital_engine.flow import call
 from vital_engine.nouns import Brief, Question
-from vital_engine.ports import Roster
+from vital_engine.ports import Router
 
 
-def briefing(roster: Roster, *, mode: int) -> Callable[..., Awaitable[Brief]]:
+def briefing(router: Router, *, mode: int) -> Callable[..., Awaitable[Brief]]:
     async def brief(question: Question) -> Brief:
-        return await call(roster.choose, question, mode=mode)
+        return await call(router.route, question, mode=mode)
 
     return brief

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from vital_engine.errors import WrongType
 from vital_engine.flow import Flow, Policy, call, step
-from vital_engine.nouns import Brief, Evidence, Memory, Menu, Question, Scope, passages_of
-from vital_engine.ports import MemoryStore, Retriever, Services, Suggester
+from vital_engine.nouns import Brief, Evidence, Memory, Question, Scope, ToolSuggestions, passages_of
+from vital_engine.ports import MemoryStore, Retriever, Services, ToolSuggester
 
 
 def gather(services: Services, *, within: float | None = None) -> Flow:
@@ -15,9 +15,9 @@ def gather(services: Services, *, within: float | None = None) -> Flow:
     policy = Policy(within=within, tier="tier1")
     return Flow(
         "tier1",
-        step(retrieving(services.retriever)).or_else(Evidence.missing()).under(policy),
-        step(suggesting(services.suggester)).or_else(Menu.missing()).under(policy),
-        step(recalling(services.memory)).or_else(Memory.missing()).under(policy),
+        step(retrieving(services.retriever)).fallback(Evidence.missing()).under(policy),
+        step(suggesting(services.tool_suggester)).fallback(ToolSuggestions.missing()).under(policy),
+        step(recalling(services.memory)).fallback(Memory.missing()).under(policy),
         given=(Question, Brief),
     )
 
@@ -36,9 +36,9 @@ def retrieving(retriever: Retriever) -> Callable[..., Awaitable[Evidence]]:
     return retrieve
 
 
-def suggesting(suggester: Suggester) -> Callable[..., Awaitable[Menu]]:
-    async def suggest(question: Question, brief: Brief) -> Menu:
-        return await call(suggester.suggest, question, brief)
+def suggesting(tool_suggester: ToolSuggester) -> Callable[..., Awaitable[ToolSuggestions]]:
+    async def suggest(question: Question, brief: Brief) -> ToolSuggestions:
+        return await call(tool_suggester.suggest, question, brief)
 
     return suggest
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from vital_engine.flow import Flow, Load, Policy, Step, call, step
-from vital_engine.nouns import Brief, Findings, Memory, Prefilled, Prompt, Question
+from vital_engine.nouns import Brief, Memory, Prefilled, Prompt, Question, ToolResults
 from vital_engine.ports import Prefiller
 
 from .ahead import Foreseen
@@ -43,12 +43,12 @@ def prefill(prefiller: Prefiller, load: Load, *, through: str, speculates: bool,
     :param speculates: whether the whole prompt may be read on a guess meanwhile; then the rest of it is not read here.
     """
     read = partial(_read, prefiller, load)
-    steps: list[Step[Any]] = [step(reading_instructions(read)).or_else(ReadInstructions(failed=True))]
+    steps: list[Step[Any]] = [step(reading_instructions(read)).fallback(ReadInstructions(failed=True))]
     if through == "segments":
         conversation = (reading_conversation_unless_ahead if speculates else reading_conversation)(read)
         tools = (reading_tools_unless_ahead if speculates else reading_tools)(read)
-        steps.append(step(conversation).or_else(ReadConversation(failed=True)))
-        steps.append(step(tools).or_else(ReadTools(failed=True)))
+        steps.append(step(conversation).fallback(ReadConversation(failed=True)))
+        steps.append(step(tools).fallback(ReadTools(failed=True)))
     return Flow("prefill", *(s.under(Policy(within, tier="prefill")) for s in steps))
 
 
@@ -77,11 +77,11 @@ def reading_conversation(read: Read) -> Callable[..., Awaitable[ReadConversation
 
 def reading_tools(read: Read) -> Callable[..., Awaitable[ReadTools]]:
     async def read_tools(
-        question: Question, brief: Brief, memory: Memory, findings: Findings, before: ReadConversation
+        question: Question, brief: Brief, memory: Memory, tool_results: ToolResults, before: ReadConversation
     ) -> ReadTools:
         if before.failed:
             return ReadTools(failed=True)
-        done = await read(begun(question, brief, memory, findings))
+        done = await read(begun(question, brief, memory, tool_results))
         return ReadTools(done.computed, done.cached)
 
     return read_tools
@@ -105,11 +105,11 @@ def reading_tools_unless_ahead(read: Read) -> Callable[..., Awaitable[ReadTools]
         question: Question,
         brief: Brief,
         memory: Memory,
-        findings: Findings,
+        tool_results: ToolResults,
         before: ReadConversation,
         foreseen: Foreseen,
     ) -> ReadTools:
-        return ReadTools() if foreseen.admitted else await plain(question, brief, memory, findings, before)
+        return ReadTools() if foreseen.admitted else await plain(question, brief, memory, tool_results, before)
 
     return read_tools
 

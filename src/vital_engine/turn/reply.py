@@ -14,19 +14,19 @@ from dataclasses import replace
 from typing import Any
 
 from vital_engine.errors import StreamBroken, VitalError, WrongType
-from vital_engine.flow import Live, Load
+from vital_engine.flow import Load, Stream
 from vital_engine.notices import NOTHING_FOUND, for_model
 from vital_engine.nouns import (
     Brief,
     Draft,
     Evidence,
-    Findings,
     Memory,
-    Menu,
     Piece,
     Prompt,
     Question,
     Segment,
+    ToolResults,
+    ToolSuggestions,
 )
 from vital_engine.ports import LLM
 from vital_engine.tokens import estimate_tokens, estimate_usage
@@ -44,45 +44,47 @@ def replying(llm: LLM, load: Load | None = None) -> Callable[..., Awaitable[Draf
     async def reply(
         question: Question,
         brief: Brief,
-        menu: Menu,
-        findings: Findings,
+        suggestions: ToolSuggestions,
+        tool_results: ToolResults,
         memory: Memory,
         evidence: Evidence,
-        out: Live[Draft],
+        out: Stream[Draft],
     ) -> Draft:
-        prompt = compose(question, brief, evidence=evidence, menu=menu, memory=memory, findings=findings)
+        prompt = compose(
+            question, brief, evidence=evidence, suggestions=suggestions, memory=memory, tool_results=tool_results
+        )
         await speak(llm, prompt, out, load)
         return spoken(out)
 
     return reply
 
 
-async def speak(llm: LLM, prompt: Prompt, out: Live[Any], load: Load | None = None) -> None:
+async def speak(llm: LLM, prompt: Prompt, out: Stream[Any], load: Load | None = None) -> None:
     """Let the model answer *prompt*, into *out*."""
     with load.call() if load is not None else nullcontext():
         await listen(llm, prompt, out)
 
 
-async def listen(llm: LLM, prompt: Prompt, out: Live[Any]) -> None:
+async def listen(llm: LLM, prompt: Prompt, out: Stream[Any]) -> None:
     """The same, in a call that is counted already."""
     # What the call will cost at least, and to whom, should it break before the server says what it used.
     model, provider = (
         said if isinstance(said := getattr(llm, name, ""), str) else "" for name in ("model", "provider")
     )
-    out.push(Piece("", estimate_usage(prompt, ""), prompt.model or model, provider), aside=True)
+    out.push(Piece("", estimate_usage(prompt, ""), prompt.model or model, provider), metadata=True)
     stream = llm.stream(prompt)
     pieces = stream if isinstance(stream, AsyncIterator) else _drawn(stream)
     try:
         async for piece in pieces:
             if not isinstance(piece, Piece):
                 raise WrongType(f"the model gave a {type(piece).__name__}, not a Piece", service="model")
-            out.push(piece, aside=not piece.text)
+            out.push(piece, metadata=not piece.text)
     finally:
         if (close := getattr(pieces, "aclose", None)) is not None:
             await close()
 
 
-def spoken(out: Live[Draft]) -> Draft:
+def spoken(out: Stream[Draft]) -> Draft:
     """The whole draft of a stream that came to its end.
 
     :raises StreamBroken: nothing was said.
@@ -110,7 +112,7 @@ def drafted(pieces: Sequence[Piece], error: BaseException | None = None) -> Draf
     return Draft(text, model, provider, gone, usage, error=code, discarded=discarded)
 
 
-def salvaged(pieces: Sequence[Piece], error: BaseException) -> Draft:
+def recovered(pieces: Sequence[Piece], error: BaseException) -> Draft:
     """The partial draft of a model that broke in mid-stream."""
     return drafted(pieces, error)
 
@@ -120,16 +122,16 @@ def compose(
     brief: Brief,
     *,
     evidence: Evidence,
-    menu: Menu,
+    suggestions: ToolSuggestions,
     memory: Memory,
-    findings: Findings,
+    tool_results: ToolResults,
 ) -> Prompt:
     """The prompt of a turn. The same nouns give the same prompt, to the character."""
     expert = brief.expert
     segments = (
-        *begun(question, brief, memory, findings).segments,
+        *begun(question, brief, memory, tool_results).segments,
         Segment("evidence", _evidence(evidence)),
-        Segment("notes", _notes(evidence, menu, memory, findings)),
+        Segment("notes", _notes(evidence, suggestions, memory, tool_results)),
         Segment("question", f"Question: {question.text}"),
     )
     return Prompt(
@@ -138,20 +140,22 @@ def compose(
         brief,
         evidence,
         memory,
-        findings,
+        tool_results,
         model=expert.model,
         temperature=expert.temperature,
         max_output_tokens=question.limits.output_tokens or expert.max_output_tokens,
     )
 
 
-def begun(question: Question, brief: Brief, memory: Memory | None = None, findings: Findings | None = None) -> Prompt:
+def begun(
+    question: Question, brief: Brief, memory: Memory | None = None, tool_results: ToolResults | None = None
+) -> Prompt:
     """The beginning of a turn's prompt: as many of its segments, in their order, as can be made of what is known."""
     segments = [Segment("instructions", f"{brief.expert.instructions.strip()}\n\n{RULES}")]
     if memory is not None:
         segments.append(Segment("conversation", _conversation(memory)))
-        if findings is not None:
-            segments.append(Segment("tools", _tools(findings)))
+        if tool_results is not None:
+            segments.append(Segment("tools", _tools(tool_results)))
     return Prompt(tuple(segments), question, brief, model=brief.expert.model)
 
 
@@ -166,11 +170,11 @@ def _conversation(memory: Memory) -> str:
     return "Earlier in this conversation:\n" + "\n".join(lines) if lines else ""
 
 
-def _tools(findings: Findings) -> str:
+def _tools(tool_results: ToolResults) -> str:
     lines = []
-    for finding in findings.results:
-        said = finding.text if finding.status == "done" else f"no result ({finding.status})"
-        lines.append(f"- {finding.proposal.tool}: {said}")
+    for tool_result in tool_results.results:
+        said = tool_result.text if tool_result.status == "done" else f"no result ({tool_result.status})"
+        lines.append(f"- {tool_result.tool_call.tool}: {said}")
     return "Tool results:\n" + "\n".join(lines) if lines else ""
 
 
@@ -183,8 +187,13 @@ def _evidence(evidence: Evidence) -> str:
     return "Passages:\n" + "\n\n".join(parts) if parts else ""
 
 
-def _notes(evidence: Evidence, menu: Menu, memory: Memory, findings: Findings) -> str:
-    failed = {"retrieve": evidence.failed, "suggest": menu.failed, "recall": memory.failed, "invoke": findings.failed}
+def _notes(evidence: Evidence, suggestions: ToolSuggestions, memory: Memory, tool_results: ToolResults) -> str:
+    failed = {
+        "retrieve": evidence.failed,
+        "suggest": suggestions.failed,
+        "recall": memory.failed,
+        "invoke": tool_results.failed,
+    }
     lines = [for_model(step) for step, broke in failed.items() if broke]
     if not evidence.failed and not evidence.passages:
         lines.insert(0, NOTHING_FOUND)

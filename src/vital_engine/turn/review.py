@@ -12,7 +12,7 @@ from math import ceil
 from typing import Any
 
 from vital_engine.errors import WrongType
-from vital_engine.flow import Flow, Live, Policy, call, step
+from vital_engine.flow import Flow, Policy, Stream, call, step
 from vital_engine.nouns import (
     Call,
     Citation,
@@ -40,15 +40,15 @@ def review(services: Services, *, within: float | None = None) -> Flow:
     policy = Policy(within=within, tier="tier2")
     return Flow(
         "tier2",
-        step(citing(services.checker)).or_else(Citations.missing()).under(policy),
-        step(assessing(services.judge)).or_else(Support.missing()).under(policy),
-        step(tallying(services.accountant)).or_else(Cost.missing()).under(policy),
+        step(citing(services.checker)).fallback(Citations.missing()).under(policy),
+        step(assessing(services.judge)).fallback(Support.missing()).under(policy),
+        step(tallying(services.accountant)).fallback(Cost.missing()).under(policy),
         given=(Question, Evidence, Draft),
     )
 
 
 def assessing(judge: Judge) -> Callable[..., Awaitable[Support]]:
-    async def assess(evidence: Evidence, draft: Live[Draft]) -> Support:
+    async def assess(evidence: Evidence, draft: Stream[Draft]) -> Support:
         judged = [supported(await call(judge.support, each, evidence)) async for each in sentences(draft)]
         return Support(tuple(judged))
 
@@ -56,7 +56,7 @@ def assessing(judge: Judge) -> Callable[..., Awaitable[Support]]:
 
 
 def citing(checker: CitationChecker) -> Callable[..., Awaitable[Citations]]:
-    async def cite(question: Question, evidence: Evidence, draft: Live[Draft], out: Live[Citations]) -> Citations:
+    async def cite(question: Question, evidence: Evidence, draft: Stream[Draft], out: Stream[Citations]) -> Citations:
         scope = Scope(question.tenant, question.user)
         async for sentence in sentences(draft):
             for citation in cited(await call(checker.check, sentence, evidence, scope=scope)):
@@ -67,7 +67,7 @@ def citing(checker: CitationChecker) -> Callable[..., Awaitable[Citations]]:
 
 
 def tallying(accountant: Accountant) -> Callable[..., Awaitable[Cost]]:
-    async def tally(question: Question, draft: Live[Draft], out: Live[Cost]) -> Cost:
+    async def tally(question: Question, draft: Stream[Draft], out: Stream[Cost]) -> Cost:
         row: LedgerRow | None = None
         running = _Running()
         async for sentence in sentences(draft):
@@ -165,6 +165,6 @@ class _Sentences:
         return self._cut.close()
 
 
-def sentences(draft: Live[Draft]) -> AsyncIterator[Sentence]:
+def sentences(draft: Stream[Draft]) -> AsyncIterator[Sentence]:
     """The sentences of a draft as soon as each is known. Cut once for all who read them."""
-    return aiter(draft.through(_Sentences))
+    return aiter(draft.pipe(_Sentences))

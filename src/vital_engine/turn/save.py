@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from vital_engine.flow import call
-from vital_engine.nouns import Kept, Question
+from vital_engine.nouns import Question, TurnRecord
 from vital_engine.ports import Keeper, Register
 
 
@@ -34,7 +34,7 @@ def registering(book: Register | None, *, mode: int) -> Callable[..., Awaitable[
 
 
 def saving(keeper: Keeper | None) -> Callable[..., Awaitable[Saved]]:
-    async def save(turn: Kept) -> Saved:
+    async def save(turn: TurnRecord) -> Saved:
         if keeper is not None:
             await call(keeper.keep, turn)
         return Saved(turn.run_id)

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from vital_engine.api import Engine, ServerLimits, create_app
-from vital_engine.api.desk import Desk
+from vital_engine.api.app_state import AppState
 from vital_engine.api.serve import Server, listening
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.testing import scripted
@@ -27,7 +27,7 @@ class Served:
 
     url: str
     client: httpx2.AsyncClient
-    desk: Desk
+    app_state: AppState
     server: Server
 
     async def ask(self, question: str = "What was found?", **more: Any) -> dict[str, Any]:
@@ -69,7 +69,7 @@ async def _serving(engine: Engine, limits: ServerLimits = QUICK) -> AsyncIterato
             await asyncio.sleep(0.005)
         try:
             async with httpx2.AsyncClient(base_url=url, timeout=20.0) as client:
-                yield Served(url, client, app.state.desk, server)
+                yield Served(url, client, app.state.app_state, server)
         finally:
             server.should_exit = True
             await running

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from vital_engine.api import Engine, ServerLimits
 from vital_engine.api.visible import visible
 from vital_engine.modes import Mode1ManualWorkflow, ParallelBaseWorkflow
-from vital_engine.nouns import Brief, Effect, Menu, Proposal, Question, Scope
-from vital_engine.services.tools import Toolbox, ToolVetter
+from vital_engine.nouns import Brief, Effect, Question, Scope, ToolCall, ToolSuggestions
+from vital_engine.services.tools import ToolArgumentValidator, Toolbox
 from vital_engine.store import Listing, Store, StoredApprovals, Turns
 from vital_engine.testing import scripted
 
@@ -44,11 +44,11 @@ class Office:
 
         self.toolbox.tool(effect=Effect.EFFECT, consent=True, cost_usd="0.25")(send_report)
 
-    async def suggest(self, question: Question, brief: Brief) -> Menu:
+    async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions:
         tool = self.toolbox["send_report"]
-        return Menu(
+        return ToolSuggestions(
             tuple(
-                Proposal(
+                ToolCall(
                     f"{question.run_id}-{n}",
                     tool.name,
                     {"to": HIDDEN, "copies": n},
@@ -75,9 +75,9 @@ def build(store: Store) -> Build:
         turns, toolbox = Turns(store), office.toolbox
         services = replace(
             scripted(tokens=12, sentences=3, **script),
-            suggester=office,
+            tool_suggester=office,
             caller=toolbox,
-            vetter=ToolVetter(toolbox),
+            argument_validator=ToolArgumentValidator(toolbox),
             register=turns,
             keeper=turns,
             approvals=StoredApprovals(store),
@@ -158,7 +158,7 @@ async def test_with_the_last_decision_the_turn_goes_on_and_can_be_followed(
         assert sorted(sent["copies"] for sent in office.sent) == [1, 7]
         assert [c.port for c in services.calls if c.port == "retrieve"] == ["retrieve"]
         receipt = (await served.client.get(last["links"]["receipt"])).json()
-        said = {d["proposal"]["id"]: (d["approved"], d["by"], d["reason"]) for d in receipt["approvals"]}
+        said = {d["tool_call"]["id"]: (d["approved"], d["by"], d["reason"]) for d in receipt["approvals"]}
         assert said[one["id"]] == (True, "local", "needed")
         assert said[two["id"]] == (False, "local", "twice is enough")
         shown = (await served.client.get(f"/v1/approvals/{three['id']}")).json()
@@ -189,10 +189,10 @@ async def test_whoever_repeats_follows_the_turn_that_runs(serving: Any, build: B
     async with serving(engine) as served:
         (call,) = await paused(served)
         assert (await decide(served, call["id"], APPROVE)).json()["runs_on"]
-        running = served.desk.running.get(call["run_id"], Scope("local", "local"))
+        running = served.app_state.running.get(call["run_id"], Scope("local", "local"))
         again = (await decide(served, call["id"], APPROVE)).json()
-        assert (again["runs_on"], again["waits_for"], len(served.desk.running)) == (True, [], 1)
-        assert served.desk.running.get(call["run_id"], Scope("local", "local")) is running
+        assert (again["runs_on"], again["waits_for"], len(served.app_state.running)) == (True, [], 1)
+        assert served.app_state.running.get(call["run_id"], Scope("local", "local")) is running
         assert (await served.ended(call["run_id"]))["status"] == "complete"
 
 

@@ -15,7 +15,7 @@ from vital_engine.api.running import RunningTurns
 from vital_engine.errors import ModelUnavailable, StreamBroken
 from vital_engine.modes import Mode2AutomaticWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Expert, PastTurn, Scope
-from vital_engine.store import ConversationFloor, Conversations, Store, Turns
+from vital_engine.store import Conversations, Store, StoredConversationLock, Turns
 from vital_engine.store.window import CUT
 from vital_engine.testing import scripted
 
@@ -207,7 +207,11 @@ async def test_of_many_earlier_messages_the_oldest_are_dropped_and_named(serving
 async def test_a_conversation_that_is_kept_here_counts_and_is_not_told_twice(serving: Any, store: Store) -> None:
     turns, conversations = Turns(store), Conversations(store)
     services = replace(
-        scripted(**SHORT), memory=conversations, register=turns, keeper=turns, floor=ConversationFloor(store)
+        scripted(**SHORT),
+        memory=conversations,
+        register=turns,
+        keeper=turns,
+        conversation_lock=StoredConversationLock(store),
     )
     modes = {2: Mode2AutomaticWorkflow(services), 4: Mode4ChatAutomaticWorkflow(services)}
     engine = Engine(workflow=lambda mode: modes[mode], modes=tuple(modes), conversations=conversations)
@@ -229,9 +233,9 @@ async def test_a_turn_that_the_server_stops_is_an_error(serving: Any) -> None:
 
         body = {"model": "auto", "messages": USER}
         asking = asyncio.create_task(served.client.post("/v1/chat/completions", json=body))
-        running: RunningTurns = served.desk.running
+        running: RunningTurns = served.app_state.running
         while not len(running):
             await asyncio.sleep(0.01)
-        await running.drain(within=0.05)
+        await running.shutdown(within=0.05)
         response = await asking
         assert (response.status_code, response.json()["error"]["code"]) == (503, "server_draining")

@@ -12,7 +12,7 @@ import pytest
 from vital_engine.api import Engine
 from vital_engine.modes import Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow, ParallelBaseWorkflow
 from vital_engine.nouns import Question, Scope
-from vital_engine.store import ConversationFloor, Conversations, Listing, Store, StoredApprovals, Turns
+from vital_engine.store import Conversations, Listing, Store, StoredApprovals, StoredConversationLock, Turns
 from vital_engine.testing import ScriptedServices, scripted
 
 ME = Scope("local", "local")
@@ -28,7 +28,7 @@ def services(store: Store) -> ScriptedServices:
         register=turns,
         keeper=turns,
         approvals=StoredApprovals(store),
-        floor=ConversationFloor(store),
+        conversation_lock=StoredConversationLock(store),
     )
 
 

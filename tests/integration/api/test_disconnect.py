@@ -34,7 +34,7 @@ async def test_a_stream_that_is_left_stops_the_model_and_keeps_the_partial(servi
         await _until(lambda: services.kept)
         assert isinstance(_reply(services).error, asyncio.CancelledError | GeneratorExit)
         assert services.kept[0].status == "partial" and services.kept[0].text
-        assert not len(served.desk.running)
+        assert not len(served.app_state.running)
 
 
 async def test_a_stream_that_is_left_before_its_first_event_stops_the_turn(serving: Any) -> None:
@@ -47,13 +47,13 @@ async def test_a_stream_that_is_left_before_its_first_event_stops_the_turn(servi
             f"POST /v1/turns HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         )
         writer.write(head.encode() + b"\r\n\r\n" + body)
-        await writer.drain()
+        await writer.shutdown()
         writer.close()  # nothing was read, not even the headers
         await writer.wait_closed()
         del reader
-        await _until(lambda: served.desk.running._ended)
+        await _until(lambda: served.app_state.running._ended)
         await _until(lambda: services.kept)
-        assert not len(served.desk.running)
+        assert not len(served.app_state.running)
 
 
 @pytest.mark.parametrize("streams", [True, False])
@@ -82,7 +82,7 @@ async def test_the_last_reader_decides(serving: Any) -> None:
             async with served.client.stream("GET", begun["events"]) as two:
                 await anext(two.aiter_lines())
             await asyncio.sleep(0.2)
-            assert len(served.desk.running) == 1, "somebody still reads"
+            assert len(served.app_state.running) == 1, "somebody still reads"
             del lines
         await _until(lambda: services.kept)
         assert services.kept[0].status == "partial"

@@ -15,7 +15,7 @@ from vital_engine.api.engine import Library
 from vital_engine.modes import Mode1ManualWorkflow, Mode2AutomaticWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Expert, Scope
 from vital_engine.services.retrieval.library import Library as Search
-from vital_engine.store import ConversationFloor, Conversations, Listing, Store, StoredApprovals, Turns
+from vital_engine.store import Conversations, Listing, Store, StoredApprovals, StoredConversationLock, Turns
 from vital_engine.store.knowledge import Knowledge
 from vital_engine.testing import scripted
 
@@ -95,7 +95,7 @@ async def test_what_cannot_be_taken_in_is_refused(serving: Any, engine: Engine) 
         assert broken.json()["failed"][0]["document"] == "x.pdf"
         assert (large.status_code, large.json()["error"]["code"]) == (413, "request.content_too_large")
         assert (empty.status_code, empty.json()["error"]["code"]) == (422, "request.invalid")
-        with served.desk.uploads.one(), served.desk.uploads.one():
+        with served.app_state.uploads.one(), served.app_state.uploads.one():
             busy = await client.post("/v1/documents", params={"name": "x.txt"}, content=TEXT)
         assert (busy.status_code, busy.json()["error"]["code"]) == (503, "turn.over_capacity")
         assert (await client.get("/v1/documents")).json()["documents"] == []
@@ -107,7 +107,7 @@ async def test_another_tenants_documents_and_kept_turns_are_nowhere(serving: Any
         await client.post("/v1/documents", params={"name": "a.txt"}, content=TEXT)
         begun = await served.ask()
         await served.ended(begun["run_id"])
-        served.desk.running._ended.clear()
+        served.app_state.running._ended.clear()
         assert (await client.get("/v1/documents", headers=OTHER)).json()["documents"] == []
         for method, path in [
             ("GET", "/v1/documents/a.txt"),
@@ -129,7 +129,7 @@ async def test_a_turn_is_found_in_the_store_when_memory_has_let_it_go(
         begun = (await served.client.post("/v1/turns", json={"question": "Why?"}, headers=key)).json()
         assert begun["written_down"] is True
         before = await served.ended(begun["run_id"])
-        served.desk.running._ended.clear()
+        served.app_state.running._ended.clear()
         after = (await served.client.get(begun["turn"])).json()
         assert after["status"] == before["status"] == "complete"
         assert {k: v for k, v in after.items() if k != "steps"} == {k: v for k, v in before.items() if k != "steps"}
@@ -160,12 +160,12 @@ async def test_a_turn_that_waits_for_a_person_is_told_as_paused(
         last = sse((await client.post("/v1/turns", json={"question": "?", "mode": 1, "stream": True})).text)[-1]
         turn = last["data"]["turn"]
         assert (last["event"], turn["status"]) == ("paused", "paused")
-        assert [call["proposal"]["tool"] for call in turn["proposed"]] == ["scripted_tool"]
+        assert [call["tool_call"]["tool"] for call in turn["proposed"]] == ["scripted_tool"]
         assert (await client.get(turn["links"]["turn"])).json() == turn
         assert (await client.get(turn["links"]["receipt"])).status_code == 409
         assert (await client.post(turn["links"]["cancel"])).json()["status"] == "paused"
 
-        served.desk.running._ended.clear()
+        served.app_state.running._ended.clear()
         assert (await client.get(turn["links"]["turn"])).json()["status"] == "paused"
         for method, path in [("GET", turn["links"]["events"]), ("POST", turn["links"]["cancel"])]:
             response = await client.request(method, path)
@@ -180,7 +180,10 @@ async def test_a_turn_that_waits_for_a_person_is_told_as_paused(
 async def test_a_conversation_begins_by_itself_and_may_be_busy(serving: Any, engine: Engine, store: Store) -> None:
     turns = Turns(store)
     kept = replace(
-        scripted(reply=0.5, tokens=12, sentences=3), register=turns, keeper=turns, floor=ConversationFloor(store)
+        scripted(reply=0.5, tokens=12, sentences=3),
+        register=turns,
+        keeper=turns,
+        conversation_lock=StoredConversationLock(store),
     )
     workflow = Mode4ChatAutomaticWorkflow(kept)
     async with serving(replace(engine, workflow=lambda _: workflow, modes=(4,))) as served:
@@ -211,14 +214,16 @@ async def test_every_command_of_the_docs_runs(serving: Any, engine: Engine, stor
         return (research,)
 
     automatic = engine.workflow(2)
-    services = replace(automatic.services, approvals=StoredApprovals(store), floor=ConversationFloor(store))
+    services = replace(
+        automatic.services, approvals=StoredApprovals(store), conversation_lock=StoredConversationLock(store)
+    )
     modes = {1: Mode1ManualWorkflow(services), 2: automatic, 4: Mode4ChatAutomaticWorkflow(services)}
     lists = {"listing": Listing(store), "conversations": Conversations(store)}
     whole = replace(engine, workflow=modes.__getitem__, modes=tuple(modes), experts=experts, **lists)
     async with serving(whole) as served:
         run = (await served.ask())["run_id"]
         await served.ended(run)
-        waiting = (await served.ended((await served.ask(mode=1))["run_id"]))["proposed"][0]["proposal"]["id"]
+        waiting = (await served.ended((await served.ask(mode=1))["run_id"]))["proposed"][0]["tool_call"]["id"]
         for command in commands:
             command = command.replace("$RUN", run).replace("$APPROVAL", waiting)  # noqa: PLW2901
             request = _request(command.replace("http://127.0.0.1:8700", ""))

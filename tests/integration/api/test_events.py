@@ -29,7 +29,7 @@ SHORT = {"tokens": 12, "sentences": 3}
 def test_any_cuts_of_a_stream_join_to_the_log(cuts: list[tuple[int, float]], frame_bytes: int, sse: Any) -> None:
     """A reader takes some writes, goes, waits, and comes back with the last id that it has seen."""
 
-    async def follow() -> None:
+    async def subscribe() -> None:
         running = RunningTurns(ServerLimits(frame_bytes=frame_bytes))
         workflow = Mode2AutomaticWorkflow(scripted(retrieve=0.02, reply=0.1, tokens=12, sentences=3))
         question = Question("?", "t", "u")
@@ -139,7 +139,7 @@ async def test_readers_that_take_nothing_cost_little_and_hold_up_nobody(serving:
         try:
             turn = await served.ended(begun["run_id"])
             assert turn["status"] == "complete" and turn["text"] == text
-            entry = served.desk.running.get(begun["run_id"], Scope("local", "local"))
+            entry = served.app_state.running.get(begun["run_id"], Scope("local", "local"))
             assert entry.readers == 30, "they are held in a send that waits for room"
             largest = 2 * len(text) + 65_536
             buffers = [c.transport.get_write_buffer_size() for c in served.server.server_state.connections]
@@ -159,9 +159,9 @@ async def test_the_last_words_of_a_turn_that_the_server_had_to_stop(serving: Any
         reading = asyncio.create_task(
             served.client.post("/v1/turns", json={"question": "?", "stream": True}, timeout=10.0)
         )
-        while not len(served.desk.running):
+        while not len(served.app_state.running):
             await asyncio.sleep(0.01)
-        draining = asyncio.create_task(served.desk.running.drain(within=0.2))
+        draining = asyncio.create_task(served.app_state.running.shutdown(within=0.2))
         await asyncio.sleep(0.05)
         assert (await served.client.get("/readyz")).status_code == 503
         assert (await served.client.post("/v1/turns", json={"question": "?"})).status_code == 503

@@ -69,7 +69,7 @@ async def test_what_runs_may_end_when_a_signal_comes_and_nothing_new_begins(serv
     services = scripted(reply=0.6, tokens=12, sentences=3)
     async with serving(services, ServerLimits(drain_seconds=5.0)) as served:
         reading = asyncio.create_task(served.client.post("/v1/turns", json={"question": "?", "stream": True}))
-        while not len(served.desk.running):
+        while not len(served.app_state.running):
             await asyncio.sleep(0.01)
         served.server.handle_exit(signal.SIGTERM, None)
         ready = (await served.client.get("/readyz")).json()
@@ -82,7 +82,7 @@ async def test_what_runs_may_end_when_a_signal_comes_and_nothing_new_begins(serv
 async def test_a_second_signal_does_not_wait(serving: Any, sse: Any) -> None:
     async with serving(scripted(reply=30.0, tokens=12, sentences=3), ServerLimits(drain_seconds=30.0)) as served:
         reading = asyncio.create_task(served.client.post("/v1/turns", json={"question": "?", "stream": True}))
-        while not len(served.desk.running):
+        while not len(served.app_state.running):
             await asyncio.sleep(0.01)
         served.server.handle_exit(signal.SIGINT, None)
         await asyncio.sleep(0.2)

@@ -139,7 +139,7 @@ async def test_what_has_ended_is_kept_in_bounds(serving: Any) -> None:
     async with serving(scripted(**SHORT), ServerLimits(ended=2, drain_seconds=0.1)) as served:
         runs = [(await served.ask())["run_id"] for _ in range(4)]
         for _ in range(200):
-            if not len(served.desk.running):
+            if not len(served.app_state.running):
                 break
             await asyncio.sleep(0.01)
         found = [(await served.client.get(f"/v1/turns/{run}")).status_code for run in runs]

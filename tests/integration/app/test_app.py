@@ -13,7 +13,7 @@ import pytest
 from model_server import ModelServer, Reply
 from vital_engine.app import App, open_app, turn_settings
 from vital_engine.errors import ConfigError
-from vital_engine.flow import drain
+from vital_engine.flow import shutdown
 from vital_engine.modes.settings import KEYS
 from vital_engine.nouns import Question
 from vital_engine.services.retrieval.hashed import HashedEmbedder
@@ -66,7 +66,7 @@ async def test_sentences_are_kept_unless_the_deployment_says_no(file: Path) -> N
     with pytest.raises(ConfigError, match="sentence_vectors must be true or false, not 'perhaps'"):
         load(environ={"VITAL_SENTENCE_VECTORS": "perhaps"})
     for said in (True, False):
-        settings = load(environ={}, file=file, turn_keys=KEYS).but({"sentence_vectors": said})
+        settings = load(environ={}, file=file, turn_keys=KEYS).replace({"sentence_vectors": said})
         async with open_app(settings, watchers=()) as app:
             assert app.knowledge.sentence_vectors is said
 
@@ -87,7 +87,7 @@ async def test_a_call_that_is_late_is_answered_by_the_second_server(file: Path) 
         first.say(Reply("never", first=30.0))
         second.say(Reply("Said by the second."))
         wanted = {"model": "tiny", "model_url": first.base_url, "model_replica_url": second.base_url}
-        settings = load(environ={}, file=file, turn_keys=KEYS).but(wanted)
+        settings = load(environ={}, file=file, turn_keys=KEYS).replace(wanted)
         async with open_app(settings, watchers=()) as app:
             workflow = app.workflow(2)
             hedge = workflow.hedges.of["reply"]
@@ -113,16 +113,16 @@ async def test_what_is_cached_by_default_is_said_in_the_receipt_and_another_turn
     first, again = [await app.workflow(2).execute(question) for _ in range(2)]
     assert (first.cached, again.cached) == ((), ("suggest",))
     assert again.receipt()["cached"] == ["suggest"]
-    ids = {answer.findings.results[0].proposal.id for answer in (first, again)}
+    ids = {answer.tool_results.results[0].tool_call.id for answer in (first, again)}
     assert len(ids) == 2
 
 
 async def test_a_size_of_none_switches_a_cache_off(file: Path) -> None:
-    sizes = dict.fromkeys(("retrieval_cache", "embedding_cache", "menu_cache", "foresight"), 0)
-    settings = load(environ={}, file=file, turn_keys=KEYS).but(sizes)
+    sizes = dict.fromkeys(("retrieval_cache", "embedding_cache", "suggestion_cache", "foresight"), 0)
+    settings = load(environ={}, file=file, turn_keys=KEYS).replace(sizes)
     async with open_app(settings, watchers=()) as app:
         assert app.services.retriever is app.library
-        assert app.services.suggester is app.toolbox
+        assert app.services.tool_suggester is app.toolbox
         assert app.services.keeper is app.turns
         assert app.services.foresight is None
 
@@ -143,7 +143,7 @@ async def test_it_is_foreseen_likewise_where_older_turns_are_recalled_by_their_m
     monkeypatch.setattr("vital_engine.app._embedder", lambda _: (HashedEmbedder(), ()))
     async with open_app(load(environ={}, file=file, turn_keys=KEYS), watchers=()) as app:
         await foreseen(app)
-        await drain(within=10)
+        await shutdown(within=10)
         recalled = await app.conversations.recall(Question("What is 2 + 3?", "local", "local", "c1", run_id="next"))
         assert recalled.by_question and len(recalled.turns) > 10
 
@@ -172,7 +172,7 @@ async def test_an_early_turn_of_a_long_conversation_is_recalled_by_its_meaning(
         asked = Question(text, app.settings.tenant, app.settings.user, conversation="c1")
         for n in range(12):
             await app.workflow(4).execute(replace(asked, text=f"Number {n}?" if n else text, run_id=f"r{n}"))
-        assert await drain(within=10) == 0  # what nobody waits for
+        assert await shutdown(within=10) == 0  # what nobody waits for
         memory = await app.conversations.recall(replace(asked, run_id="now"))
         assert [turn.run_id for turn in memory.turns] == ["r0", *(f"r{n}" for n in range(2, 12))]
         await app.conversations.delete("c1", app.scope())

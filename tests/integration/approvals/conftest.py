@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from vital_engine.nouns import Effect, Menu, Proposal, Question
-from vital_engine.store import ConversationFloor, Conversations, Store, StoredApprovals, Summaries, Turns
+from vital_engine.nouns import Effect, Question, ToolCall, ToolSuggestions
+from vital_engine.store import Conversations, Store, StoredApprovals, StoredConversationLock, Summaries, Turns
 from vital_engine.testing import ScriptedServices, scripted
 
 Make = Callable[..., ScriptedServices]
 
 
-def menu(run_id: str, *effects: Effect) -> Menu:
+def suggestions(run_id: str, *effects: Effect) -> ToolSuggestions:
     calls = [
-        Proposal(f"{run_id}-{i}", "send_report", {"to": "board", "dose": 1.0, "note": "ä\u202e\0"}, "asked", effect=e)
+        ToolCall(f"{run_id}-{i}", "send_report", {"to": "board", "dose": 1.0, "note": "ä\u202e\0"}, "asked", effect=e)
         for i, e in enumerate(effects, start=1)
     ]
-    return Menu(tuple(calls))
+    return ToolSuggestions(tuple(calls))
 
 
 class Suggesting:
@@ -29,21 +29,21 @@ class Suggesting:
     def __init__(self, *effects: Effect) -> None:
         self.effects = effects
 
-    async def suggest(self, question: Question, brief: Any) -> Menu:
-        return menu(question.run_id, *self.effects)
+    async def suggest(self, question: Question, brief: Any) -> ToolSuggestions:
+        return suggestions(question.run_id, *self.effects)
 
 
 def services_on(store: Store, *effects: Effect, **script: Any) -> ScriptedServices:
     turns, conversations = Turns(store), Conversations(store, turns=4, tokens=400)
     return replace(
         scripted(tokens=24, sentences=3, **script),
-        suggester=Suggesting(*effects),
+        tool_suggester=Suggesting(*effects),
         memory=conversations,
         register=turns,
         keeper=turns,
         approvals=StoredApprovals(store),
-        floor=ConversationFloor(store),
-        condenser=Summaries(store, conversations, tokens=200),
+        conversation_lock=StoredConversationLock(store),
+        summarizer=Summaries(store, conversations, tokens=200),
     )
 
 

@@ -20,13 +20,13 @@ from typing import Any
 
 from vital_engine import Mode1ManualWorkflow, Mode3ChatManualWorkflow
 from vital_engine.errors import NotFound
-from vital_engine.nouns import Effect, Evidence, Finding, Menu, Proposal, Question, Scope
+from vital_engine.nouns import Effect, Evidence, Question, Scope, ToolCall, ToolResult, ToolSuggestions
 from vital_engine.store import (
     Connection,
-    ConversationFloor,
     Conversations,
     Store,
     StoredApprovals,
+    StoredConversationLock,
     Summaries,
     Turns,
     open_store,
@@ -70,17 +70,17 @@ class World:
         with self.log.open("a", encoding="utf-8") as file:
             file.write(" ".join(words) + "\n")
 
-    async def suggest(self, question: Question, brief: Any) -> Menu:
-        return Menu((Proposal(f"{question.run_id}-1", "send", {"to": "board"}, effect=self.effect),))
+    async def suggest(self, question: Question, brief: Any) -> ToolSuggestions:
+        return ToolSuggestions((ToolCall(f"{question.run_id}-1", "send", {"to": "board"}, effect=self.effect),))
 
     async def search(self, query: str, *, k: int, scope: Scope) -> Evidence:
         self.write("search")
         return Evidence()
 
-    async def call(self, proposal: Proposal, *, scope: Scope) -> Finding:
-        self.write("call", proposal.id)
+    async def call(self, tool_call: ToolCall, *, scope: Scope) -> ToolResult:
+        self.write("call", tool_call.id)
         self.points()
-        return Finding(proposal, "done", "sent")
+        return ToolResult(tool_call, "done", "sent")
 
 
 async def client(urls: tuple[str, str], world: World, mode: str, run_id: str) -> dict[str, Any]:
@@ -92,15 +92,15 @@ async def client(urls: tuple[str, str], world: World, mode: str, run_id: str) ->
         turns, conversations = Turns(store), Conversations(store)
         services = replace(
             scripted(tokens=4, sentences=1),
-            suggester=world,
+            tool_suggester=world,
             retriever=world,
             caller=world,
             memory=conversations,
             register=turns,
             keeper=turns,
             approvals=StoredApprovals(store),
-            floor=ConversationFloor(store),
-            condenser=Summaries(store, conversations),
+            conversation_lock=StoredConversationLock(store),
+            summarizer=Summaries(store, conversations),
         )
         make = {"1": Mode1ManualWorkflow, "3": Mode3ChatManualWorkflow}[mode]
         workflow = make(services, watchers=(), lease_seconds=LEASE)
@@ -119,7 +119,7 @@ async def client(urls: tuple[str, str], world: World, mode: str, run_id: str) ->
             "found": found,
             "status": answer.status,
             "approval": answer.approvals[0].status,
-            "findings": [f.status for f in answer.findings.results],
+            "tool_results": [f.status for f in answer.tool_results.results],
             "kept": list(kept or ()),
             "points": world.points.count,
         }

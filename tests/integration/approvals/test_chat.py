@@ -27,7 +27,7 @@ from vital_engine.cli.follow import followed
 from vital_engine.cli.keys import END, read_key, read_line
 from vital_engine.errors import ConfigError
 from vital_engine.modes import Broken, Token
-from vital_engine.nouns import Approval, Effect, Proposal, Ruling
+from vital_engine.nouns import Approval, ApprovalDecision, Effect, ToolCall
 from vital_engine.settings import Settings
 from vital_engine.store.embedded import EmbeddedServer
 from vital_engine.testing import scripted
@@ -117,11 +117,13 @@ async def test_calls_are_listed_and_decided_from_the_shell(settings: Settings, c
     assert "\x1b" not in listed
     assert await show_approvals(settings, limit=5, as_json=True) == 0
     assert json.loads(capsys.readouterr().out)[0]["status"] == "proposed"
-    assert await decide(approval.id, Ruling("approve"), settings, as_json=False) == 0
+    assert await decide(approval.id, ApprovalDecision("approve"), settings, as_json=False) == 0
     assert "3*3 = 9" in capsys.readouterr().out
-    assert await decide(approval.id, Ruling("approve"), settings, as_json=False) == 0  # the first outcome again
+    assert (
+        await decide(approval.id, ApprovalDecision("approve"), settings, as_json=False) == 0
+    )  # the first outcome again
     assert "3*3 = 9" in capsys.readouterr().out
-    assert await decide(approval.id, Ruling("approve"), settings, as_json=True) == 0
+    assert await decide(approval.id, ApprovalDecision("approve"), settings, as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["proposed"][0]["attempts"] == 1
 
 
@@ -176,7 +178,7 @@ def test_words_are_wrapped_between_words_as_they_come() -> None:
 def test_what_a_call_does_to_the_world_is_said(effect: Effect) -> None:
     out = io.StringIO()
     hostile = {"to": "a\u202eb\x1b[2K", "n": 1}
-    call = Proposal("id-1", "send\u200b", hostile, "why", effect=effect, tainted=True, cost_usd=Decimal("0.02"))
+    call = ToolCall("id-1", "send\u200b", hostile, "why", effect=effect, tainted=True, cost_usd=Decimal("0.02"))
     approval = Approval(call, "r", hash_of(hostile), "id-1", EPOCH, EPOCH)
     screen.call(Console(file=out, width=90, color_system=None), approval, number=2, of=3)
     shown = out.getvalue()

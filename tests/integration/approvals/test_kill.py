@@ -53,8 +53,8 @@ def _check(run: dict[str, Any], effect: Effect) -> None:
     assert searches == 1 or (searches == 2 and not run["found"]), run  # twice only if there was no pause to be found
     if run["approval"] == "outcome_unknown":
         assert effect is Effect.EFFECT
-        assert run["findings"] == ["outcome_unknown"], run
+        assert run["tool_results"] == ["outcome_unknown"], run
     else:
-        assert (run["approval"], run["findings"], len(calls) >= 1) == ("done", ["done"], True), run
+        assert (run["approval"], run["tool_results"], len(calls) >= 1) == ("done", ["done"], True), run
     if effect is Effect.EFFECT:
         assert len(calls) <= 1, run

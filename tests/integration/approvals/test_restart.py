@@ -12,8 +12,8 @@ import pytest
 from vital_engine import Question
 from vital_engine.app import App, open_app
 from vital_engine.errors import InvalidArguments, ToolError
-from vital_engine.nouns import Effect, Expert, Proposal
-from vital_engine.services.tools import CallKey, Reading, Toolbox, ToolVetter, tool
+from vital_engine.nouns import Effect, Expert, ToolCall
+from vital_engine.services.tools import CallKey, Reading, ToolArgumentValidator, Toolbox, tool
 from vital_engine.settings import Settings
 from vital_engine.store.embedded import EmbeddedServer
 
@@ -28,7 +28,7 @@ class Shop:
         self.told: list[str] = []
         self.orders: dict[str, int] = {}
 
-    def desk(self, words: str = "Order kits from the shop.") -> Any:
+    def app_state(self, words: str = "Order kits from the shop.") -> Any:
         async def order(kits: int, key: CallKey) -> str:
             self.told.append(key)
             self.orders.setdefault(key, kits)
@@ -55,18 +55,18 @@ def engine(database_server: EmbeddedServer, database: str, tmp_path: Path) -> An
 async def test_a_pause_survives_a_restart_and_its_call_is_made_once(engine: Any, mode: int) -> None:
     shop = Shop()
     async with engine() as app:
-        app.toolbox.add(shop.desk())
+        app.toolbox.add(shop.app_state())
         paused = await app.workflow(mode).execute(QUESTION)
         assert paused.status == "paused"
         (approval,) = paused.approvals
         assert (approval.call.tool, approval.call.effect) == ("order", Effect.KEYED_WRITE)
     assert shop.told == []
     async with engine() as app:
-        app.toolbox.add(shop.desk())
+        app.toolbox.add(shop.app_state())
         (waiting,) = await app.approvals.pending(app.scope())
         assert waiting.approvals == paused.approvals
         answer = await app.workflow(mode).resume(paused.run_id, {approval.id: "approve"})
-        assert (answer.status, [f.text for f in answer.findings.results]) == ("complete", ["ordered 3"])
+        assert (answer.status, [f.text for f in answer.tool_results.results]) == ("complete", ["ordered 3"])
         assert answer.outcomes["retrieve"] == paused.outcomes["retrieve"]
     async with engine() as app:
         again = await app.workflow(mode).resume(paused.run_id, {approval.id: "approve"})
@@ -80,20 +80,20 @@ async def test_a_pause_survives_a_restart_and_its_call_is_made_once(engine: Any,
 async def test_a_tool_that_was_changed_meanwhile_is_not_called(engine: Any) -> None:
     shop = Shop()
     async with engine() as app:
-        app.toolbox.add(shop.desk())
+        app.toolbox.add(shop.app_state())
         paused = await app.workflow(1).execute(QUESTION)
     async with engine() as app:
-        app.toolbox.add(shop.desk("Order kits, and pay for them."))
+        app.toolbox.add(shop.app_state("Order kits, and pay for them."))
         answer = await app.workflow(1).resume(paused.run_id, {paused.approvals[0].id: "approve"})
     assert answer.status == "complete"
-    assert [f.status for f in answer.findings.results] == ["void"]
+    assert [f.status for f in answer.tool_results.results] == ["void"]
     assert shop.told == []
 
 
 async def test_in_the_automatic_modes_a_keyed_write_obeys_the_policy_and_says_why(engine: Any) -> None:
     shop = Shop()
     async with engine() as app:
-        app.toolbox.add(shop.desk())
+        app.toolbox.add(shop.app_state())
         for mode in (2, 4):
             answer = await app.workflow(mode).execute(QUESTION, never_automatic=("order",))
             (decision,) = answer.consent.decisions
@@ -106,13 +106,13 @@ async def test_in_the_automatic_modes_a_keyed_write_obeys_the_policy_and_says_wh
 
 
 async def test_a_call_is_vetted_against_its_tool_as_it_is_now() -> None:
-    box = Toolbox([Shop().desk()])
-    vetter = ToolVetter(box)
-    call = Proposal("c", "order", {"kits": 3}, definition=box["order"].definition)
-    assert (await vetter.vet(call)).arguments == {"kits": 3}
+    box = Toolbox([Shop().app_state()])
+    argument_validator = ToolArgumentValidator(box)
+    call = ToolCall("c", "order", {"kits": 3}, definition=box["order"].definition)
+    assert (await argument_validator.validate(call)).arguments == {"kits": 3}
     with pytest.raises(InvalidArguments):
-        await vetter.vet(Proposal("c", "order", {"kits": "many"}))
+        await argument_validator.validate(ToolCall("c", "order", {"kits": "many"}))
     with pytest.raises(ToolError):
-        await vetter.vet(Proposal("c", "order", {"kits": 3}, definition="0" * 64))
+        await argument_validator.validate(ToolCall("c", "order", {"kits": 3}, definition="0" * 64))
     with pytest.raises(ToolError):
-        await vetter.vet(Proposal("c", "no_such_tool", {}))
+        await argument_validator.validate(ToolCall("c", "no_such_tool", {}))

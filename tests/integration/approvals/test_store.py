@@ -10,7 +10,7 @@ import pytest
 
 from vital_engine import Mode1ManualWorkflow, Mode3ChatManualWorkflow
 from vital_engine.errors import Conflict, Expired, NotFound, Refused, StoreError
-from vital_engine.nouns import Approval, Effect, Finding, Paused, Question, Ruling, Scope
+from vital_engine.nouns import Approval, ApprovalDecision, Effect, Paused, Question, Scope, ToolResult
 from vital_engine.store import Store, StoredApprovals, Turns
 from vital_engine.store.paused_state import read, written
 
@@ -32,7 +32,7 @@ async def test_a_pause_outlives_the_process_and_is_read_back_as_it_was(services:
     assert turn.paused.evidence == paused.evidence
     assert turn.paused.brief == paused.brief
     assert turn.approvals == paused.approvals
-    assert turn.approvals[0].proposal.effect is Effect.KEYED_WRITE
+    assert turn.approvals[0].tool_call.effect is Effect.KEYED_WRITE
     answer = await Mode1ManualWorkflow(after).resume("r1", YES, scope=MINE)
     assert answer.status == "complete"
     assert answer.degraded == {}  # recall fails with what is now another service's; this one's memory is the store
@@ -52,7 +52,7 @@ async def test_the_turn_is_paused_in_the_store_and_complete_afterwards(
     assert kept.receipt is not None
     assert kept.receipt["approvals"][0]["by"] == "u1"
     assert kept.receipt["proposed"][0]["status"] == "done"
-    assert kept.receipt["proposed"][0]["settled_at"].endswith("+00:00")
+    assert kept.receipt["proposed"][0]["decided_at"].endswith("+00:00")
     assert await row_of(store, "select status, attempts, decided_by from approvals") == ("done", 1, "u1")
 
 
@@ -75,8 +75,8 @@ async def test_of_two_who_decide_differently_at_once_one_is_told(services: Any, 
     made = services(Effect.PURE)
     await Mode1ManualWorkflow(made).execute(question)
     book: Any = made.approvals
-    rulings = [book.settle("r1", {"r1-1": Ruling(a)}, MINE, by=a) for a in ("approve", "reject") * 4]
-    outcomes = await asyncio.gather(*rulings, return_exceptions=True)
+    decisions = [book.decide("r1", {"r1-1": ApprovalDecision(a)}, MINE, by=a) for a in ("approve", "reject") * 4]
+    outcomes = await asyncio.gather(*decisions, return_exceptions=True)
     assert sum(isinstance(o, Conflict) for o in outcomes) == 4
     assert len({o.approvals[0].by for o in outcomes if not isinstance(o, Conflict)}) == 1
 
@@ -86,8 +86,8 @@ async def test_who_decides_waits_for_one_who_is_deciding(services: Any, question
     await Mode1ManualWorkflow(made).execute(question)
     async with store.transaction("t1") as conn:
         await conn.execute("select from paused_turns where run_id = 'r1' for update")
-        ruling = {"r1-1": Ruling("approve")}
-        deciding = asyncio.create_task(made.approvals.settle("r1", ruling, MINE, by="u1"))
+        decision = {"r1-1": ApprovalDecision("approve")}
+        deciding = asyncio.create_task(made.approvals.decide("r1", decision, MINE, by="u1"))
         await asyncio.sleep(0.1)
         assert not deciding.done()
     assert (await deciding).approvals[0].status == "approved"
@@ -101,7 +101,7 @@ async def test_what_is_anothers_is_not_found(services: Any, question: Question) 
     for scope in (Scope("t1", "u2"), Scope("t2", "u1")):
         for attempt in (
             book.look("r1", scope),
-            book.settle("r1", {"r1-1": Ruling("approve")}, scope, by="x"),
+            book.decide("r1", {"r1-1": ApprovalDecision("approve")}, scope, by="x"),
             book.claim("r1", scope, seconds=5),
             book.find("r1-1", scope),
             workflow.resume("r1", YES, scope=scope),
@@ -119,7 +119,7 @@ async def test_a_claim_is_given_to_one_and_passes_on_when_its_lease_has_run_out(
     made = services(Effect.KEYED_WRITE)
     await Mode1ManualWorkflow(made).execute(question)
     book: Any = made.approvals
-    await book.settle("r1", {"r1-1": Ruling("approve")}, MINE, by="u1")
+    await book.decide("r1", {"r1-1": ApprovalDecision("approve")}, MINE, by="u1")
     first = await book.claim("r1", MINE, seconds=0.2)
     assert await book.claim("r1", MINE, seconds=0.2) is None
     assert await book.hold(first, seconds=0.05)
@@ -132,8 +132,8 @@ async def test_a_claim_is_given_to_one_and_passes_on_when_its_lease_has_run_out(
     approval, now = await book.start(second, "r1-1")
     assert (approval.status, now) == ("started", True)
     with pytest.raises(Conflict):
-        await book.finish(first, "r1-1", Finding(approval.call, "done"))
-    assert (await book.finish(second, "r1-1", Finding(approval.call, "done", "ok", {"n": 1}))).status == "done"
+        await book.finish(first, "r1-1", ToolResult(approval.call, "done"))
+    assert (await book.finish(second, "r1-1", ToolResult(approval.call, "done", "ok", {"n": 1}))).status == "done"
     assert (await book.start(second, "r1-1"))[1] is False
     with pytest.raises(NotFound):
         await book.start(second, "r1-9")

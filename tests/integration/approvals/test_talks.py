@@ -9,7 +9,7 @@ from typing import Any
 
 from vital_engine import Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Effect, PastTurn, Question, Scope
-from vital_engine.store import ConversationFloor, Store, Turns
+from vital_engine.store import Store, StoredConversationLock, Turns
 from vital_engine.store.leases import LOCK_LINE
 from vital_engine.store.summaries import extended
 
@@ -55,30 +55,30 @@ async def test_a_message_during_a_pause_waits_also_in_another_process(services: 
 
 
 async def test_a_place_in_the_line_is_kept_renewed_lost_and_left(store: Store, question: Question) -> None:
-    floor = ConversationFloor(store)
+    conversation_lock = StoredConversationLock(store)
     one, two = (replace(question, run_id=r, conversation="c1") for r in ("r1", "r2"))
-    first, second = await floor.ask(one, seconds=0.3), await floor.ask(two, seconds=30)
+    first, second = await conversation_lock.ask(one, seconds=0.3), await conversation_lock.ask(two, seconds=30)
     assert second.number > first.number
-    assert await floor.ask(two, seconds=30) == second
-    assert await floor.wait(first, within=0)
-    assert not await floor.wait(second, within=0.05)
-    assert await floor.hold(first, seconds=0.3)
-    assert await floor.wait(second, within=2)  # the first has died
-    assert not await floor.hold(first, seconds=5)
-    assert (await floor.ask(one, seconds=5)).number > second.number
-    await floor.leave(first)  # an old ticket takes nobody's place away
-    again = await floor.ask(one, seconds=5)
-    assert not await floor.wait(again, within=0)
-    await floor.leave(second)
-    assert await floor.wait(again, within=0)
+    assert await conversation_lock.ask(two, seconds=30) == second
+    assert await conversation_lock.wait(first, within=0)
+    assert not await conversation_lock.wait(second, within=0.05)
+    assert await conversation_lock.hold(first, seconds=0.3)
+    assert await conversation_lock.wait(second, within=2)  # the first has died
+    assert not await conversation_lock.hold(first, seconds=5)
+    assert (await conversation_lock.ask(one, seconds=5)).number > second.number
+    await conversation_lock.leave(first)  # an old ticket takes nobody's place away
+    again = await conversation_lock.ask(one, seconds=5)
+    assert not await conversation_lock.wait(again, within=0)
+    await conversation_lock.leave(second)
+    assert await conversation_lock.wait(again, within=0)
 
 
 async def test_a_line_is_joined_by_one_at_a_time(store: Store, question: Question) -> None:
-    floor, talk = ConversationFloor(store), replace(question, conversation="c1")
+    conversation_lock, talk = StoredConversationLock(store), replace(question, conversation="c1")
     async with store.transaction("t1") as conn:
         await conn.execute(LOCK_LINE, {"tenant": "t1", "user": "u1", "conversation": "c1"})  # one that joins just now
-        joining = asyncio.create_task(floor.ask(talk, seconds=5))
-        elsewhere = await floor.ask(replace(talk, conversation="c2"), seconds=5)
+        joining = asyncio.create_task(conversation_lock.ask(talk, seconds=5))
+        elsewhere = await conversation_lock.ask(replace(talk, conversation="c2"), seconds=5)
         await asyncio.sleep(0.1)
         assert not joining.done()
     assert (await joining).number > elsewhere.number

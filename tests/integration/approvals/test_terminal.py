@@ -41,7 +41,7 @@ def test_a_question_pauses_says_how_to_go_on_and_goes_on_in_another_process(vita
     assert 'expression = "12*7+3"' in asked.stdout
     (waiting,) = json.loads(vital("approvals", "list", "--json").stdout)
     assert (waiting["status"], waiting["question"]) == ("proposed", "Please calculate 12*7+3.")
-    call_id = waiting["proposal"]["id"]
+    call_id = waiting["tool_call"]["id"]
     assert f"vital approvals approve {call_id}" in asked.stdout
     refused = vital("approvals", "approve", call_id, "--arguments", '{"expression": 5}')
     assert refused.returncode == 2

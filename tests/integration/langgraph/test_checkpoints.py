@@ -16,7 +16,7 @@ from langgraph.types import Command
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
 from vital_engine.errors import ConfigError, InvalidQuestion, StepFailed
 from vital_engine.modes.graph_state import GraphState
-from vital_engine.nouns import Evidence, Menu, Question
+from vital_engine.nouns import Evidence, Question, ToolSuggestions
 from vital_engine.testing import run_virtual, scripted
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}
@@ -101,7 +101,7 @@ class Stops(InMemorySaver):
         return await super().aput(config, checkpoint, metadata, versions)
 
 
-@pytest.mark.parametrize("key", ["brief", "evidence", "consent", "findings", "draft", "citations"])
+@pytest.mark.parametrize("key", ["brief", "evidence", "consent", "tool_results", "draft", "citations"])
 def test_a_node_whose_writes_were_kept_is_not_run_again_after_a_crash(question: Question, key: str) -> None:
     saver = Stops(key)
     services = scripted(retrieve=0.5, reply=1.5)
@@ -141,7 +141,7 @@ def test_a_turn_goes_on_in_another_process_with_the_same_answer(question: Questi
 
 @pytest.mark.parametrize("before", ["invoke", "reply", "save"])
 def test_a_turn_in_which_nobody_was_asked_goes_on_elsewhere_too(question: Question, before: str) -> None:
-    services, saver = scripted(suggest=(0.1, Menu())), InMemorySaver(serde=Strict())
+    services, saver = scripted(suggest=(0.1, ToolSuggestions())), InMemorySaver(serde=Strict())
 
     async def turn() -> Any:
         for stop in ([before], None):
@@ -220,9 +220,9 @@ def test_a_person_may_change_the_state_with_nouns_or_with_json(question: Questio
         saver = InMemorySaver()
         begun = graph.compile(checkpointer=saver, interrupt_after=["parallel_retrieval"])
         await begun.ainvoke({"question": question}, CONFIG)
-        await begun.aupdate_state(CONFIG, {"menu": {"proposals": []}, "evidence": Evidence()})
+        await begun.aupdate_state(CONFIG, {"suggestions": {"tool_calls": []}, "evidence": Evidence()})
         return await begun.ainvoke(None, CONFIG)
 
     answer = run_virtual(turn())["answer"]
-    assert answer.findings.results == () and answer.evidence == Evidence()
+    assert answer.tool_results.results == () and answer.evidence == Evidence()
     assert not any(call.port == "invoke" for call in services.calls)

@@ -70,7 +70,7 @@ async def test_a_pause_outlives_the_engine_that_began_it(deployed: None) -> None
     async with langgraph_app.engine(), langgraph_app.mode1() as graph:
         again = graph.compile(checkpointer=saver)
         answer = (await again.ainvoke(Command(resume=decisions), config))["answer"]
-        found = {finding.proposal.tool: finding for finding in answer.findings.results}
+        found = {tool_result.tool_call.tool: tool_result for tool_result in answer.tool_results.results}
         assert "42" in found["calculator"].text
         assert {a.status for a in answer.approvals} <= {"done", "failed"} and "save" not in answer.degraded
         with pytest.raises(Conflict):  # the same decision again, from where the graph stood still

@@ -15,7 +15,7 @@ from vital_engine.errors import FlowError, RetrievalError
 from vital_engine.flow import Degraded, Done
 from vital_engine.modes.graph_state import GraphState, plainly
 from vital_engine.modes.state import TurnState
-from vital_engine.nouns import Brief, Citations, Cost, Draft, Evidence, Memory, Menu, Question, Support
+from vital_engine.nouns import Brief, Citations, Cost, Draft, Evidence, Memory, Question, Support, ToolSuggestions
 from vital_engine.testing import run_virtual, scripted
 from vital_engine.testing.material import EVIDENCE, EXPERT
 
@@ -28,7 +28,7 @@ class Mine(GraphState, total=False):
     language: str
 
 
-async def choose(state: Mine) -> dict[str, Any]:
+async def route(state: Mine) -> dict[str, Any]:
     return {"brief": Brief(EXPERT), "language": "en"}
 
 
@@ -97,7 +97,7 @@ def test_bare_nodes_give_nouns_and_outcomes_in_any_graph(question: Question) -> 
         question: Question
         brief: Brief
         evidence: Evidence
-        menu: Menu
+        suggestions: ToolSuggestions
         memory: Memory
         outcomes: dict[str, Any]
 
@@ -107,7 +107,7 @@ def test_bare_nodes_give_nouns_and_outcomes_in_any_graph(question: Question) -> 
     builder.add_edge(START, "parallel_retrieval")
     state = run_virtual(builder.compile().ainvoke({"question": question, "brief": Brief(EXPERT)}))
     assert state["evidence"] == EVIDENCE
-    assert state["menu"] == Menu.missing()
+    assert state["suggestions"] == ToolSuggestions.missing()
     assert isinstance(state["outcomes"]["retrieve"], Done) and isinstance(state["outcomes"]["suggest"], Degraded)
 
 
@@ -138,7 +138,7 @@ def test_each_task_stands_alone(question: Question) -> None:
     after: Any = {"question": question, "evidence": EVIDENCE, "draft": Draft("HbA1c fell [1].", "scripted")}
     tasks = {
         workflow._rag_retrieval_task: (before, Evidence),
-        workflow._tool_suggestion_task: (before, Menu),
+        workflow._tool_suggestion_task: (before, ToolSuggestions),
         workflow._memory_retrieval_task: (before, Memory),
         workflow._citation_extraction_task: (after, Citations),
         workflow._quality_scoring_task: (after, Support),

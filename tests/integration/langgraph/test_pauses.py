@@ -13,14 +13,14 @@ from langgraph.types import Command
 
 from vital_engine import Mode1ManualWorkflow, Mode3ChatManualWorkflow
 from vital_engine.errors import Conflict, ConversationBusy, NotFound, StoreError
-from vital_engine.nouns import Effect, Menu, Proposal, Question, Scope
+from vital_engine.nouns import Effect, Question, Scope, ToolCall, ToolSuggestions
 from vital_engine.testing import ScriptedServices, run_virtual, scripted
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}
-TWO = Menu(
+TWO = ToolSuggestions(
     (
-        Proposal("call-1", "scripted_tool", {"x": 6}, effect=Effect.EFFECT, cost_usd=Decimal("0.02")),
-        Proposal("call-2", "scripted_tool", {"x": 7}),
+        ToolCall("call-1", "scripted_tool", {"x": 6}, effect=Effect.EFFECT, cost_usd=Decimal("0.02")),
+        ToolCall("call-2", "scripted_tool", {"x": 7}),
     )
 )
 
@@ -66,7 +66,7 @@ def test_approved_runs_and_rejected_does_not_and_retrieval_ran_once(question: Qu
 
     answer = run_virtual(turn())["answer"]
     assert (answer.status, answer.timing.total) == ("complete", 2.0)
-    assert [(f.proposal.id, f.status) for f in answer.findings.results] == [("call-1", "done")]
+    assert [(f.tool_call.id, f.status) for f in answer.tool_results.results] == [("call-1", "done")]
     assert [(d.approved, d.by, d.reason) for d in answer.consent.decisions] == [
         (True, "u1", "approved"),
         (False, "u1", "no"),
@@ -114,7 +114,7 @@ def test_what_is_no_decision_is_asked_again_with_what_was_wrong(question: Questi
         return await graph.ainvoke(Command(resume={"call-2": "approve"}), CONFIG)
 
     answer = run_virtual(turn())["answer"]
-    assert [f.proposal.id for f in answer.findings.results] == ["call-2"]
+    assert [f.tool_call.id for f in answer.tool_results.results] == ["call-2"]
 
 
 def test_an_edit_runs_with_the_arguments_of_the_person(question: Question) -> None:
@@ -126,7 +126,7 @@ def test_an_edit_runs_with_the_arguments_of_the_person(question: Question) -> No
         return await graph.ainvoke(Command(resume={"call-1": ["edit", {"x": 9}], "call-2": "reject"}), CONFIG)
 
     answer = run_virtual(turn())["answer"]
-    (made,) = [call.arguments["proposal"] for call in services.calls if call.port == "invoke"]
+    (made,) = [call.arguments["tool_call"] for call in services.calls if call.port == "invoke"]
     assert (made.arguments, answer.approvals[0].status) == ({"x": 9}, "done")
 
 
@@ -140,7 +140,7 @@ def test_a_decision_that_comes_too_late_approves_nothing(question: Question) -> 
         return await graph.ainvoke(Command(resume={"call-1": "approve", "call-2": "approve"}), CONFIG)
 
     answer = run_virtual(turn())["answer"]
-    assert (answer.status, answer.findings.results) == ("complete", ())
+    assert (answer.status, answer.tool_results.results) == ("complete", ())
     assert {d.reason for d in answer.consent.decisions} == {"nobody decided in time"}
     assert calls_of(services, "invoke") == 0
 
@@ -230,7 +230,7 @@ def test_a_turn_that_was_cut_after_its_tools_calls_none_of_them_again(question: 
 
     answer = run_virtual(turn())["answer"]
     assert (answer.status, calls_of(services, "invoke"), calls_of(services, "retrieve")) == ("failed", 2, 1)
-    assert [f.status for f in answer.findings.results] == ["done", "done"]
+    assert [f.status for f in answer.tool_results.results] == ["done", "done"]
 
 
 def test_a_pause_that_cannot_be_kept_goes_on_without_tools_and_says_so(question: Question, drive: Any) -> None:
@@ -243,7 +243,7 @@ def test_a_pause_that_cannot_be_kept_goes_on_without_tools_and_says_so(question:
 
     services: Any = replace(scripted(), approvals=Broken())
     answer = run_virtual(drive(Mode1ManualWorkflow(services), question))["answer"]
-    assert (answer.status, answer.degraded, answer.findings.results) == ("complete", {"consent": "error"}, ())
+    assert (answer.status, answer.degraded, answer.tool_results.results) == ("complete", {"consent": "error"}, ())
 
 
 def talk(services: ScriptedServices, **settings: Any) -> tuple[Any, list[Any]]:

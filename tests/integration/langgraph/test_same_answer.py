@@ -18,7 +18,7 @@ from vital_engine import (
 )
 from vital_engine.answer import Answer
 from vital_engine.errors import ModelUnavailable, RetrievalError, StreamBroken
-from vital_engine.nouns import Evidence, Limits, Menu, Question
+from vital_engine.nouns import Evidence, Limits, Question, ToolSuggestions
 from vital_engine.testing import run_virtual, scripted
 
 MODES = [Mode1ManualWorkflow, Mode2AutomaticWorkflow, Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow]
@@ -66,8 +66,8 @@ def essence(answer: Answer) -> dict[str, Any]:
         "code": answer.code,
         "expert": answer.expert,
         "evidence": answer.evidence,
-        "consent": [(d.proposal, d.approved, d.by) for d in answer.consent.decisions],
-        "findings": answer.findings,
+        "consent": [(d.tool_call, d.approved, d.by) for d in answer.consent.decisions],
+        "tool_results": answer.tool_results,
         "draft": answer.draft,
         "citations": answer.citations,
         "support": answer.support,
@@ -118,13 +118,15 @@ def test_the_seeds_arithmetic_holds_through_the_graph(
     assert answer.timing.total == total
     assert answer.profile == ("sequential" if profile == "sequential" else "tiers")
     assert answer.status == "complete"
-    assert [finding.status for finding in answer.findings.results] == ["done"]
+    assert [tool_result.status for tool_result in answer.tool_results.results] == ["done"]
     assert len(services.prompts) == len(services.kept) == 1
 
 
-@pytest.mark.parametrize("menu", [Menu(), Menu.missing()])
-def test_where_nothing_is_proposed_nobody_is_asked(drive: Any, question: Question, menu: Menu) -> None:
-    services = scripted(suggest=(0.1, menu))
+@pytest.mark.parametrize("suggestions", [ToolSuggestions(), ToolSuggestions.missing()])
+def test_where_nothing_is_proposed_nobody_is_asked(
+    drive: Any, question: Question, suggestions: ToolSuggestions
+) -> None:
+    services = scripted(suggest=(0.1, suggestions))
     answer = run_virtual(drive(Mode1ManualWorkflow(services), question, decision="nobody may say this"))["answer"]
     assert answer.status == "complete"
     assert answer.approvals == ()

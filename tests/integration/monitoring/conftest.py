@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from vital_engine.flow import DATAFLOW, Flow, Live, Policy, Shape, step
+from vital_engine.flow import DATAFLOW, Flow, Policy, Shape, Stream, step
 from vital_engine.monitoring import render
 from vital_engine.monitoring.track import tier_series
 from vital_engine.nouns import (
@@ -20,10 +20,10 @@ from vital_engine.nouns import (
     Evidence,
     Expert,
     Memory,
-    Menu,
     Piece,
     Question,
     Support,
+    ToolSuggestions,
     Usage,
 )
 
@@ -69,28 +69,28 @@ def turn_flow(script: Script | None = None, *, shape: Shape = DATAFLOW, within: 
         await _act(acts, "retrieve")
         return Evidence()
 
-    async def suggest(question: Question, brief: Brief) -> Menu:
+    async def suggest(question: Question, brief: Brief) -> ToolSuggestions:
         await _act(acts, "suggest")
-        return Menu()
+        return ToolSuggestions()
 
     async def recall(question: Question) -> Memory:
         await _act(acts, "recall")
         return Memory()
 
-    async def reply(evidence: Evidence, menu: Menu, memory: Memory, out: Live[Draft]) -> Draft:
+    async def reply(evidence: Evidence, suggestions: ToolSuggestions, memory: Memory, out: Stream[Draft]) -> Draft:
         for _ in range(10):
             out.push(Piece(CANARY))
             await _act({"reply": acts.get("reply", SEED["reply"] / 10)}, "reply")
         usage = Usage(input=900, output=120, cached=600, reasoning=20)
         return Draft(CANARY, "small-1", "openai", usage=usage)
 
-    async def cite(evidence: Evidence, draft: Live[Draft]) -> Citations:
-        await draft.whole()
+    async def cite(evidence: Evidence, draft: Stream[Draft]) -> Citations:
+        await draft.result()
         await _act(acts, "cite")
         return Citations()
 
-    async def assess(evidence: Evidence, draft: Live[Draft]) -> Support:
-        await draft.whole()
+    async def assess(evidence: Evidence, draft: Stream[Draft]) -> Support:
+        await draft.result()
         await _act(acts, "assess")
         return Support()
 
@@ -102,13 +102,13 @@ def turn_flow(script: Script | None = None, *, shape: Shape = DATAFLOW, within: 
     return Flow(
         "turn",
         step(brief).under(Policy(tier="brief")),
-        step(retrieve).or_else(Evidence.missing()).under(tier1),
-        step(suggest).or_else(Menu.missing()).under(tier1),
-        step(recall).or_else(Memory.missing()).under(tier1),
+        step(retrieve).fallback(Evidence.missing()).under(tier1),
+        step(suggest).fallback(ToolSuggestions.missing()).under(tier1),
+        step(recall).fallback(Memory.missing()).under(tier1),
         step(reply).under(Policy(tier="reply")),
-        step(cite).or_else(Citations.missing()).under(tier2),
-        step(assess).or_else(Support.missing()).under(tier2),
-        step(tally).or_else(Cost.missing()).under(tier2),
+        step(cite).fallback(Citations.missing()).under(tier2),
+        step(assess).fallback(Support.missing()).under(tier2),
+        step(tally).fallback(Cost.missing()).under(tier2),
         shape=shape,
     )
 

@@ -18,10 +18,10 @@ from vital_engine.nouns import (
     Cost,
     Draft,
     Evidence,
-    Findings,
     LedgerRow,
     Quality,
     Support,
+    ToolResults,
     Usage,
 )
 
@@ -212,7 +212,7 @@ def _answer(question: Any, **facts: Any) -> Answer:
         "text": "",
         "brief": None,
         "evidence": Evidence(),
-        "findings": Findings(),
+        "tool_results": ToolResults(),
         "consent": Consent(),
         "draft": Draft(provider="openai"),
         "citations": Citations(),

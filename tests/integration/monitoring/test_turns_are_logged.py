@@ -19,7 +19,7 @@ from vital_engine.monitoring import LogWriter, configure, log_turn, registry
 from vital_engine.monitoring.logs import logger
 
 
-class Kept: ...
+class TurnRecord: ...
 
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -64,12 +64,12 @@ def test_one_record_per_start_and_end(build: Any, question: Any, written: Any) -
 
 
 def test_a_late_call_is_said_with_what_became_of_its_copy(question: Any, written: Any) -> None:
-    async def work() -> Kept:
+    async def work() -> TurnRecord:
         await asyncio.sleep(9)
-        return Kept()
+        return TurnRecord()
 
-    async def copy() -> Kept:
-        return Kept()
+    async def copy() -> TurnRecord:
+        return TurnRecord()
 
     hedge, read = Hedge(after=1.0), written()
     hedge._tokens = 4.0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vital_engine.errors import InvalidQuestion, RetrievalError
-from vital_engine.flow import supervise
+from vital_engine.flow import run_in_background
 from vital_engine.nouns import Evidence, Scope
 from vital_engine.ports import Retriever
 from vital_engine.services.caching import Cache, CachedRetriever
@@ -29,7 +29,7 @@ class Replica:
         self.library = Library(shelf.knowledge, embedder or shelf.embedder)
         self.counted: list[str] = []
         self.cached = CachedRetriever(
-            self.library, Cache("retrieval", entries=64, start=supervise, count=self.counted.append)
+            self.library, Cache("retrieval", entries=64, start=run_in_background, count=self.counted.append)
         )
 
     async def find(self, query: str = QUERY, *, k: int = 3, scope: Scope = SCOPE) -> Evidence:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from vital_engine.errors import NotFound
-from vital_engine.nouns import Kept, Memory, PastTurn, Question, Scope
+from vital_engine.nouns import Memory, PastTurn, Question, Scope, TurnRecord
 from vital_engine.ports import MemoryStore
 from vital_engine.store import Conversations, Store, Turns
 from vital_engine.store import conversations as module
@@ -24,7 +24,7 @@ NOW = Question("And now?", tenant="clinic", user="anna", conversation="c1", run_
 
 async def say(store: Store, run_id: str, answer: str = "An answer.", status: str = "complete", **changes: Any) -> None:
     question = dataclasses.replace(NOW, text=f"Question of {run_id}?", run_id=run_id, **changes)
-    turn = Kept(run_id, question, mode=4, status=status, text=answer, expert="e", receipt={}, seconds=1.0)
+    turn = TurnRecord(run_id, question, mode=4, status=status, text=answer, expert="e", receipt={}, seconds=1.0)
     await Turns(store).keep(turn)
 
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from vital_engine.errors import RetrievalError
-from vital_engine.nouns import Kept, PastTurn, Question, Scope
+from vital_engine.nouns import PastTurn, Question, Scope, TurnRecord
 from vital_engine.ports import Embedder, Keeper
 from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.store import Conversations, Store, Summaries, Turns, TurnVectors
@@ -49,7 +49,7 @@ class Counting(HashedEmbedder):
 
 async def say(store: Store, run_id: str, said: tuple[str, str], status: str = "complete", **changes: Any) -> Question:
     question = replace(NOW, text=said[0], run_id=run_id, **changes)
-    await Turns(store).keep(Kept(run_id, question, 4, status, said[1], "e", {}, seconds=1.0))
+    await Turns(store).keep(TurnRecord(run_id, question, 4, status, said[1], "e", {}, seconds=1.0))
     return question
 
 
@@ -147,7 +147,7 @@ async def test_two_hundred_turns_are_recalled_within_the_same_bounds_and_the_sum
         question = await say(store, f"r{n:03}", (f"Dose of metformin {n:03}?", "A dose of metformin of 500 mg. " * 4))
         await vectors.embed(question)
         if n > 100:
-            await summaries.condense(question)
+            await summaries.summarize(question)
             recalled = await memory.recall(NOW)
             sizes.append(sum(estimated_tokens(t.question) + estimated_tokens(t.answer) for t in recalled.turns))
     assert len(set(sizes)) == 1 and sizes[0] <= 400, set(sizes)
@@ -227,7 +227,7 @@ async def test_a_turn_is_embedded_after_it_is_kept_and_not_while(
     keeper = vectors.beside(Turns(store), begun.append)
     assert isinstance(keeper, Keeper)
     question = replace(NOW, conversation=talk)
-    await keeper.keep(Kept("now", question, 4, status, "500 mg.", "e", {}, seconds=1.0))
+    await keeper.keep(TurnRecord("now", question, 4, status, "500 mg.", "e", {}, seconds=1.0))
     assert len(begun) == embedded
     assert [await work for work in begun] == [1] * embedded
 

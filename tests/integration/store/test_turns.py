@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vital_engine.errors import InvalidQuestion, NotFound, Refused, StoreError
-from vital_engine.nouns import Call, Citation, Citations, Cost, Kept, LedgerRow, Question, Scope, Usage
+from vital_engine.nouns import Call, Citation, Citations, Cost, LedgerRow, Question, Scope, TurnRecord, Usage
 from vital_engine.ports import Keeper, Register
 from vital_engine.store import Store, Turns
 from vital_engine.store.address import ADMIN
@@ -28,7 +28,7 @@ def asked(run_id: str = "run-1", **changes: Any) -> Question:
     return dataclasses.replace(question, **changes)
 
 
-def kept(run_id: str = "run-1", **changes: Any) -> Kept:
+def kept(run_id: str = "run-1", **changes: Any) -> TurnRecord:
     question = changes.pop("question", asked(run_id))
     usage = Usage(input=1200, output=80, cached=1000, reasoning=20)
     rows = (
@@ -37,7 +37,7 @@ def kept(run_id: str = "run-1", **changes: Any) -> Kept:
         LedgerRow(Call(f"{run_id}-judge", "judge", "m-1", "p", dataclasses.replace(usage, estimated=True)), Decimal(0)),
     )
     cited = Citation(1, "verified", 0, "p1", "d1", "Title", 3, 10, 20, "the quote", "file.pdf", 0.75, ("checked",))
-    turn = Kept(
+    turn = TurnRecord(
         run_id=run_id,
         question=question,
         mode=2,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vital_engine.errors import InvalidArguments, ToolError, ToolUnavailable
-from vital_engine.nouns import Finding, Proposal, Scope
+from vital_engine.nouns import Scope, ToolCall, ToolResult
 from vital_engine.services.tools import OpenFDA, Toolbox, standard_tools
 
 LABEL, EVENT = "/drug/label.json", "/drug/event.json"
@@ -21,8 +21,8 @@ async def box(recorded: Any) -> AsyncIterator[Toolbox]:
     await client.aclose()
 
 
-async def called(box: Toolbox, tool: str, **arguments: Any) -> Finding:
-    return await box.call(Proposal("c", tool, arguments), scope=Scope("t1", "u1"))
+async def called(box: Toolbox, tool: str, **arguments: Any) -> ToolResult:
+    return await box.call(ToolCall("c", tool, arguments), scope=Scope("t1", "u1"))
 
 
 async def test_a_label_and_its_sections(recorded: Any, box: Toolbox) -> None:
@@ -55,19 +55,19 @@ async def test_a_label_and_its_sections(recorded: Any, box: Toolbox) -> None:
 async def test_reported_reactions_are_counts_and_say_that_they_are_no_rates(recorded: Any, box: Toolbox) -> None:
     counts = [{"term": "NAUSEA", "count": 120}, {"term": "RASH", "count": 7}]
     recorded.on(EVENT, {"meta": META, "results": counts})
-    finding = await called(box, "adverse_event_reports", drug="testdrug", limit=2)
-    assert "- Nausea: 120 reports\n- Rash: 7 reports" in finding.text
-    assert "neither a rate nor proof" in finding.text
-    assert finding.value["reactions"] == [{"term": "NAUSEA", "reports": 120}, {"term": "RASH", "reports": 7}]
+    tool_result = await called(box, "adverse_event_reports", drug="testdrug", limit=2)
+    assert "- Nausea: 120 reports\n- Rash: 7 reports" in tool_result.text
+    assert "neither a rate nor proof" in tool_result.text
+    assert tool_result.value["reactions"] == [{"term": "NAUSEA", "reports": 120}, {"term": "RASH", "reports": 7}]
     assert recorded.asked[0][1]["count"] == "patient.reaction.reactionmeddrapt.exact"
 
 
 @pytest.mark.parametrize(("tool", "path"), [("drug_label", LABEL), ("adverse_event_reports", EVENT)])
 async def test_nothing_found_is_not_a_failure(tool: str, path: str, recorded: Any, box: Toolbox) -> None:
     recorded.on(path, NOT_FOUND, status=404)
-    finding = await called(box, tool, drug="nosuchdrug")
-    assert finding.value == {"found": False}
-    assert "“nosuchdrug”" in finding.text
+    tool_result = await called(box, tool, drug="nosuchdrug")
+    assert tool_result.value == {"found": False}
+    assert "“nosuchdrug”" in tool_result.text
 
 
 async def test_another_404_is_one(recorded: Any, box: Toolbox) -> None:

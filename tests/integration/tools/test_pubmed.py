@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vital_engine.errors import ToolError, ToolUnavailable
-from vital_engine.nouns import Proposal, Scope
+from vital_engine.nouns import Scope, ToolCall
 from vital_engine.services.tools import PubMed, Toolbox, standard_tools
 
 SEARCH, SUMMARY = "/esearch.fcgi", "/esummary.fcgi"
@@ -46,14 +46,16 @@ async def test_it_searches_and_tells_what_the_articles_are(recorded: Any, pubmed
     recorded.on(SEARCH, found("TEST1", "TEST2", count="41"))
     recorded.on(SUMMARY, summaries("TEST1", "TEST2"))
     box = Toolbox(standard_tools(pubmed=pubmed))
-    finding = await box.call(Proposal("c", "pubmed_search", {"query": "statin intolerance", "limit": 2}), scope=SCOPE)
-    assert finding.text.splitlines() == [
+    tool_result = await box.call(
+        ToolCall("c", "pubmed_search", {"query": "statin intolerance", "limit": 2}), scope=SCOPE
+    )
+    assert tool_result.text.splitlines() == [
         "PubMed: 41 articles match “statin intolerance”; the first 2:",
         "- Doe J et al. TEST article TEST1. TEST J. 2020 Jan. PMID TEST1",
         "- Doe J et al. TEST article TEST2. TEST J. 2020 Jan. PMID TEST2",
         "Method: NCBI E-utilities",
     ]
-    assert finding.value["articles"][0]["doi"] == "10.0000/test.TEST1"
+    assert tool_result.value["articles"][0]["doi"] == "10.0000/test.TEST1"
     (path, search), (_, summary) = recorded.asked
     assert path == SEARCH
     assert search == {

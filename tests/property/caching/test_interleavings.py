@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vital_engine.flow import run_virtual, supervise
+from vital_engine.flow import run_in_background, run_virtual
 from vital_engine.services.caching import Cache
 
 
 @dataclass(frozen=True)
-class Asker:
+class Principal:
     key: str
     at: int
     leaves: int | None  # so many ticks after it came
@@ -32,7 +32,7 @@ class Broken(Exception):
     pass
 
 
-ASKERS = st.builds(Asker, key=st.sampled_from("ab"), at=st.integers(0, 8), leaves=st.none() | st.integers(0, 6))
+ASKERS = st.builds(Principal, key=st.sampled_from("ab"), at=st.integers(0, 8), leaves=st.none() | st.integers(0, 6))
 WORKS = st.builds(Work, ticks=st.integers(0, 5), fails=st.booleans(), dies=st.integers(0, 3), deaf=st.booleans())
 
 
@@ -43,7 +43,7 @@ WORKS = st.builds(Work, ticks=st.integers(0, 5), fails=st.booleans(), dies=st.in
     entries=st.integers(1, 2),
 )
 def test_each_asker_is_answered_once_and_each_key_is_computed_once_at_a_time(
-    askers: list[Asker], works: list[Work], entries: int
+    askers: list[Principal], works: list[Work], entries: int
 ) -> None:
     running: Counter[str] = Counter()
     waiting: Counter[str] = Counter()
@@ -52,7 +52,7 @@ def test_each_asker_is_answered_once_and_each_key_is_computed_once_at_a_time(
     begun = 0
     made: dict[str, set[int]] = {"a": set(), "b": set()}
     broken: set[int] = set()
-    cache: Cache[str, int] = Cache("test", entries=entries, start=supervise)
+    cache: Cache[str, int] = Cache("test", entries=entries, start=run_in_background)
 
     async def compute(key: str) -> int:
         nonlocal begun
@@ -76,37 +76,37 @@ def test_each_asker_is_answered_once_and_each_key_is_computed_once_at_a_time(
         made[key].add(number)
         return number
 
-    async def ask(asker: Asker) -> object:
-        await asyncio.sleep(asker.at)
-        waiting[asker.key] += 1
+    async def ask(principal: Principal) -> object:
+        await asyncio.sleep(principal.at)
+        waiting[principal.key] += 1
         try:
-            return (await cache.get(asker.key, lambda: compute(asker.key)))[0]
+            return (await cache.get(principal.key, lambda: compute(principal.key)))[0]
         except Broken as error:
             return error
         except asyncio.CancelledError:
             # Nobody is cancelled by what another one does, or before the time.
-            assert asker.leaves is not None
-            assert asyncio.get_running_loop().time() == asker.at + asker.leaves
-            deserted[asker.key] += waiting[asker.key] == 1
+            assert principal.leaves is not None
+            assert asyncio.get_running_loop().time() == principal.at + principal.leaves
+            deserted[principal.key] += waiting[principal.key] == 1
             raise
         finally:
-            waiting[asker.key] -= 1
+            waiting[principal.key] -= 1
 
     async def turn() -> list[object]:
         loop = asyncio.get_running_loop()
-        tasks = [loop.create_task(ask(asker)) for asker in askers]
-        for task, asker in zip(tasks, askers, strict=True):
-            if asker.leaves is not None:
-                loop.call_later(asker.at + asker.leaves, task.cancel)
+        tasks = [loop.create_task(ask(principal)) for principal in askers]
+        for task, principal in zip(tasks, askers, strict=True):
+            if principal.leaves is not None:
+                loop.call_later(principal.at + principal.leaves, task.cancel)
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    for asker, got in zip(askers, run_virtual(turn()), strict=True):
+    for principal, got in zip(askers, run_virtual(turn()), strict=True):
         if isinstance(got, asyncio.CancelledError):
-            assert asker.leaves is not None
+            assert principal.leaves is not None
         elif isinstance(got, Broken):
             assert got.args[0] in broken
         else:
-            assert got in made[asker.key]
+            assert got in made[principal.key]
     assert not +running
     assert stopped <= deserted
     assert not cache._flights

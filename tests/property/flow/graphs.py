@@ -14,7 +14,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from vital_engine.flow import DATAFLOW, SEQUENTIAL, TIERS, Event, Flow, Live, Policy, Shape, Step, VirtualLoop, step
+from vital_engine.flow import DATAFLOW, SEQUENTIAL, TIERS, Event, Flow, Policy, Shape, Step, Stream, VirtualLoop, step
 
 #: What needs no clock to tell how it ends.
 TIMELESS = ("done", "raise", "wrong", "cancelled", "base")
@@ -37,8 +37,8 @@ class Node:
     within: float | None = None
     grace: float = 0.05
     tier: int = 0
-    stand_in: bool = False
-    salvage: bool = False
+    fallback_for: bool = False
+    recovery: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,18 +94,18 @@ def _step(node: Node, i: int, types: Sequence[type], built: Built) -> Step[Any]:
         return await _act(node, lambda: value_of(makes, ("made", i, tuple(seen))))
 
     annotations: dict[str, Any] = {f"need{j}": types[j] for j in node.needs}
-    annotations |= {f"read{j}": Live[types[j]] for j in node.reads}  # type: ignore[valid-type]
+    annotations |= {f"read{j}": Stream[types[j]] for j in node.reads}  # type: ignore[valid-type]
     if node.items is not None:
-        annotations["out"] = Live[makes]  # type: ignore[valid-type]
+        annotations["out"] = Stream[makes]  # type: ignore[valid-type]
     work.__annotations__ = {**annotations, "return": makes}
     work.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in annotations]
     )
     made = step(work).named(f"s{i}").under(Policy(within=node.within, grace=node.grace, tier=f"tier{node.tier}"))
-    if node.stand_in:
-        made = made.or_else(value_of(makes, ("stand-in", i)))
-    if node.salvage and node.items is not None:
-        made = made.or_salvage(lambda items, _: value_of(makes, ("salvaged", i, tuple(items))))
+    if node.fallback_for:
+        made = made.fallback(value_of(makes, ("stand-in", i)))
+    if node.recovery and node.items is not None:
+        made = made.recover(lambda items, _: value_of(makes, ("salvaged", i, tuple(items))))
     return made
 
 
@@ -180,7 +180,7 @@ SOME_TIME = st.integers(1, 12).map(lambda n: n / 10)
 
 
 @st.composite
-def nodes(draw: st.DrawFn, acts: Sequence[str], *, limits: bool = True, salvage: bool = True) -> tuple[Node, ...]:
+def nodes(draw: st.DrawFn, acts: Sequence[str], *, limits: bool = True, recovery: bool = True) -> tuple[Node, ...]:
     made: list[Node] = []
     for i in range(draw(st.integers(1, 7))):
         others = st.integers(0, i - 1) if i else st.nothing()
@@ -198,8 +198,8 @@ def nodes(draw: st.DrawFn, acts: Sequence[str], *, limits: bool = True, salvage:
                 within=draw(st.none() | SOME_TIME) if limits else None,
                 grace=draw(st.sampled_from([0.0, 0.05, 0.2])),
                 tier=draw(st.integers(least, least + 1)),
-                stand_in=draw(st.booleans()),
-                salvage=salvage and not reads and draw(st.booleans()),
+                fallback_for=draw(st.booleans()),
+                recovery=recovery and not reads and draw(st.booleans()),
             )
         )
     return tuple(made)

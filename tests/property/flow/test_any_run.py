@@ -176,12 +176,12 @@ def test_reasons_and_values_say_what_happened(graph: Graph) -> None:
             case Skipped(known=True):
                 assert i in graph.known
             case Skipped():
-                assert run.degraded[f"s{i}"] == "skipped" and not node.stand_in
+                assert run.degraded[f"s{i}"] == "skipped" and not node.fallback_for
             case Degraded():
                 assert outcome.value.made[0] in {"stand-in", "salvaged"}
                 assert run[built.types[i]] is outcome.value
             case Failed():
-                assert not node.stand_in
+                assert not node.fallback_for
         if isinstance(outcome, Degraded | Failed):
             told = {"raise": "error", "base": "error", "wrong": "wrong_type", "cancelled": "cancelled"}
             allowed = {"timeout", "skipped", told.get(node.act, "abandoned")}

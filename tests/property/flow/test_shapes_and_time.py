@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vital_engine.flow import DATAFLOW, SEQUENTIAL, TIERS, Live, Run, Shape, run_virtual, speedup
+from vital_engine.flow import DATAFLOW, SEQUENTIAL, TIERS, Run, Shape, Stream, run_virtual, speedup
 
 from .graphs import SHAPES, TENTHS, TIMELESS, Graph, Node, build, nodes
 
@@ -74,7 +74,7 @@ def timed(draw: st.DrawFn) -> Graph:
     made = []
     for node in draw(nodes(("done", "raise", "hang"), limits=False)):
         within = draw(TENTHS) + 1.5 if node.act == "hang" else None
-        made.append(replace(node, stand_in=True, within=within))
+        made.append(replace(node, fallback_for=True, within=within))
     return Graph(tuple(made), _by_tier(tuple(made), list(range(len(made)))))
 
 
@@ -134,7 +134,7 @@ def test_a_fold_over_the_stream_is_the_fold_over_the_whole(
 ) -> None:
 
     async def main() -> None:
-        live: Live[int] = Live()
+        live: Stream[int] = Stream()
         heard: list[list[int]] = [[] for _ in range(readers * 2)]
 
         async def by_item(out: list[int], after: float) -> None:
@@ -157,7 +157,7 @@ def test_a_fold_over_the_stream_is_the_fold_over_the_whole(
                     await asyncio.sleep(pause)
                 live.push(item)
             live.close(sum(items))
-        assert all(out == items for out in heard) and await live.whole() == sum(items)
+        assert all(out == items for out in heard) and await live.result() == sum(items)
         assert not live._tape.waiters
 
     run_virtual(main())

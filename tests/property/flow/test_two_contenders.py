@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.flow import Done, Flow, Hedge, Live, Policy, StreamOpened, abandoned, either, run_virtual, step
+from vital_engine.flow import Done, Flow, Hedge, Policy, Stream, StreamOpened, abandoned, either, run_virtual, step
 
 #: Tenths of a second, so that things happen at the same moment now and then.
 WAIT = st.integers(0, 12).map(lambda tenths: tenths / 10)
@@ -37,11 +37,11 @@ SCRIPTS = st.builds(
 
 
 def playing(name: str, script: Script) -> Any:
-    async def work(out: Live[Made]) -> Made:
+    async def work(out: Stream[Made]) -> Made:
         try:
-            for i, (wait, aside) in enumerate(script.acts):
+            for i, (wait, metadata) in enumerate(script.acts):
                 await asyncio.sleep(wait)
-                out.push((name, i, aside), aside=aside)
+                out.push((name, i, metadata), metadata=metadata)
             await asyncio.sleep(script.last)
         except asyncio.CancelledError:
             if script.stubborn:
@@ -76,14 +76,16 @@ def test_a_reader_hears_exactly_one(
         live = next(event.live for event in streams if isinstance(event, StreamOpened))
         heard = [item for item in live.items if item[0] not in ("lost", "late")]
         late = {item[1] for item in live.items if item[0] == "late"}
-        assert late <= {name for name, _, aside in heard if not aside}  # only who had the word may have the last one
+        assert late <= {
+            name for name, _, metadata in heard if not metadata
+        }  # only who had the word may have the last one
         assert len({name for name, _, _ in heard}) <= 1
         assert [i for _, i, _ in heard] == list(range(len(heard)))  # all of it, in its order
         assert sum(item[0] == "lost" for item in live.items) <= 1
         if done and task.result().degraded == {}:
             winner = task.result()[Made].by
             script = first if winner == "first" else copy
-            assert heard == [(winner, i, aside) for i, (_, aside) in enumerate(script.acts)]
+            assert heard == [(winner, i, metadata) for i, (_, metadata) in enumerate(script.acts)]
         assert live.ended and not abandoned
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -127,7 +129,7 @@ def test_each_call_takes_as_long_as_the_faster_of_two_and_their_order_is_kept(
 
         return answer
 
-    async def speak(out: Live[Said]) -> Said:
+    async def speak(out: Stream[Said]) -> Said:
         for word in range(len(calls)):
             await asyncio.sleep(each)
             out.push(word)
@@ -137,7 +139,7 @@ def test_each_call_takes_as_long_as_the_faster_of_two_and_their_order_is_kept(
     hedge._tokens = 10.0
     ask = either(answering(0), answering(1), hedge)
 
-    async def fold(said: Live[Said], out: Live[Made]) -> Made:
+    async def fold(said: Stream[Said], out: Stream[Made]) -> Made:
         async for word in said:
             out.push(await ask(word=word))
         return Made("all")

@@ -13,7 +13,7 @@ from vital_engine.answer import Answer
 from vital_engine.flow import run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.modes.stream import Token
-from vital_engine.nouns import Brief, Effect, Evidence, Guess, Memory, Menu, Proposal, Question
+from vital_engine.nouns import Brief, Effect, Evidence, Guess, Memory, Question, ToolCall, ToolSuggestions
 from vital_engine.testing import ScriptedServices, scripted
 from vital_engine.testing.material import EVIDENCE, MEMORY, MENU
 
@@ -37,12 +37,12 @@ class Told:
     async def learn(self, question: Question, brief: Brief, found: Guess) -> None: ...
 
 
-def call(effect: Effect, cost: str) -> Menu:
-    return Menu((replace(MENU.proposals[0], effect=effect, cost_usd=Decimal(cost)),))
+def call(effect: Effect, cost: str) -> ToolSuggestions:
+    return ToolSuggestions((replace(MENU.tool_calls[0], effect=effect, cost_usd=Decimal(cost)),))
 
 
 MENUS = st.sampled_from(
-    [Menu(), MENU, call(Effect.READ, "0"), call(Effect.KEYED_WRITE, "0"), call(Effect.PURE, "0.01")]
+    [ToolSuggestions(), MENU, call(Effect.READ, "0"), call(Effect.KEYED_WRITE, "0"), call(Effect.PURE, "0.01")]
 )
 EVIDENCES = st.sampled_from([EVIDENCE, replace(EVIDENCE, passages=EVIDENCE.passages[:1]), Evidence()])
 MEMORIES = st.sampled_from([MEMORY, Memory()])
@@ -78,8 +78,8 @@ def run(services: ScriptedServices, told: Told, speculation: str) -> tuple[Answe
 def test_a_guess_changes_nothing_but_the_time(
     times: dict[str, float],
     breaks: dict[str, str | None],
-    found: tuple[Evidence, Menu, Memory],
-    guessed: tuple[Evidence, Menu, Memory] | None,
+    found: tuple[Evidence, ToolSuggestions, Memory],
+    guessed: tuple[Evidence, ToolSuggestions, Memory] | None,
     as_found: bool,
     seconds: float,
     model: str,
@@ -104,13 +104,13 @@ def test_a_guess_changes_nothing_but_the_time(
     assert (answer.text, answer.status, answer.degraded) == (without.text, without.status, without.degraded)
     assert spoken == spoken_without == answer.text  # no word was taken back
     assert answer.evidence == without.evidence
-    assert [f.status for f in answer.findings.results] == [f.status for f in without.findings.results]
+    assert [f.status for f in answer.tool_results.results] == [f.status for f in without.tool_results.results]
     assert len(used.kept) == 1
     consented = answer.outcomes["consent"].ended
     for made in used.calls:
         if made.port == "invoke":
-            proposal: Proposal = made.arguments["proposal"]
-            harmless = proposal.effect in (Effect.PURE, Effect.READ) and not proposal.cost_usd
+            tool_call: ToolCall = made.arguments["tool_call"]
+            harmless = tool_call.effect in (Effect.PURE, Effect.READ) and not tool_call.cost_usd
             assert harmless or made.start >= consented - 1e-9
     if not reads_ahead:  # what was read on a wrong guess may have to be read again
         assert answer.timing.total <= without.timing.total + 0.1 + 1e-9  # a guess may be waited for so long

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vital_engine.nouns import Effect, Menu, Proposal, Question
+from vital_engine.nouns import Effect, Question, ToolCall, ToolSuggestions
 
 QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1", run_id="r1")
 SEED: dict[str, Any] = {
@@ -31,13 +31,13 @@ def seed() -> dict[str, Any]:
     return dict(SEED)
 
 
-def proposal(effect: Effect = Effect.PURE, call_id: str = "call-1", **more: Any) -> Proposal:
-    return Proposal(call_id, "send_report", {"to": "board", "copies": 2}, "asked for", 1.0, Decimal(0), effect, **more)
+def tool_call(effect: Effect = Effect.PURE, call_id: str = "call-1", **more: Any) -> ToolCall:
+    return ToolCall(call_id, "send_report", {"to": "board", "copies": 2}, "asked for", 1.0, Decimal(0), effect, **more)
 
 
 @pytest.fixture
 def menu_of() -> Any:
-    def make(*effects: Effect) -> Menu:
-        return Menu(tuple(proposal(effect, f"call-{i}") for i, effect in enumerate(effects, start=1)))
+    def make(*effects: Effect) -> ToolSuggestions:
+        return ToolSuggestions(tuple(tool_call(effect, f"call-{i}") for i, effect in enumerate(effects, start=1)))
 
     return make

@@ -126,7 +126,7 @@ def test_a_message_during_a_pending_approval_waits_and_is_no_approval() -> None:
     paused, first, third, last = run_virtual(talk())
     assert (paused.status, first.status, third.status, last.status) == ("paused", "complete", "paused", "complete")
     assert [text for text, *_ in spans(services)] == ["first", "approve"]
-    assert first.findings.results == ()
+    assert first.tool_results.results == ()
 
 
 def test_a_pause_holds_its_conversation_only_as_long_as_it_can_be_decided() -> None:
@@ -159,10 +159,10 @@ def test_a_turn_that_is_stopped_or_breaks_leaves_the_floor(make: Any) -> None:
 
 def test_a_turn_that_died_holds_nobody_up_for_longer_than_its_lease() -> None:
     services = scripted(reply=1.5)
-    floor: Any = services.floor
+    conversation_lock: Any = services.conversation_lock
 
     async def talk() -> float:
-        await floor.ask(FIRST, seconds=15)  # and here its process is killed
+        await conversation_lock.ask(FIRST, seconds=15)  # and here its process is killed
         await Mode4ChatAutomaticWorkflow(services).execute(SECOND)
         return asyncio.get_running_loop().time()
 
@@ -182,10 +182,10 @@ def test_a_living_turn_keeps_the_floor_beyond_its_lease() -> None:
 
 def test_who_lost_the_floor_stops() -> None:
     class Lost(MemoryFloor):
-        async def hold(self, ticket: Any, *, seconds: float, anew: bool = False) -> bool:
-            return anew and await super().hold(ticket, seconds=seconds, anew=anew)
+        async def hold(self, lease: Any, *, seconds: float, anew: bool = False) -> bool:
+            return anew and await super().hold(lease, seconds=seconds, anew=anew)
 
-    services = replace(scripted(reply=60.0), floor=Lost())
+    services = replace(scripted(reply=60.0), conversation_lock=Lost())
 
     async def talk() -> float:
         from vital_engine.errors import Conflict
@@ -201,13 +201,13 @@ def test_a_renewal_that_fails_once_costs_nothing_and_a_whole_lease_without_one_t
     class Shaky(MemoryFloor):
         fails = 1
 
-        async def hold(self, ticket: Any, *, seconds: float, anew: bool = False) -> bool:
+        async def hold(self, lease: Any, *, seconds: float, anew: bool = False) -> bool:
             if not anew and self.fails:
                 Shaky.fails -= 1
                 raise StoreError("down", service="store")
-            return await super().hold(ticket, seconds=seconds, anew=anew)
+            return await super().hold(lease, seconds=seconds, anew=anew)
 
-    services = replace(scripted(reply=30.0), floor=Shaky())
+    services = replace(scripted(reply=30.0), conversation_lock=Shaky())
     assert run_virtual(Mode4ChatAutomaticWorkflow(services).execute(FIRST)).status == "complete"
 
 
@@ -215,12 +215,12 @@ def test_the_summary_is_brought_up_to_date_and_its_loss_costs_no_answer() -> Non
     class Notes:
         seen: ClassVar[list[str]] = []
 
-        async def condense(self, question: Question) -> None:
+        async def summarize(self, question: Question) -> None:
             self.seen.append(question.run_id)
             if question.run_id == "r2":
                 raise StoreError("down", service="store")
 
-    services = replace(scripted(), condenser=Notes())
+    services = replace(scripted(), summarizer=Notes())
     workflow = Mode4ChatAutomaticWorkflow(services)
     first, second = run_virtual(workflow.execute(FIRST)), run_virtual(workflow.execute(SECOND))
     assert Notes.seen == ["r1", "r2"]
@@ -230,5 +230,5 @@ def test_the_summary_is_brought_up_to_date_and_its_loss_costs_no_answer() -> Non
 
 
 def test_without_a_floor_turns_are_answered_all_the_same() -> None:
-    services = replace(scripted(), floor=None)
+    services = replace(scripted(), conversation_lock=None)
     assert run_virtual(Mode4ChatAutomaticWorkflow(services).execute(FIRST)).status == "complete"

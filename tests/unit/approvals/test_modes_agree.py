@@ -45,7 +45,18 @@ def answered(make: Any, script: dict[str, Any], **settings: Any) -> Any:
 
 
 def told(answer: Any) -> dict[str, Any]:
-    names = ("text", "status", "citations", "support", "cost", "quality", "degraded", "warnings", "timing", "findings")
+    names = (
+        "text",
+        "status",
+        "citations",
+        "support",
+        "cost",
+        "quality",
+        "degraded",
+        "warnings",
+        "timing",
+        "tool_results",
+    )
     facts = {name: getattr(answer, name) for name in names}
     return facts | {"outcomes": {name: type(outcome) for name, outcome in answer.outcomes.items()}}
 

@@ -28,7 +28,17 @@ from vital_engine.errors import (
 )
 from vital_engine.flow import Degraded, Done, run_virtual
 from vital_engine.modes import PROFILES, Broken, Finished, Token
-from vital_engine.nouns import Effect, Expert, Finding, Limits, Menu, Proposal, Question, Ruling, Scope
+from vital_engine.nouns import (
+    ApprovalDecision,
+    Effect,
+    Expert,
+    Limits,
+    Question,
+    Scope,
+    ToolCall,
+    ToolResult,
+    ToolSuggestions,
+)
 from vital_engine.testing import scripted
 
 MANUAL = [Mode1ManualWorkflow, Mode3ChatManualWorkflow]
@@ -76,7 +86,7 @@ def test_two_runs_of_the_clock_give_the_same_as_one(profile: str, seed: Any, que
 def test_the_manual_answer_is_the_automatic_one_but_for_who_said_yes(seed: Any, question: Any) -> None:
     automatic = run_virtual(Mode2AutomaticWorkflow(scripted(**seed)).execute(question))
     _, manual = both(Mode1ManualWorkflow(scripted(**seed)), question)
-    for name in ("text", "citations", "support", "cost", "quality", "findings", "timing", "degraded", "warnings"):
+    for name in ("text", "citations", "support", "cost", "quality", "tool_results", "timing", "degraded", "warnings"):
         assert getattr(manual, name) == getattr(automatic, name)
     assert list(manual.outcomes) == list(automatic.outcomes)
     assert [d.by for d in manual.consent.decisions] == ["u1"]
@@ -102,7 +112,9 @@ def test_a_paused_answer_says_what_waits_and_claims_nothing_else(seed: Any, ques
 
 @pytest.mark.parametrize("make", MANUAL)
 def test_nothing_proposed_nothing_pauses(make: Any, seed: Any, question: Any) -> None:
-    answer = run_virtual(make(scripted(**{**seed, "suggest": (0.3, Menu())}), profile="tiers").execute(question))
+    answer = run_virtual(
+        make(scripted(**{**seed, "suggest": (0.3, ToolSuggestions())}), profile="tiers").execute(question)
+    )
     assert (answer.status, answer.timing.total, answer.approvals) == ("complete", 2.15, ())
     off = run_virtual(make(scripted(**seed), enable_tools=False).execute(question))
     assert off.status == "complete"
@@ -122,9 +134,9 @@ def test_what_a_person_rejects_is_not_called_and_the_reason_is_kept(seed: Any, q
 def test_an_edit_is_called_with_the_new_arguments_and_has_a_new_hash(seed: Any, question: Any) -> None:
     services = scripted(**seed)
     paused, answer = both(Mode1ManualWorkflow(services), question, {"call-1": ("edit", {"x": 7})})
-    assert ports(services, "invoke")[0].arguments["proposal"].arguments == {"x": 7}
+    assert ports(services, "invoke")[0].arguments["tool_call"].arguments == {"x": 7}
     assert answer.approvals[0].arguments_hash != paused.approvals[0].arguments_hash
-    assert answer.approvals[0].proposal.arguments == {"x": 6}
+    assert answer.approvals[0].tool_call.arguments == {"x": 6}
     assert answer.approvals[0].status == "done"
 
 
@@ -135,7 +147,7 @@ def test_a_turn_waits_until_all_its_calls_are_decided(seed: Any, question: Any, 
     async def one_by_one() -> tuple[Any, Any]:
         await workflow.execute(question)
         half = await workflow.resume("r1", {"call-2": "reject"})
-        return half, await workflow.resume("r1", {"call-1": Ruling("approve", "fine")}, by="ann")
+        return half, await workflow.resume("r1", {"call-1": ApprovalDecision("approve", "fine")}, by="ann")
 
     half, whole = run_virtual(one_by_one())
     assert half.status == "paused"
@@ -187,7 +199,7 @@ def test_a_repeat_gives_the_first_answer_and_another_decision_is_a_conflict(seed
         ("r1", YES, Scope("t2", "u1"), NotFound),
         ("r1", {"call-1": "yes"}, None, InvalidArguments),
         ("r1", {"call-1": ("edit", "x")}, None, InvalidArguments),
-        ("r1", {"call-1": Ruling("edit")}, None, InvalidArguments),
+        ("r1", {"call-1": ApprovalDecision("edit")}, None, InvalidArguments),
         ("r1", {"call-1": True}, None, InvalidArguments),
     ],
 )
@@ -213,18 +225,18 @@ def test_where_nobody_pauses_nothing_is_resumed(question: Any) -> None:
 
 def test_an_edit_that_the_tool_refuses_settles_nothing(question: Any) -> None:
     class Strict:
-        async def vet(self, proposal: Proposal) -> Proposal:
-            if not isinstance(proposal.arguments.get("x"), int):
+        async def validate(self, tool_call: ToolCall) -> ToolCall:
+            if not isinstance(tool_call.arguments.get("x"), int):
                 raise InvalidArguments("x must be a number", fields=("x",))
-            return replace(proposal, arguments={"x": proposal.arguments["x"], "unit": "mg"})
+            return replace(tool_call, arguments={"x": tool_call.arguments["x"], "unit": "mg"})
 
-    workflow = Mode1ManualWorkflow(replace(scripted(), vetter=Strict()))
+    workflow = Mode1ManualWorkflow(replace(scripted(), argument_validator=Strict()))
     run_virtual(workflow.execute(question))
     with pytest.raises(InvalidArguments):
         run_virtual(workflow.resume("r1", {"call-1": ("edit", {"x": "six"})}))
     answer = run_virtual(workflow.resume("r1", {"call-1": ("edit", {"x": 7})}))
     assert answer.approvals[0].call.arguments == {"x": 7, "unit": "mg"}
-    without = Mode1ManualWorkflow(replace(scripted(), vetter=None))
+    without = Mode1ManualWorkflow(replace(scripted(), argument_validator=None))
     run_virtual(without.execute(question))
     with pytest.raises(Refused):
         run_virtual(without.resume("r1", {"call-1": ("edit", {"x": 7})}))
@@ -232,13 +244,13 @@ def test_an_edit_that_the_tool_refuses_settles_nothing(question: Any) -> None:
 
 def test_a_tool_that_changed_since_voids_the_approval(question: Any) -> None:
     class Changed:
-        async def vet(self, proposal: Proposal) -> Proposal:
+        async def validate(self, tool_call: ToolCall) -> ToolCall:
             raise ToolError("its definition has changed", service="tool")
 
-    services = replace(scripted(), vetter=Changed())
+    services = replace(scripted(), argument_validator=Changed())
     _, answer = both(Mode1ManualWorkflow(services), question)
     assert ports(services, "invoke") == []
-    assert [(f.status, f.error) for f in answer.findings.results] == [("void", "tool")]
+    assert [(f.status, f.error) for f in answer.tool_results.results] == [("void", "tool")]
     assert answer.approvals[0].status == "failed"
     assert answer.approvals[0].attempts == 0
     assert "'scripted_tool' gave no result (void)" in " ".join(answer.warnings)
@@ -344,7 +356,7 @@ def test_a_call_that_fails_is_named_and_an_effect_that_may_have_happened_is_unkn
     services = scripted(suggest=(0.0, menu_of(effect)), invoke=script)
     _, answer = both(Mode1ManualWorkflow(services), question)
     expected = of_effect if effect is Effect.EFFECT else of_others
-    assert [f.status for f in answer.findings.results] == [expected]
+    assert [f.status for f in answer.tool_results.results] == [expected]
     assert answer.approvals[0].status == ("outcome_unknown" if expected == "outcome_unknown" else "failed")
     assert ("is not known. It is not repeated" in " ".join(answer.warnings)) == (expected == "outcome_unknown")
 
@@ -359,13 +371,13 @@ def test_a_turn_that_died_in_a_call_is_taken_over_when_its_lease_has_run_out(
 
     async def die_and_resume() -> tuple[Any, float]:
         await workflow.execute(question)
-        await book.settle("r1", {"call-1": Ruling("approve")}, MINE, by="u1")
+        await book.decide("r1", {"call-1": ApprovalDecision("approve")}, MINE, by="u1")
         claim = await book.claim("r1", MINE, seconds=15)
         await book.start(claim, "call-1")  # and here its process is killed
         began = asyncio.get_running_loop().time()
         answer = await other.resume("r1", YES, scope=MINE)
         with pytest.raises(Conflict):  # it was not dead, only slow: what it brings is refused
-            await book.finish(claim, "call-1", Finding(menu_of(effect).proposals[0], "done"))
+            await book.finish(claim, "call-1", ToolResult(menu_of(effect).tool_calls[0], "done"))
         return answer, asyncio.get_running_loop().time() - began
 
     answer, seconds = run_virtual(die_and_resume())
@@ -374,9 +386,9 @@ def test_a_turn_that_died_in_a_call_is_taken_over_when_its_lease_has_run_out(
     calls = ports(services, "invoke")
     if effect is Effect.EFFECT:
         assert calls == []
-        assert [f.status for f in answer.findings.results] == ["outcome_unknown"]
+        assert [f.status for f in answer.tool_results.results] == ["outcome_unknown"]
     else:
-        assert [c.arguments["proposal"].id for c in calls] == ["call-1"]
+        assert [c.arguments["tool_call"].id for c in calls] == ["call-1"]
         assert answer.approvals[0].attempts == 2
 
 
@@ -547,7 +559,7 @@ def test_a_book_that_fails_after_the_model_has_spoken_costs_no_answer(failing: s
 
     _, answer = both(Mode1ManualWorkflow(replace(services, approvals=Shaky())), question)
     assert answer.status == "complete"
-    assert [f.status for f in answer.findings.results] == ["done"]
+    assert [f.status for f in answer.tool_results.results] == ["done"]
     assert len(services.kept) == 1
     assert len(ports(services, "invoke")) == 1
 
@@ -568,7 +580,7 @@ def test_a_call_that_cannot_be_written_down_is_not_made(seed: Any, question: Any
     _, answer = both(Mode1ManualWorkflow(replace(services, approvals=Closed())), question)
     assert answer.status == "complete"
     assert ports(services, "invoke") == []
-    assert [(f.status, f.error) for f in answer.findings.results] == [("error", "store")]
+    assert [(f.status, f.error) for f in answer.tool_results.results] == [("error", "store")]
 
 
 @pytest.mark.parametrize("make", MANUAL)
@@ -597,7 +609,7 @@ def test_a_turn_that_was_decided_and_then_died_goes_on_when_it_is_asked_again(se
 
     async def decided_then_dead() -> Any:
         await Mode1ManualWorkflow(services).execute(question)
-        await book.settle("r1", {"call-1": Ruling("approve")}, MINE, by="u1")
+        await book.decide("r1", {"call-1": ApprovalDecision("approve")}, MINE, by="u1")
         return await Mode1ManualWorkflow(services).execute(question)
 
     answer = run_virtual(decided_then_dead())

@@ -16,18 +16,18 @@ from vital_engine.approving import UNKNOWN
 from vital_engine.errors import Conflict, Expired, InvalidArguments, NotFound, Refused
 from vital_engine.nouns import (
     Approval,
+    ApprovalDecision,
     Brief,
     Decision,
     Effect,
     Evidence,
     Expert,
-    Finding,
     Memory,
-    Menu,
     Paused,
-    Proposal,
     Question,
-    Ruling,
+    ToolCall,
+    ToolResult,
+    ToolSuggestions,
 )
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -35,12 +35,12 @@ LATER = NOW + timedelta(seconds=10)
 
 
 def fresh(effect: Effect = Effect.PURE) -> Approval:
-    call = Proposal("c", "tool", {"b": 1, "a": [1.0]}, effect=effect, cost_usd=Decimal("0.01"), tainted=True)
+    call = ToolCall("c", "tool", {"b": 1, "a": [1.0]}, effect=effect, cost_usd=Decimal("0.01"), tainted=True)
     return Approval(call, "r", approving.hash_of(call.arguments), "c", NOW, LATER)
 
 
 def settled(action: Any, effect: Effect = Effect.PURE, **more: Any) -> Approval:
-    return approving.settle(fresh(effect), Ruling(action, **more), by="ann", now=NOW)
+    return approving.decide(fresh(effect), ApprovalDecision(action, **more), by="ann", now=NOW)
 
 
 def test_the_hash_is_of_the_canonical_arguments() -> None:
@@ -58,45 +58,52 @@ def test_arguments_that_nobody_could_read_are_refused(bad: Any) -> None:
 @pytest.mark.parametrize(("action", "status"), [("approve", "approved"), ("reject", "rejected")])
 def test_a_ruling_settles_once_and_the_same_again_is_the_first(action: Any, status: str) -> None:
     first = settled(action, reason="because")
-    assert (first.status, first.by, first.settled_at) == (status, "ann", NOW)
-    assert approving.settle(first, Ruling(action, "another reason"), by="bob", now=LATER + timedelta(days=9)) is first
+    assert (first.status, first.by, first.decided_at) == (status, "ann", NOW)
+    assert (
+        approving.decide(first, ApprovalDecision(action, "another reason"), by="bob", now=LATER + timedelta(days=9))
+        is first
+    )
 
 
 def test_another_ruling_is_a_conflict() -> None:
     with pytest.raises(Conflict):
-        approving.settle(settled("approve"), Ruling("reject"), by="bob", now=NOW)
+        approving.decide(settled("approve"), ApprovalDecision("reject"), by="bob", now=NOW)
     edited = settled("edit", arguments={"a": 2})
-    assert approving.settle(edited, Ruling("edit", arguments={"a": 2}), by="bob", now=NOW) is edited
+    assert approving.decide(edited, ApprovalDecision("edit", arguments={"a": 2}), by="bob", now=NOW) is edited
     with pytest.raises(Conflict):
-        approving.settle(edited, Ruling("edit", arguments={"a": 3}), by="bob", now=NOW)
+        approving.decide(edited, ApprovalDecision("edit", arguments={"a": 3}), by="bob", now=NOW)
 
 
 def test_an_edit_has_its_own_hash_and_is_no_longer_tainted() -> None:
     edited = settled("edit", arguments={"a": 2})
     assert edited.arguments_hash == approving.hash_of({"a": 2}) != fresh().arguments_hash
     assert edited.call.arguments == {"a": 2}
-    assert (edited.call.tainted, edited.proposal.tainted) == (False, True)
+    assert (edited.call.tainted, edited.tool_call.tainted) == (False, True)
     assert edited.key == fresh().key
 
 
 def test_what_nobody_decided_in_time_has_expired() -> None:
     late = approving.lapse(fresh(), LATER)
-    assert (late.status, late.settled_at) == ("expired", LATER)
+    assert (late.status, late.decided_at) == ("expired", LATER)
     assert approving.lapse(fresh(), LATER - timedelta(microseconds=1)).pending
     with pytest.raises(Expired):
-        approving.settle(fresh(), Ruling("approve"), by="ann", now=LATER)
+        approving.decide(fresh(), ApprovalDecision("approve"), by="ann", now=LATER)
     with pytest.raises(Expired):
-        approving.settle(late, Ruling("approve"), by="ann", now=NOW)
+        approving.decide(late, ApprovalDecision("approve"), by="ann", now=NOW)
 
 
 def test_all_rulings_of_a_call_are_taken_or_none() -> None:
-    two = (fresh(), replace(fresh(), proposal=replace(fresh().proposal, id="d")))
-    after = approving.settle_all(two, {"d": Ruling("reject")}, by="ann", now=NOW)
+    two = (fresh(), replace(fresh(), tool_call=replace(fresh().tool_call, id="d")))
+    after = approving.decide_all(two, {"d": ApprovalDecision("reject")}, by="ann", now=NOW)
     assert [a.status for a in after] == ["proposed", "rejected"]
     with pytest.raises(NotFound):
-        approving.settle_all(two, {"d": Ruling("reject"), "e": Ruling("approve")}, by="ann", now=NOW)
+        approving.decide_all(
+            two, {"d": ApprovalDecision("reject"), "e": ApprovalDecision("approve")}, by="ann", now=NOW
+        )
     with pytest.raises(Conflict):
-        approving.settle_all(after, {"c": Ruling("approve"), "d": Ruling("approve")}, by="ann", now=NOW)
+        approving.decide_all(
+            after, {"c": ApprovalDecision("approve"), "d": ApprovalDecision("approve")}, by="ann", now=NOW
+        )
 
 
 @pytest.mark.parametrize("approval", [fresh(), settled("reject"), approving.lapse(fresh(), LATER)])
@@ -112,8 +119,8 @@ def test_a_call_that_was_cut_is_made_again_unless_it_is_an_effect(effect: Effect
     again, now = approving.start(first)
     if effect is Effect.EFFECT:
         assert (again.status, now) == ("outcome_unknown", False)
-        assert again.finding is not None
-        assert again.finding.status == UNKNOWN
+        assert again.tool_result is not None
+        assert again.tool_result.status == UNKNOWN
         assert approving.start(again) == (again, False)
     else:
         assert (again.status, again.attempts, now) == ("started", 2, True)
@@ -121,18 +128,18 @@ def test_a_call_that_was_cut_is_made_again_unless_it_is_an_effect(effect: Effect
 
 def test_the_first_result_stands_and_is_not_called_for_again() -> None:
     started, _ = approving.start(settled("approve"))
-    done = approving.finish(started, Finding(started.call, "done", "42"))
+    done = approving.finish(started, ToolResult(started.call, "done", "42"))
     assert done.status == "done"
     assert approving.start(done) == (done, False)
-    assert approving.finish(done, Finding(started.call, "error")) is done
-    assert approving.finish(started, Finding(started.call, "error")).status == "failed"
-    assert approving.finish(started, Finding(started.call, UNKNOWN)).status == "outcome_unknown"
+    assert approving.finish(done, ToolResult(started.call, "error")) is done
+    assert approving.finish(started, ToolResult(started.call, "error")).status == "failed"
+    assert approving.finish(started, ToolResult(started.call, UNKNOWN)).status == "outcome_unknown"
 
 
 def test_a_person_is_asked_once_per_call_and_not_about_what_is_refused() -> None:
-    calls = (fresh().proposal, fresh().proposal, replace(fresh().proposal, id="d"))
+    calls = (fresh().tool_call, fresh().tool_call, replace(fresh().tool_call, id="d"))
     paused = Paused(
-        Question("x", "t", "u", run_id="r"), 1, Brief(Expert("e", "", "", "")), Evidence(), Menu(calls), Memory(),
+        Question("x", "t", "u", run_id="r"), 1, Brief(Expert("e", "", "", "")), Evidence(), ToolSuggestions(calls), Memory(),
         refused=(Decision(calls[2], False, "policy", "no"),),
     )  # fmt: skip
     assert [a.id for a in approving.proposed(paused, now=NOW, seconds=10)] == ["c"]
@@ -155,16 +162,18 @@ def test_whatever_is_tried_a_call_ends_once_and_an_effect_starts_once(tried: lis
             elif move == "late":
                 approval = approving.lapse(approval, LATER)
             elif move in {"done", "unknown"} and approval.status == "started":
-                approval = approving.finish(approval, Finding(approval.call, UNKNOWN if move == "unknown" else "done"))
+                approval = approving.finish(
+                    approval, ToolResult(approval.call, UNKNOWN if move == "unknown" else "done")
+                )
             elif move in {"approve", "reject", "edit"}:
                 arguments = {"a": 1} if move == "edit" else None
-                approval = approving.settle(approval, Ruling(move, arguments=arguments), by="ann", now=NOW)
+                approval = approving.decide(approval, ApprovalDecision(move, arguments=arguments), by="ann", now=NOW)
         except (Conflict, Expired, Refused):
             continue
-        first = first or approval.ruling
-        ended = ended or approval.finding
-        assert approval.ruling == first
-        assert approval.finding == ended
+        first = first or approval.decision
+        ended = ended or approval.tool_result
+        assert approval.decision == first
+        assert approval.tool_result == ended
     assert made == approval.attempts or approval.status == "outcome_unknown"
     assert made <= 1 or effect is not Effect.EFFECT
     assert made == 0 or (first is not None and first.action != "reject")

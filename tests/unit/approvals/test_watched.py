@@ -26,8 +26,8 @@ def grown(work: Any) -> dict[tuple[str, ...], float]:
 
 
 def test_each_decision_is_counted_once_when_its_turn_has_ended(question: Any, menu_of: Any) -> None:
-    menu = menu_of(Effect.PURE, Effect.READ, Effect.KEYED_WRITE)
-    workflow = Mode1ManualWorkflow(scripted(suggest=(0.0, menu)))
+    suggestions = menu_of(Effect.PURE, Effect.READ, Effect.KEYED_WRITE)
+    workflow = Mode1ManualWorkflow(scripted(suggest=(0.0, suggestions)))
     said = {"call-1": "approve", "call-2": ("reject", "no"), "call-3": ("edit", {"to": "x"})}
     assert grown(workflow.execute(question)) == {}
     assert grown(workflow.resume("r1", said)) == {

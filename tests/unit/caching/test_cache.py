@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from vital_engine.errors import ConfigError
-from vital_engine.flow import run_virtual, supervise
-from vital_engine.services.caching import Cache, Kept
+from vital_engine.flow import run_in_background, run_virtual
+from vital_engine.services.caching import Cache, TurnRecord
 
 
 class Source:
@@ -34,7 +34,7 @@ class Source:
 
 def cache(counted: list[str] | None = None, *, entries: int = 8, seconds: float | None = None) -> Cache[str, int]:
     count = (counted if counted is not None else []).append
-    return Cache("test", entries=entries, seconds=seconds, start=supervise, count=count)
+    return Cache("test", entries=entries, seconds=seconds, start=run_in_background, count=count)
 
 
 def task(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -46,8 +46,8 @@ def test_who_asks_at_the_same_time_shares_one_computation_and_the_next_finds_it_
     kept, source = cache(counted), Source()
 
     async def turn() -> Any:
-        together = await asyncio.gather(*(kept.get("a", source.make) for _ in range(3)))
-        return [*together, await kept.get("a", source.make)]
+        gather_outcomes = await asyncio.gather(*(kept.get("a", source.make) for _ in range(3)))
+        return [*gather_outcomes, await kept.get("a", source.make)]
 
     assert run_virtual(turn()) == [(1, "miss"), (1, "shared"), (1, "shared"), (1, "hit")]
     assert source.begun == 1
@@ -123,7 +123,7 @@ def test_who_comes_while_a_dropped_computation_dies_does_not_run_beside_it() -> 
             running -= 1
         return "made"
 
-    kept: Cache[str, str] = Cache("test", entries=1, start=supervise)
+    kept: Cache[str, str] = Cache("test", entries=1, start=run_in_background)
 
     async def turn() -> Any:
         first = task(kept.get("a", slow_to_die))
@@ -146,7 +146,7 @@ def test_what_may_not_be_kept_is_given_and_made_again() -> None:
 
 
 def test_what_was_used_least_recently_goes_first() -> None:
-    kept: Kept[str, int] = Kept(entries=2)
+    kept: TurnRecord[str, int] = TurnRecord(entries=2)
     for key in "ab":
         kept.put(key, 1)
     assert kept.get("a") == 1

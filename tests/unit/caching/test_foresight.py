@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 
 from vital_engine.flow import run_virtual
-from vital_engine.nouns import Brief, Evidence, Expert, Guess, Kept, Limits, Memory, Menu, Passage, PastTurn, Question
+from vital_engine.nouns import (
+    Brief,
+    Evidence,
+    Expert,
+    Guess,
+    Limits,
+    Memory,
+    Passage,
+    PastTurn,
+    Question,
+    ToolSuggestions,
+    TurnRecord,
+)
 from vital_engine.ports import Foresight, Keeper
 from vital_engine.services.foresight import Recollection
 
@@ -16,7 +28,7 @@ EXPERT = Expert("e1", "Expert", "All.", "Answer.", domains=("oncology",))
 QUESTION = Question("Does it help?", tenant="t1", user="u1", run_id="r1")
 TALK = replace(QUESTION, conversation="c1")
 EVIDENCE = Evidence((Passage("d1#0", "It helps."),), index_version="1/m")
-FOUND = Guess(EVIDENCE, Menu(), Memory())
+FOUND = Guess(EVIDENCE, ToolSuggestions(), Memory())
 EARLIER = Memory((PastTurn("Hello?", "Yes.", "r0"),), summary="Greetings.", facts=("likes brevity",))
 
 
@@ -37,8 +49,8 @@ def guess(of: Recollection, question: Question = QUESTION, expert: Expert = EXPE
     return run_virtual(of.guess(question, Brief(expert)))
 
 
-def kept(question: Question, status: str = "complete", text: str = "It does.") -> Kept:
-    return Kept(question.run_id, question, 2, status, text, EXPERT.id, {})
+def kept(question: Question, status: str = "complete", text: str = "It does.") -> TurnRecord:
+    return TurnRecord(question.run_id, question, 2, status, text, EXPERT.id, {})
 
 
 def test_the_same_question_is_guessed_to_find_the_same_though_it_is_written_otherwise() -> None:
@@ -48,7 +60,7 @@ def test_the_same_question_is_guessed_to_find_the_same_though_it_is_written_othe
     learn(recollection)
     for text in (QUESTION.text, " does   it HELP? "):
         found = guess(recollection, replace(QUESTION, text=text, run_id="r2"))
-        assert found == Guess(EVIDENCE, Menu(), Memory(), source="recollection")
+        assert found == Guess(EVIDENCE, ToolSuggestions(), Memory(), source="recollection")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +84,7 @@ def test_nothing_is_guessed_from_what_another_one_found(question: Question, expe
     "found",
     [
         replace(FOUND, evidence=Evidence.missing()),
-        replace(FOUND, menu=Menu.missing()),
+        replace(FOUND, suggestions=ToolSuggestions.missing()),
     ],
 )
 def test_what_failed_is_not_learned(found: Guess) -> None:
@@ -156,10 +168,10 @@ def test_a_memory_that_is_handed_in_is_no_guess_and_says_nothing_of_the_next() -
 
 
 def test_it_learns_what_is_kept_beside_the_keeper_and_only_once_that_has_kept_it() -> None:
-    written: list[Kept] = []
+    written: list[TurnRecord] = []
 
     class Book:
-        async def keep(self, turn: Kept) -> None:
+        async def keep(self, turn: TurnRecord) -> None:
             if turn.text == "too long":
                 raise OSError("full")
             written.append(turn)

@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from vital_engine.flow import run_virtual, supervise
+from vital_engine.flow import run_in_background, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
-from vital_engine.nouns import Brief, Evidence, Menu, Prefilled, Prompt, Proposal, Question, Scope
-from vital_engine.services.caching import Cache, CachedRetriever, CachedSuggester
+from vital_engine.nouns import Brief, Evidence, Prefilled, Prompt, Question, Scope, ToolCall, ToolSuggestions
+from vital_engine.services.caching import Cache, CachedRetriever, CachedToolSuggester
 from vital_engine.testing import ScriptedServices, scripted
 
 QUESTION = Question("Does it lower HbA1c?", tenant="t1", user="u1")
@@ -39,20 +39,20 @@ class Tools:
     def __init__(self, services: ScriptedServices) -> None:
         self._services = services
 
-    async def suggest(self, question: Question, brief: Brief) -> Menu:
-        menu = await self._services.suggester.suggest(question, brief)
-        return replace(menu, proposals=tuple(self.renewed(p, question) for p in menu.proposals))
+    async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions:
+        suggestions = await self._services.tool_suggester.suggest(question, brief)
+        return replace(suggestions, tool_calls=tuple(self.renewed(p, question) for p in suggestions.tool_calls))
 
-    def renewed(self, proposal: Proposal, question: Question) -> Proposal:
-        return replace(proposal, id=f"call of {question.run_id}")
+    def renewed(self, tool_call: ToolCall, question: Question) -> ToolCall:
+        return replace(tool_call, id=f"call of {question.run_id}")
 
 
 def make(**script: Any) -> tuple[ScriptedServices, Index]:
     services = scripted(**script)
     index = Index(services)
-    retriever = CachedRetriever(index, Cache("retrieval", entries=8, start=supervise))
-    suggester = CachedSuggester(Tools(services), Cache("menu", entries=8, start=supervise))
-    return replace(services, retriever=retriever, suggester=suggester), index
+    retriever = CachedRetriever(index, Cache("retrieval", entries=8, start=run_in_background))
+    tool_suggester = CachedToolSuggester(Tools(services), Cache("suggestions", entries=8, start=run_in_background))
+    return replace(services, retriever=retriever, tool_suggester=tool_suggester), index
 
 
 def ask(services: ScriptedServices, question: Question = QUESTION) -> Any:
@@ -76,7 +76,7 @@ def test_a_warm_turn_takes_the_model_and_what_was_not_known() -> None:
 
 def test_each_turns_calls_have_ids_of_their_own() -> None:
     services, _ = make()
-    ids = [answer.findings.results[0].proposal.id for answer in (ask(services), ask(services))]
+    ids = [answer.tool_results.results[0].tool_call.id for answer in (ask(services), ask(services))]
     assert len(set(ids)) == 2
 
 

@@ -9,9 +9,9 @@ import yaml
 
 from vital_engine.errors import ConfigError, NotFound, RetrievalError, StoreError
 from vital_engine.nouns import Expert, Question
-from vital_engine.ports import Roster as RosterPort
+from vital_engine.ports import ExpertRouter as RosterPort
 from vital_engine.ports import Vectors
-from vital_engine.services.experts import Roster, shipped_experts
+from vital_engine.services.experts import ExpertRouter, shipped_experts
 from vital_engine.services.retrieval.hashed import HashedEmbedder
 
 QUESTIONS = yaml.safe_load((Path(__file__).parent / "questions.yaml").read_text("utf-8"))
@@ -23,30 +23,30 @@ def asked(text: str, expert: str | None = None, tenant: str = "t1") -> Question:
 
 
 async def test_the_expert_that_was_asked_for_answers() -> None:
-    roster = Roster()
-    assert isinstance(roster, RosterPort)
+    router = ExpertRouter()
+    assert isinstance(router, RosterPort)
     for mode in (1, 2, 3, 4):
-        brief = await roster.choose(asked(SAFETY, "quality"), mode=mode)
+        brief = await router.route(asked(SAFETY, "quality"), mode=mode)
         assert (brief.expert.id, brief.reason, brief.fallback) == ("quality", "Quality was asked for", False)
 
 
 async def test_an_unknown_expert_and_one_that_the_mode_does_not_offer() -> None:
     limited = [dataclasses.replace(e, modes=(2, 4)) if e.id == "quality" else e for e in shipped_experts()]
-    roster = Roster(limited)
+    router = ExpertRouter(limited)
     with pytest.raises(NotFound, match="no expert 'astrology'"):
-        await roster.choose(asked(SAFETY, "astrology"), mode=2)
+        await router.route(asked(SAFETY, "astrology"), mode=2)
     with pytest.raises(NotFound, match="not offered in mode 1"):
-        await roster.choose(asked(SAFETY, "quality"), mode=1)
-    assert (await roster.choose(asked(SAFETY, "quality"), mode=2)).expert.id == "quality"
+        await router.route(asked(SAFETY, "quality"), mode=1)
+    assert (await router.route(asked(SAFETY, "quality"), mode=2)).expert.id == "quality"
     audits = asked("What does 21 CFR Part 11 say about audit trails?")
-    assert (await roster.choose(audits, mode=4)).expert.id == "quality"
-    only_manual = Roster([dataclasses.replace(e, modes=(1, 3)) if e.id == "quality" else e for e in limited])
-    assert "quality" not in (await only_manual.choose(audits, mode=4)).scores
+    assert (await router.route(audits, mode=4)).expert.id == "quality"
+    only_manual = ExpertRouter([dataclasses.replace(e, modes=(1, 3)) if e.id == "quality" else e for e in limited])
+    assert "quality" not in (await only_manual.route(audits, mode=4)).scores
 
 
 @pytest.mark.parametrize("embedder", [None, HashedEmbedder()], ids=["words", "words and meaning"])
 async def test_the_engine_picks_with_scores_and_a_reason(embedder: HashedEmbedder | None) -> None:
-    brief = await Roster(embedder=embedder).choose(asked(SAFETY), mode=2)
+    brief = await ExpertRouter(embedder=embedder).route(asked(SAFETY), mode=2)
     assert brief.expert.id == "pharmacovigilance"
     assert not brief.fallback
     assert brief.reason.startswith("Pharmacovigilance fits best (")
@@ -61,25 +61,25 @@ async def test_a_question_that_fits_nobody_goes_to_the_generalist_and_that_is_sa
     embedder: HashedEmbedder | None,
 ) -> None:
     for text in ("zyx wvu", ""):
-        brief = await Roster(embedder=embedder).choose(asked(text), mode=4)
+        brief = await ExpertRouter(embedder=embedder).route(asked(text), mode=4)
         assert (brief.expert.id, brief.fallback) == ("research", True)
         assert brief.reason.startswith("no profile fits the question: Research answers")
 
 
 async def test_in_the_manual_modes_the_user_picks_and_nobody_else() -> None:
     for mode in (1, 3):
-        brief = await Roster().choose(asked(SAFETY), mode=mode)
+        brief = await ExpertRouter().route(asked(SAFETY), mode=mode)
         assert (brief.expert.id, brief.fallback) == ("research", True)
         assert brief.reason == "no expert was named: Research answers"
 
 
 async def test_selection_by_words_alone_over_the_questions_by_topic() -> None:
     """The floor without any model: bench/tools.py has the figures with the packaged embedder."""
-    roster = Roster()
+    router = ExpertRouter()
     right = total = 0
     for expert, texts in QUESTIONS.items():
         for text in texts:
-            right += (await roster.choose(asked(text), mode=2)).expert.id == expert
+            right += (await router.route(asked(text), mode=2)).expert.id == expert
             total += 1
     assert total >= 60
     assert right / total >= 0.80
@@ -92,27 +92,27 @@ async def test_a_tenants_own_experts_are_its_own() -> None:
     async def more(tenant: str) -> Sequence[Expert]:
         return (dental, stricter) if tenant == "clinic" else ()
 
-    roster = Roster(more=more)
+    router = ExpertRouter(more=more)
     question = "How are crowns and gums cared for?"
-    assert (await roster.choose(asked(question, tenant="clinic"), mode=2)).expert == dental
-    assert (await roster.choose(asked(question, tenant="other"), mode=2)).expert.id != "dental"
-    assert (await roster.choose(asked("x", "quality", tenant="clinic"), mode=1)).expert.instructions == "Be strict."
-    assert (await roster.choose(asked("x", "quality", tenant="other"), mode=1)).expert.instructions != "Be strict."
+    assert (await router.route(asked(question, tenant="clinic"), mode=2)).expert == dental
+    assert (await router.route(asked(question, tenant="other"), mode=2)).expert.id != "dental"
+    assert (await router.route(asked("x", "quality", tenant="clinic"), mode=1)).expert.instructions == "Be strict."
+    assert (await router.route(asked("x", "quality", tenant="other"), mode=1)).expert.instructions != "Be strict."
     with pytest.raises(NotFound):
-        await roster.choose(asked("x", "dental", tenant="other"), mode=2)
-    assert len(await roster.experts("clinic")) == len(shipped_experts()) + 1
+        await router.route(asked("x", "dental", tenant="other"), mode=2)
+    assert len(await router.experts("clinic")) == len(shipped_experts()) + 1
 
 
 async def test_while_the_store_is_away_the_shipped_experts_answer_and_a_named_one_is_not_guessed() -> None:
     async def more(tenant: str) -> Sequence[Expert]:
         raise StoreError(f"down for {tenant}", service="store")
 
-    roster = Roster(more=more)
-    brief = await roster.choose(asked(SAFETY), mode=2)
+    router = ExpertRouter(more=more)
+    brief = await router.route(asked(SAFETY), mode=2)
     assert brief.expert.id == "pharmacovigilance"
     assert brief.reason.endswith("the tenant's own experts could not be read (store)")
     with pytest.raises(StoreError):
-        await roster.choose(asked(SAFETY, "quality"), mode=2)
+        await router.route(asked(SAFETY, "quality"), mode=2)
 
 
 async def test_an_embedder_that_fails_leaves_the_words() -> None:
@@ -122,11 +122,11 @@ async def test_an_embedder_that_fails_leaves_the_words() -> None:
         def embed(self, texts: Sequence[str]) -> Vectors:
             raise RetrievalError("no weights", service="embedder")
 
-    brief = await Roster(embedder=Broken()).choose(asked(SAFETY), mode=2)
+    brief = await ExpertRouter(embedder=Broken()).route(asked(SAFETY), mode=2)
     assert brief.expert.id == "pharmacovigilance"
     assert "by words alone, as the embedder failed (retrieval)" in brief.reason
 
 
 def test_the_default_must_exist() -> None:
     with pytest.raises(ConfigError, match="'nobody'"):
-        Roster(default="nobody")
+        ExpertRouter(default="nobody")

@@ -44,7 +44,7 @@ async def afterwards(b: B) -> C:
     return C()
 
 
-FLOW = Flow("f", step(hangs), step(takes_a_second), step(afterwards).or_else(C("none")))
+FLOW = Flow("f", step(hangs), step(takes_a_second), step(afterwards).fallback(C("none")))
 
 
 def after(passes: int, act: Callable[[], Any]) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from vital_engine.errors import FlowError
-from vital_engine.flow import Degraded, Done, Flow, Hedge, Hedged, Live, Policy, Step, abandoned, either, step
+from vital_engine.flow import Degraded, Done, Flow, Hedge, Hedged, Policy, Step, Stream, abandoned, either, step
 
 from .things import A, B, C, Watcher, deaf, virtual
 
 
-async def said(out: Live[A]) -> A:
+async def said(out: Stream[A]) -> A:
     for i in range(3):
         await asyncio.sleep(1.0)
         out.push(str(i))
@@ -37,7 +37,7 @@ def answering(name: str, seconds: Mapping[str, float], log: list[str] | None = N
 
 
 def folding(ask: Callable[..., Any]) -> Callable[..., Any]:
-    async def fold(a: Live[A], out: Live[B]) -> B:
+    async def fold(a: Stream[A], out: Stream[B]) -> B:
         async for what in a:
             out.push(await ask(what=what))
         return B(", ".join(out.items))
@@ -70,7 +70,7 @@ async def test_the_call_that_stalls_is_answered_by_the_other_and_its_place_is_ke
 
 @virtual
 async def test_each_step_is_told_of_under_its_own_name() -> None:
-    async def other(a: Live[A]) -> C:
+    async def other(a: Stream[A]) -> C:
         return C(", ".join([await also(what=what) async for what in a]))
 
     def slow() -> Any:
@@ -96,7 +96,7 @@ async def test_what_cuts_the_step_cuts_the_call_and_its_copy() -> None:
     log: list[str] = []
     watcher, hedge = Watcher(), ready()
     fold = asked(answering("first", {"2": 9.0}, log), answering("copy", {"2": 9.0}, log), hedge)
-    run = await Flow("f", step(said), fold.or_else(B("none")).under(Policy(2.0))).run(observers=[watcher])
+    run = await Flow("f", step(said), fold.fallback(B("none")).under(Policy(2.0))).run(observers=[watcher])
     outcome = run.outcomes[B]
     assert isinstance(outcome, Degraded) and outcome.reason == "timeout" and outcome.ended == 5.0
     assert sorted(log) == ["copy 2", "first 2"] and [e.became for e in watcher.of(Hedged)] == ["sent_cancelled"]
@@ -120,7 +120,7 @@ async def test_a_loser_that_is_deaf_is_left_behind_after_the_grace_of_its_step()
 
 
 def test_work_that_needs_or_makes_something_else_is_refused() -> None:
-    async def other(a: Live[A]) -> C:
+    async def other(a: Stream[A]) -> C:
         return C(a.value.made if a.value else "")
 
     with pytest.raises(FlowError, match="no copy"):

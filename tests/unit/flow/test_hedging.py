@@ -18,9 +18,9 @@ from vital_engine.flow import (
     FlowEnded,
     Hedge,
     Hedged,
-    Live,
     Policy,
     Step,
+    Stream,
     StreamOpened,
     abandoned,
     step,
@@ -48,8 +48,8 @@ def taking(seconds: float, made: str = "first", error: Exception | None = None, 
 def speaking(first: float, each: float, made: str, *, words: int = 3, error: Exception | None = None) -> Any:
     """Says at once that it was called; its first word after *first*, then one every *each* seconds."""
 
-    async def work(out: Live[A]) -> A:
-        out.push(f"{made} called", aside=True)
+    async def work(out: Stream[A]) -> A:
+        out.push(f"{made} called", metadata=True)
         await asyncio.sleep(first)
         for i in range(words):
             out.push(f"{made}{i}")
@@ -205,7 +205,7 @@ async def test_who_says_the_first_word_has_the_stream_and_the_other_is_never_hea
 @virtual
 async def test_a_winner_that_breaks_is_the_steps_failure_and_what_it_said_is_saved() -> None:
     broken = speaking(0.5, 0.1, "copy", error=ValueError("broke"))
-    salvaging = hedged(speaking(9, 1, "first"), broken).or_salvage(lambda items, _: A(items[-1]))
+    salvaging = hedged(speaking(9, 1, "first"), broken).recover(lambda items, _: A(items[-1]))
     outcome = (await Flow("f", salvaging).run()).outcomes[A]
     assert (
         isinstance(outcome, Degraded) and outcome.value == A("copy2") and repr(outcome.error) == "ValueError('broke')"
@@ -214,8 +214,8 @@ async def test_a_winner_that_breaks_is_the_steps_failure_and_what_it_said_is_sav
 
 @virtual
 async def test_one_that_fails_before_its_first_word_is_not_heard_and_the_other_goes_on() -> None:
-    async def mute(out: Live[A]) -> A:
-        out.push("mute called", aside=True)
+    async def mute(out: Stream[A]) -> A:
+        out.push("mute called", metadata=True)
         await asyncio.sleep(1.2)
         raise ValueError("nothing to say")
 
@@ -226,8 +226,8 @@ async def test_one_that_fails_before_its_first_word_is_not_heard_and_the_other_g
 
 @virtual
 async def test_one_that_ends_without_a_word_wins_all_the_same() -> None:
-    async def silent(out: Live[A]) -> A:
-        out.push("aside", aside=True)
+    async def silent(out: Stream[A]) -> A:
+        out.push("aside", metadata=True)
         await asyncio.sleep(0.25)
         return A("silent")
 
@@ -289,14 +289,14 @@ def lognormal(draw: random.Random, median: float, sigma: float) -> float:
     return median * draw.lognormvariate(0, sigma)
 
 
-def serve(hedge: Hedge, calls: int, *, stalls: float, together: float = 0.0, seed: int = 1) -> list[float]:
+def serve(hedge: Hedge, calls: int, *, stalls: float, gather_outcomes: float = 0.0, seed: int = 1) -> list[float]:
     """What *calls* calls took, one after another, without running anything: the state alone, fed as a race would."""
     draw, times = random.Random(seed), []
     for _ in range(calls):
         first, copy = (lognormal(draw, 0.5, 0.5) for _ in range(2))
         stalled = draw.random() < stalls
         first = 10.0 if stalled else first
-        copy = 10.0 if draw.random() < (together if stalled else stalls) else copy
+        copy = 10.0 if draw.random() < (gather_outcomes if stalled else stalls) else copy
         after = hedge.begin()
         sent = None
         if after is not None and first > after and hedge.spend() is None:
@@ -337,7 +337,7 @@ def test_where_nothing_stalls_copies_do_not_pay_and_are_no_longer_sent(seed: int
 
 def test_where_the_copy_stalls_with_the_call_it_does_not_pay() -> None:
     hedge = Hedge()
-    serve(hedge, 20_000, stalls=0.01, together=1.0)
+    serve(hedge, 20_000, stalls=0.01, gather_outcomes=1.0)
     assert hedge.copies <= 0.02 * 20_000
 
 

@@ -7,12 +7,12 @@ import gc
 from collections import Counter
 from typing import Any
 
-from vital_engine.flow import Flow, Live, Policy, abandoned, step
+from vital_engine.flow import Flow, Policy, Stream, abandoned, step
 
 from .things import A, B, C, D, deaf, hang, virtual
 
 
-async def streams(out: Live[A]) -> A:
+async def streams(out: Stream[A]) -> A:
     for i in range(3):
         out.push("x" * 100)
         await asyncio.sleep(0.01 * i)
@@ -23,7 +23,7 @@ async def fails(a: A) -> B:
     raise ValueError("on purpose")
 
 
-async def hangs(a: Live[A]) -> C:
+async def hangs(a: Stream[A]) -> C:
     async for _ in a:
         pass
     await hang()
@@ -38,7 +38,7 @@ async def sometimes_deaf(a: A) -> D:
 FLOW = Flow(
     "f",
     step(streams),
-    step(fails).or_else(B("none")),
+    step(fails).fallback(B("none")),
     step(hangs).under(Policy(within=0.05)),
     step(sometimes_deaf).under(Policy(within=0.05, grace=0.01)),
 )
@@ -46,7 +46,7 @@ FLOW = Flow(
 
 def counted() -> Counter[str]:
     gc.collect()
-    kinds = ("_Tape", "Live", "Run", "Execution", "Task", "TimerHandle", "_Timer", "Seats")
+    kinds = ("_Tape", "Stream", "Run", "Execution", "Task", "TimerHandle", "_Timer", "ConcurrencyLimit")
     return Counter(type(thing).__name__ for thing in gc.get_objects() if type(thing).__name__ in kinds)
 
 

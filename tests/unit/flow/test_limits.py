@@ -13,9 +13,9 @@ from vital_engine.flow import (
     Done,
     Failed,
     Flow,
-    Live,
     Policy,
     Skipped,
+    Stream,
     VirtualLoop,
     abandoned,
     call,
@@ -46,7 +46,9 @@ async def needs_both(a: A, b: B) -> C:
 
 @virtual
 async def test_a_hung_step_loses_only_itself() -> None:
-    run = await Flow("f", step(hangs).or_else(A("none")).under(Policy(within=2.0)), step(quick), step(needs_both)).run()
+    run = await Flow(
+        "f", step(hangs).fallback(A("none")).under(Policy(within=2.0)), step(quick), step(needs_both)
+    ).run()
     outcome = run.outcomes[A]
     assert isinstance(outcome, Degraded) and outcome.reason == "timeout" and outcome.seconds == 2.0
     assert isinstance(outcome.error, TimeoutError) and str(outcome.error) == "'hangs' was cut off after 2 s"
@@ -67,7 +69,7 @@ async def test_a_deaf_step_is_left_behind_after_its_grace() -> None:
 
 @virtual
 async def test_the_deadline_of_the_run_cuts_what_runs_and_starts_nothing_more() -> None:
-    run = await Flow("f", step(hangs).or_else(A("none")), step(quick), step(needs_both).or_else(C("none"))).run(
+    run = await Flow("f", step(hangs).fallback(A("none")), step(quick), step(needs_both).fallback(C("none"))).run(
         within=1
     )
     assert run.degraded == {"hangs": "timeout", "needs_both": "timeout"} and run.seconds == 1.0
@@ -155,7 +157,7 @@ async def test_a_limit_fires_while_a_step_blocks_a_thread_and_its_siblings_go_on
 
 
 # -- streams
-async def source(out: Live[A]) -> A:
+async def source(out: Stream[A]) -> A:
     for i in range(4):
         await asyncio.sleep(1)
         out.push(i)
@@ -164,8 +166,8 @@ async def source(out: Live[A]) -> A:
 
 @virtual
 async def test_the_time_of_a_reader_counts_from_the_end_of_the_stream() -> None:
-    async def reads(a: Live[A]) -> B:
-        await a.whole()
+    async def reads(a: Stream[A]) -> B:
+        await a.result()
         await asyncio.sleep(0.9)
         return B()
 
@@ -177,12 +179,12 @@ async def test_the_time_of_a_reader_counts_from_the_end_of_the_stream() -> None:
 
 @virtual
 async def test_a_reader_of_two_streams_has_its_time_from_the_end_of_both_and_waits_once() -> None:
-    async def other(out: Live[B]) -> B:
+    async def other(out: Stream[B]) -> B:
         await asyncio.sleep(2)
         return B()
 
-    async def reads(a: Live[A], b: Live[B]) -> C:
-        await asyncio.wait([asyncio.ensure_future(a.whole()), asyncio.ensure_future(b.whole())])
+    async def reads(a: Stream[A], b: Stream[B]) -> C:
+        await asyncio.wait([asyncio.ensure_future(a.result()), asyncio.ensure_future(b.result())])
         await asyncio.sleep(0.5)
         return C()
 
@@ -192,21 +194,21 @@ async def test_a_reader_of_two_streams_has_its_time_from_the_end_of_both_and_wai
 
 @virtual
 async def test_a_broken_stream_takes_its_readers_along_and_says_so() -> None:
-    async def breaks(out: Live[A]) -> A:
+    async def breaks(out: Stream[A]) -> A:
         out.push("partial")
         await asyncio.sleep(1)
         raise ValueError
 
-    async def reads(a: Live[A], out: Live[B]) -> B:
+    async def reads(a: Stream[A], out: Stream[B]) -> B:
         async for item in a:
             out.push(item)
         return B()
 
-    async def reads_on(b: Live[B]) -> C:
-        await b.whole()
+    async def reads_on(b: Stream[B]) -> C:
+        await b.result()
         return C()
 
-    flow = Flow("f", step(breaks), step(reads), step(reads_on).or_else(C("none")))
+    flow = Flow("f", step(breaks), step(reads), step(reads_on).fallback(C("none")))
     for shape in (flow, flow.sequential()):
         run = await shape.run()
         assert run.degraded == {"breaks": "error", "reads": "skipped", "reads_on": "skipped"}
@@ -217,39 +219,39 @@ async def test_a_broken_stream_takes_its_readers_along_and_says_so() -> None:
 
 @virtual
 async def test_what_was_streamed_can_be_salvaged() -> None:
-    async def breaks(out: Live[A]) -> A:
+    async def breaks(out: Stream[A]) -> A:
         for i in range(3):
             await asyncio.sleep(1)
             out.push(str(i))
         raise ValueError("broke off")
 
-    async def reads(a: Live[A]) -> B:
+    async def reads(a: Stream[A]) -> B:
         seen = [item async for item in a]
         return B(f"{seen} then {a.error}")
 
-    saved = step(breaks).or_salvage(lambda items, error: A("".join(items)))
+    saved = step(breaks).recover(lambda items, error: A("".join(items)))
     run = await Flow("f", saved, step(reads)).run()
     assert run[A] == A("012") and run.degraded == {"breaks": "error"}
     assert run[B] == B("['0', '1', '2'] then broke off")
     cut = await Flow("f", saved).run(within=2.5)
     assert cut[A] == A("01") and cut.degraded == {"breaks": "timeout"}
-    early = await Flow("f", saved.or_else(A("none"))).run(within=0.5)
+    early = await Flow("f", saved.fallback(A("none"))).run(within=0.5)
     assert early[A] == A("none")
 
 
 @virtual
 async def test_asides_alone_are_nothing_to_salvage() -> None:
-    async def breaks(out: Live[A]) -> A:
-        out.push("progress", aside=True)
+    async def breaks(out: Stream[A]) -> A:
+        out.push("progress", metadata=True)
         raise ValueError
 
-    run = await Flow("f", step(breaks).or_salvage(lambda items, error: A())).run()
+    run = await Flow("f", step(breaks).recover(lambda items, error: A())).run()
     assert isinstance(run.outcomes[A], Failed)
 
 
 @virtual
 async def test_a_salvage_that_fails_is_told_in_a_note_and_the_stand_in_is_used() -> None:
-    async def breaks(out: Live[A]) -> A:
+    async def breaks(out: Stream[A]) -> A:
         out.push("x")
         raise ValueError
 
@@ -259,37 +261,37 @@ async def test_a_salvage_that_fails_is_told_in_a_note_and_the_stand_in_is_used()
     def liar(items: object, error: BaseException) -> A:
         return B()  # type: ignore[return-value]
 
-    failed = (await Flow("f", step(breaks).or_salvage(angry).or_else(A("none"))).run()).outcomes[A]
+    failed = (await Flow("f", step(breaks).recover(angry).fallback(A("none"))).run()).outcomes[A]
     assert isinstance(failed, Degraded) and failed.value == A("none")
     assert failed.error.__notes__ == ["what 'breaks' had streamed could not be salvaged: KeyError('salvage')"]
-    lied = (await Flow("f", step(breaks).or_salvage(liar)).run()).outcomes[A]
+    lied = (await Flow("f", step(breaks).recover(liar)).run()).outcomes[A]
     assert isinstance(lied, Failed) and lied.error.__notes__ == ["the salvage of 'breaks' gave a B"]
 
 
 @virtual
 async def test_a_stream_that_never_began_is_read_as_its_stand_in() -> None:
-    async def needs_d(d: D, out: Live[A]) -> A:
+    async def needs_d(d: D, out: Stream[A]) -> A:
         return A()
 
     async def breaks() -> D:
         raise ValueError
 
-    async def reads(a: Live[A]) -> B:
+    async def reads(a: Stream[A]) -> B:
         assert not [item async for item in a]
         return B(str(a.value))
 
-    run = await Flow("f", step(breaks), step(needs_d).or_else(A("none")), step(reads)).run()
+    run = await Flow("f", step(breaks), step(needs_d).fallback(A("none")), step(reads)).run()
     assert run[B] == B("A(made='none')")
 
 
 @virtual
 async def test_a_given_value_is_a_stream_that_has_ended_and_a_given_stream_keeps_its_items() -> None:
-    async def reads(a: Live[A]) -> B:
+    async def reads(a: Stream[A]) -> B:
         return B(f"{[item async for item in a]} {a.value}")
 
     flow = Flow("f", step(source), step(reads))
     assert (await flow.run(A("x")))[B] == B("[] A(made='x')")
-    assert (await flow.run(Live.closed(A("x"), [1, 2])))[B] == B("[1, 2] A(made='x')")
+    assert (await flow.run(Stream.closed(A("x"), [1, 2])))[B] == B("[1, 2] A(made='x')")
     alone = Flow("f", step(reads))
     assert (await alone.run(A("x")))[B] == B("[] A(made='x')")
-    assert (await alone.run(Live.closed(A("x"), [3])))[B] == B("[3] A(made='x')")
+    assert (await alone.run(Stream.closed(A("x"), [3])))[B] == B("[3] A(made='x')")

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from vital_engine.flow import Live
+from vital_engine.flow import Stream
 
 from .things import A, virtual
 
 
-async def listen(live: Live[A], pause: float = 0.0) -> list[object]:
+async def listen(live: Stream[A], pause: float = 0.0) -> list[object]:
     heard = []
     async for item in live:
         heard.append(item)
@@ -24,7 +24,7 @@ async def listen(live: Live[A], pause: float = 0.0) -> list[object]:
 
 @virtual
 async def test_every_reader_hears_everything_at_its_own_pace() -> None:
-    live: Live[A] = Live()
+    live: Stream[A] = Stream()
     readers = [asyncio.ensure_future(listen(live.reader(), pause)) for pause in (0.0, 0.5, 3.0)]
     for i in range(5):
         await asyncio.sleep(1)
@@ -35,12 +35,12 @@ async def test_every_reader_hears_everything_at_its_own_pace() -> None:
     assert [await reader for reader in readers] == [[0, 1, 2, 3, 4]] * 3
     assert await listen(late) == [0, 1, 2, 3, 4]
     assert [batch async for batch in late.batches()] == [[0, 1, 2, 3, 4]]
-    assert (await late.whole(), late.value, late.ended, late.error) == (A(), A(), True, None)
+    assert (await late.result(), late.value, late.ended, late.error) == (A(), A(), True, None)
 
 
 @virtual
 async def test_a_batch_is_all_that_is_new() -> None:
-    live: Live[A] = Live()
+    live: Stream[A] = Stream()
     batches: list[list[object]] = []
 
     async def read() -> None:
@@ -59,9 +59,9 @@ async def test_a_batch_is_all_that_is_new() -> None:
 
 @virtual
 async def test_an_error_ends_the_stream_for_every_reader_and_stays_to_be_seen() -> None:
-    live: Live[A] = Live()
+    live: Stream[A] = Stream()
     live.push(1)
-    readers = [asyncio.ensure_future(listen(live)), asyncio.ensure_future(live.whole())]
+    readers = [asyncio.ensure_future(listen(live)), asyncio.ensure_future(live.result())]
     await asyncio.sleep(1)
     live.close(error=ValueError("broken"))
     assert await readers[0] == [1] and await readers[1] is None
@@ -70,7 +70,7 @@ async def test_an_error_ends_the_stream_for_every_reader_and_stays_to_be_seen() 
 
 @virtual
 async def test_after_the_end_nothing_can_be_said() -> None:
-    live = Live.closed(A("first"), [1])
+    live = Stream.closed(A("first"), [1])
     live.push(2)
     live.close(A("second"))
     live.close(error=ValueError())
@@ -79,9 +79,9 @@ async def test_after_the_end_nothing_can_be_said() -> None:
 
 @virtual
 async def test_a_reader_that_is_cancelled_leaves_no_one_waiting() -> None:
-    live: Live[A] = Live()
+    live: Stream[A] = Stream()
     readers = [asyncio.ensure_future(listen(live)) for _ in range(100)]
-    readers += [asyncio.ensure_future(live.whole()) for _ in range(100)]  # type: ignore[arg-type]
+    readers += [asyncio.ensure_future(live.result()) for _ in range(100)]  # type: ignore[arg-type]
     await asyncio.sleep(1)
     assert len(live._tape.waiters) == 200
     for reader in readers[:-1]:
@@ -94,7 +94,7 @@ async def test_a_reader_that_is_cancelled_leaves_no_one_waiting() -> None:
 
 @virtual
 async def test_a_reader_that_is_cancelled_as_it_is_woken_harms_nobody() -> None:
-    live: Live[A] = Live()
+    live: Stream[A] = Stream()
     one, two = asyncio.ensure_future(listen(live)), asyncio.ensure_future(listen(live))
     await asyncio.sleep(1)
     one.cancel()
@@ -107,7 +107,7 @@ async def test_a_reader_that_is_cancelled_as_it_is_woken_harms_nobody() -> None:
 
 @virtual
 async def test_a_reader_that_breaks_off_leaves_nothing_to_be_closed() -> None:
-    live = Live.closed(A(), range(3))
+    live = Stream.closed(A(), range(3))
     async for item in live:
         assert item == 0
         break
@@ -121,9 +121,9 @@ async def test_a_reader_that_breaks_off_leaves_nothing_to_be_closed() -> None:
 
 @virtual
 async def test_first_and_latest_are_timed_and_asides_are_not() -> None:
-    live: Live[A] = Live()
+    live: Stream[A] = Stream()
     assert live.first_at is None and live.last_at is None
-    live.push("thinking", aside=True)
+    live.push("thinking", metadata=True)
     assert live.first_at is None and list(live.items) == ["thinking"]
     for _ in range(3):
         await asyncio.sleep(1)
@@ -133,10 +133,10 @@ async def test_first_and_latest_are_timed_and_asides_are_not() -> None:
 
 @virtual
 async def test_waiting_is_measured_once_for_all_who_wait_on_one_handle() -> None:
-    live: Live[A] = Live()
+    live: Stream[A] = Stream()
     mine, other = live.reader(), live.reader()
-    beside = Live[A]().reader(mine)
-    waiting = [asyncio.ensure_future(x) for x in (mine.whole(), mine.whole(), beside.whole())]
+    beside = Stream[A]().reader(mine)
+    waiting = [asyncio.ensure_future(x) for x in (mine.result(), mine.result(), beside.result())]
     await asyncio.sleep(2)
     assert mine.waited == 2.0 and other.waited == 0.0 and live.waited == 0.0
     for task in waiting:
@@ -148,10 +148,10 @@ async def test_waiting_is_measured_once_for_all_who_wait_on_one_handle() -> None
 
 @virtual
 async def test_a_hundred_thousand_items_are_cheap() -> None:
-    live: Live[A] = Live()
+    live: Stream[A] = Stream()
     began = time.process_time()
     reader = asyncio.ensure_future(listen(live))
-    dead = asyncio.ensure_future(live.reader().whole())
+    dead = asyncio.ensure_future(live.reader().result())
     for i in range(100_000):
         live.push(i)
         if i % 100 == 0:
@@ -163,7 +163,7 @@ async def test_a_hundred_thousand_items_are_cheap() -> None:
 
 def test_a_stream_is_pushed_only_from_the_loop() -> None:
     with pytest.raises(RuntimeError, match="no running event loop"):
-        Live[A]().push(1)
+        Stream[A]().push(1)
 
 
 class Pairs:
@@ -188,19 +188,19 @@ class Pairs:
 
 @virtual
 async def test_what_is_made_of_the_items_is_made_once_for_all_and_wakes_only_for_what_is_made() -> None:
-    live: Live[A] = Live()
+    live: Stream[A] = Stream()
     live.push(0)
     mine, other, before = live.reader(), live.reader(), Pairs.made
     wakes: list[float] = []
 
     async def read() -> list[object]:
         pairs = []
-        async for batch in mine.through(Pairs).batches():
+        async for batch in mine.pipe(Pairs).batches():
             wakes.append(asyncio.get_running_loop().time())
             pairs += batch
         return pairs
 
-    readers = [asyncio.ensure_future(read()), asyncio.ensure_future(listen(other.through(Pairs)))]
+    readers = [asyncio.ensure_future(read()), asyncio.ensure_future(listen(other.pipe(Pairs)))]
     for i in range(1, 5):
         await asyncio.sleep(1)
         live.push(i)
@@ -209,14 +209,14 @@ async def test_what_is_made_of_the_items_is_made_once_for_all_and_wakes_only_for
     made = [(0, 1), (2, 3), (4,)]
     assert [await reader for reader in readers] == [made, made]
     assert wakes == [1.0, 3.0, 5.0] and mine.waited == 5.0  # who waits for what is made waits for the producer
-    assert await listen(live.reader().through(Pairs)) == made  # also for one that comes when all is over
+    assert await listen(live.reader().pipe(Pairs)) == made  # also for one that comes when all is over
     assert Pairs.made == before + 1
 
 
 @virtual
 async def test_what_is_made_of_a_broken_stream_ends_with_its_error() -> None:
-    live: Live[A] = Live()
-    pairs = live.through(Pairs)
+    live: Stream[A] = Stream()
+    pairs = live.pipe(Pairs)
     live.push(1)
     live.close(error=ValueError("cut"))
     assert await listen(pairs) == [(1,)] and pairs.ended and isinstance(pairs.error, ValueError)
@@ -224,13 +224,13 @@ async def test_what_is_made_of_a_broken_stream_ends_with_its_error() -> None:
 
 @virtual
 async def test_a_follower_is_told_of_each_item_and_of_the_end_at_once() -> None:
-    live: Live[A] = Live()
+    live: Stream[A] = Stream()
     heard: list[tuple[int, bool]] = []
-    live.follow(lambda: heard.append((len(live.items), live.ended)))
+    live.subscribe(lambda: heard.append((len(live.items), live.ended)))
     for item in "ab":
         live.push(item)
     live.close(A())
     live.push("too late")
-    live.follow(lambda: heard.append((0, False)))  # there is nothing to come
+    live.subscribe(lambda: heard.append((0, False)))  # there is nothing to come
     live.close(A())
     assert heard == [(1, False), (2, False), (2, True)]

@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 
 from vital_engine.errors import ConfigError, StepAbandoned
-from vital_engine.flow import Done, Failed, abandoned, bounded, call, drain, supervise, supervised, together
+from vital_engine.flow import (
+    Done,
+    Failed,
+    abandoned,
+    background_tasks,
+    bounded,
+    call,
+    gather_outcomes,
+    run_in_background,
+    shutdown,
+)
 
 from .things import deaf, hang, virtual
 
@@ -206,7 +216,7 @@ async def test_calls_run_at_once_and_each_has_its_outcome() -> None:
         raise asyncio.CancelledError
 
     works = [lambda: answer(0.5), fails, hang_int, deaf_int, base, gives_up]
-    outcomes = await together(works, within=[1.0, 1.0, 1.0, 2.0, 1.0, 1.0])
+    outcomes = await gather_outcomes(works, within=[1.0, 1.0, 1.0, 2.0, 1.0, 1.0])
     assert [o.reason if isinstance(o, Failed) else o.value for o in outcomes] == [
         42,
         "error",
@@ -216,7 +226,7 @@ async def test_calls_run_at_once_and_each_has_its_outcome() -> None:
         "cancelled",
     ]
     assert outcomes[0] == Done(42, 0.5, 0.0, 0.5) and outcomes[3].seconds == 2.05
-    assert await together([], within=1.0) == []
+    assert await gather_outcomes([], within=1.0) == []
 
 
 async def hang_int() -> int:
@@ -231,7 +241,7 @@ async def deaf_int() -> int:
 
 @virtual
 async def test_no_more_than_the_width_run_and_waiting_does_not_count() -> None:
-    outcomes = await together([lambda: answer(1.0)] * 5, width=2, within=1.5)
+    outcomes = await gather_outcomes([lambda: answer(1.0)] * 5, width=2, within=1.5)
     assert [(o.began, o.ended) for o in outcomes] == [(0, 1), (0, 1), (1, 2), (1, 2), (2, 3)]
     assert all(isinstance(o, Done) for o in outcomes)
 
@@ -247,7 +257,7 @@ async def test_cancelled_together_they_all_go() -> None:
             unwound.append(1)
         return 0
 
-    task = asyncio.ensure_future(together([work] * 5, width=3, within=9.0))
+    task = asyncio.ensure_future(gather_outcomes([work] * 5, width=3, within=9.0))
     await asyncio.sleep(1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -262,7 +272,7 @@ def test_the_end_of_the_process_is_no_outcome(error: type[BaseException]) -> Non
         raise error
 
     async def main() -> None:
-        await together([ends], within=1.0)
+        await gather_outcomes([ends], within=1.0)
 
     with pytest.raises(error):
         virtual(main)()
@@ -270,9 +280,9 @@ def test_the_end_of_the_process_is_no_outcome(error: type[BaseException]) -> Non
 
 async def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match="'width'"):
-        await together([answer], width=0, within=1.0)
+        await gather_outcomes([answer], width=0, within=1.0)
     with pytest.raises(ConfigError, match="1 calls were given 2 limits"):
-        await together([answer], within=[1.0, 2.0])
+        await gather_outcomes([answer], within=[1.0, 2.0])
 
 
 # -- supervise
@@ -283,19 +293,19 @@ def mine(tasks: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
 
 @virtual
 async def test_supervised_work_is_held_until_it_ends_and_can_be_drained() -> None:
-    assert await drain(within=1.0) == 0
-    done, breaks = supervise(answer(0.5), name="answer"), supervise(fails(), name="fails")
-    slow, stubborn = supervise(hang(), name="hang"), supervise(deaf(100), name="deaf")
-    assert mine(supervised) == {done, breaks, slow, stubborn} and slow.get_name() == "hang"
-    assert await drain(within=1.0, grace=0.5) == 2
+    assert await shutdown(within=1.0) == 0
+    done, breaks = run_in_background(answer(0.5), name="answer"), run_in_background(fails(), name="fails")
+    slow, stubborn = run_in_background(hang(), name="hang"), run_in_background(deaf(100), name="deaf")
+    assert mine(background_tasks) == {done, breaks, slow, stubborn} and slow.get_name() == "hang"
+    assert await shutdown(within=1.0, grace=0.5) == 2
     assert done.result() == 42 and slow.cancelled() and stubborn in abandoned
     assert asyncio.get_running_loop().time() == 1.5
     with pytest.raises(ValueError, match="inside"):
         await breaks
     await asyncio.sleep(200)
-    assert not mine(supervised) and not mine(abandoned)
-    quick = supervise(answer(0.5), name="quick")
-    assert await drain(within=1.0) == 0 and quick.done()
+    assert not mine(background_tasks) and not mine(abandoned)
+    quick = run_in_background(answer(0.5), name="quick")
+    assert await shutdown(within=1.0) == 0 and quick.done()
 
 
 async def test_drain_waits_for_what_is_begun_meanwhile() -> None:
@@ -309,15 +319,15 @@ async def test_drain_waits_for_what_is_begun_meanwhile() -> None:
         try:
             await asyncio.sleep(60)
         finally:
-            supervise(last_words(), name="last words")
+            run_in_background(last_words(), name="last words")
 
-    task = supervise(turn(), name="turn")
+    task = run_in_background(turn(), name="turn")
     await asyncio.sleep(0)
     task.cancel()
-    assert await drain(within=1.0) == 0
+    assert await shutdown(within=1.0) == 0
     assert said == ["kept"]
-    late = supervise(turn(), name="turn")
+    late = run_in_background(turn(), name="turn")
     await asyncio.sleep(0)
-    assert await drain(within=0.01) == 1
+    assert await shutdown(within=0.01) == 1
     assert late.done()
     assert said == ["kept", "kept"]

@@ -19,12 +19,12 @@ from vital_engine.flow import (
     Flow,
     FlowEnded,
     LateResult,
-    Live,
     Policy,
     Shape,
     Skipped,
     StepEnded,
     StepStarted,
+    Stream,
     StreamOpened,
     broken_observers,
     reason_of,
@@ -139,7 +139,7 @@ async def test_given_things_are_checked() -> None:
     with pytest.raises(FlowError, match="'f' was given None"):
         await flow.run(None)
     with pytest.raises(FlowError, match="a stream that has not ended"):
-        await flow.run(Live[A]())
+        await flow.run(Stream[A]())
     with pytest.raises(FlowError, match="a limit that is not a number"):
         await flow.run(A(), within=math.nan)
     run = await flow.run(A(), within=math.inf)
@@ -175,7 +175,7 @@ async def test_a_failure_costs_only_what_needs_it() -> None:
 
 @virtual
 async def test_a_stand_in_is_handed_on_and_named() -> None:
-    run = await Flow("f", step(make_a), step(broken).or_else(B("none")), step(make_c), step(make_d)).run()
+    run = await Flow("f", step(make_a), step(broken).fallback(B("none")), step(make_c), step(make_d)).run()
     assert run[D] == D("noneac") and run[B] == B("none")
     outcome = run.outcomes[B]
     assert isinstance(outcome, Degraded) and (outcome.reason, outcome.seconds) == ("error", 0.5)
@@ -184,7 +184,7 @@ async def test_a_stand_in_is_handed_on_and_named() -> None:
 
 @virtual
 async def test_a_step_that_cannot_run_has_its_stand_in_too() -> None:
-    run = await Flow("f", step(make_a), step(broken), step(make_c), step(make_d).or_else(D("none"))).run()
+    run = await Flow("f", step(make_a), step(broken), step(make_c), step(make_d).fallback(D("none"))).run()
     outcome = run.outcomes[D]
     assert isinstance(outcome, Degraded) and outcome.reason == "skipped" and run[D] == D("none")
     assert (outcome.seconds, outcome.began, outcome.ended) == (0.0, 1.5, 1.5)
@@ -321,11 +321,11 @@ async def test_lanes_limit_one_tier_and_leave_the_others_alone() -> None:
 async def test_a_step_that_is_lost_while_it_waits_for_a_seat_gives_its_place_up() -> None:
     """Its stream breaks before it gets a seat: it is skipped, as it would be had it begun to read."""
 
-    async def breaks(out: Live[A]) -> A:
+    async def breaks(out: Stream[A]) -> A:
         out.push(1)
         raise ValueError
 
-    async def reads(a: Live[A]) -> B:
+    async def reads(a: Stream[A]) -> B:
         return B("".join([str(item) async for item in a]))
 
     flow = Flow("f", step(breaks), step(reads), step(only_d))
@@ -386,12 +386,12 @@ async def test_observers_are_told_and_cannot_break_anything() -> None:
 
 @virtual
 async def test_an_observer_may_read_the_stream_that_it_is_told_of() -> None:
-    async def streams(out: Live[A]) -> A:
+    async def streams(out: Stream[A]) -> A:
         for word in ("a", "b"):
             out.push(word)
         return A("ab")
 
-    lives: list[Live[A]] = []
+    lives: list[Stream[A]] = []
     await Flow("f", step(streams)).run(
         observers=[lambda event: lives.append(event.live) if isinstance(event, StreamOpened) else None]
     )
@@ -405,7 +405,7 @@ async def test_a_late_result_is_told_and_thrown_away() -> None:
         return A("late")
 
     watcher = Watcher()
-    flow = Flow("f", step(late).or_else(A("none")).under(Policy(within=1.0)))
+    flow = Flow("f", step(late).fallback(A("none")).under(Policy(within=1.0)))
     run = await flow.run(observers=[watcher])
     await asyncio.sleep(10)
     assert run[A] == A("none") and run.seconds == 1.05

@@ -9,7 +9,7 @@ from typing import Any, NewType, Protocol, runtime_checkable
 import pytest
 
 from vital_engine.errors import ConfigError, FlowError
-from vital_engine.flow import Flow, Live, Policy, Shape, step
+from vital_engine.flow import Flow, Policy, Shape, Stream, step
 
 from .things import A, B, C
 
@@ -41,7 +41,7 @@ class Maker:
 
 
 def test_a_function_is_read_by_its_signature() -> None:
-    async def both(a: A, b: Live[B], out: Live[C]) -> C:
+    async def both(a: A, b: Stream[B], out: Stream[C]) -> C:
         return C()
 
     made = step(both)
@@ -112,16 +112,16 @@ def test_what_cannot_be_a_wire_is_refused_by_name() -> None:
     async def unchecked(it: Bare) -> B:
         return B()
 
-    async def streams_union(a: Live[A | C]) -> B:
+    async def streams_union(a: Stream[A | C]) -> B:
         return B()
 
-    async def unnamed_stream(a: Live) -> B:  # type: ignore[type-arg]
+    async def unnamed_stream(a: Stream) -> B:  # type: ignore[type-arg]
         return B()
 
-    async def makes_stream(a: A) -> Live[B]:
-        return Live()
+    async def makes_stream(a: A) -> Stream[B]:
+        return Stream()
 
-    async def two_outlets(one: Live[B], two: Live[B]) -> B:
+    async def two_outlets(one: Stream[B], two: Stream[B]) -> B:
         return B()
 
     async def many(*a: A) -> B:
@@ -146,7 +146,7 @@ def test_what_cannot_be_a_wire_is_refused_by_name() -> None:
     refused(new_type, "new_type", "'token' must be one class")
     refused(unchecked, "unchecked", "'it' must be one class")
     refused(streams_union, "streams_union", "'a' must be one class or Live[one class]")
-    refused(unnamed_stream, "unnamed_stream", "Live[one class]")
+    refused(unnamed_stream, "unnamed_stream", "Stream[one class]")
     refused(two_outlets, "two_outlets", "'one'", "'two'", "keep one")
     refused(many, "many", "'a' must be a plain parameter")
     refused(keywords, "keywords", "'a' must be a plain parameter")
@@ -169,14 +169,14 @@ def test_types_that_cannot_be_found_are_refused_by_name() -> None:
 
 def test_a_stand_in_must_be_what_the_step_makes() -> None:
     with pytest.raises(FlowError, match="'make_b' makes B: a A cannot stand in"):
-        step(make_b).or_else(A())  # type: ignore[arg-type]
-    assert step(make_b).or_else(B("x")).otherwise == B("x")
+        step(make_b).fallback(A())  # type: ignore[arg-type]
+    assert step(make_b).fallback(B("x")).otherwise == B("x")
     assert repr(step(make_b).otherwise) == "NOTHING"
 
 
 def test_only_what_streams_can_be_salvaged() -> None:
     with pytest.raises(FlowError, match=r"'make_b' streams nothing .* Live\[B\]"):
-        step(make_b).or_salvage(lambda items, error: B())
+        step(make_b).recover(lambda items, error: B())
 
 
 @pytest.mark.parametrize("within", [0, -1.0, float("nan"), float("inf")])
@@ -212,11 +212,11 @@ async def make_b_of_itself(b: B) -> B:
     return b
 
 
-async def read_a(a: Live[A]) -> C:
+async def read_a(a: Stream[A]) -> C:
     return C()
 
 
-async def stream_a(out: Live[A]) -> A:
+async def stream_a(out: Stream[A]) -> A:
     return A()
 
 

@@ -16,7 +16,18 @@ from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow, errors
 from vital_engine.errors import InvalidQuestion, ModelUnavailable, RetrievalError, ServiceError, WrongType
 from vital_engine.flow import Degraded, Done, Failed, Skipped
 from vital_engine.modes.graph_plain import VERSION, outcome_of, plain, plain_outcome, revived
-from vital_engine.nouns import Cost, Draft, Effect, Evidence, Finding, Findings, Menu, Proposal, Question, Usage
+from vital_engine.nouns import (
+    Cost,
+    Draft,
+    Effect,
+    Evidence,
+    Question,
+    ToolCall,
+    ToolResult,
+    ToolResults,
+    ToolSuggestions,
+    Usage,
+)
 from vital_engine.testing import run_virtual, scripted
 from vital_engine.testing.material import EVIDENCE, MEMORY, MENU
 
@@ -25,9 +36,11 @@ NOUNS = [
     EVIDENCE,
     Evidence.missing(),
     MENU,
-    Menu((Proposal("1", "t", {"a": [1, {"b": None}]}, cost_usd=Decimal("0.10"), effect=Effect.EFFECT, tainted=True),)),
+    ToolSuggestions(
+        (ToolCall("1", "t", {"a": [1, {"b": None}]}, cost_usd=Decimal("0.10"), effect=Effect.EFFECT, tainted=True),)
+    ),
     MEMORY,
-    Findings((Finding(MENU.proposals[0], "done", "42", {"figure": 42}),)),
+    ToolResults((ToolResult(MENU.tool_calls[0], "done", "42", {"figure": 42}),)),
     Draft("text", "m", "p", "stop", Usage(1, 2, 0, 0, True)),
     Cost.missing(),
 ]
@@ -43,8 +56,8 @@ def test_a_noun_comes_back_as_it_was(noun: Any) -> None:
 
 @given(st.text(), st.text(), st.decimals(allow_nan=False, allow_infinity=False))
 def test_any_text_and_any_amount_come_back(text: str, name: str, amount: Decimal) -> None:
-    menu = Menu((Proposal("1", name, {"a": text}, cost_usd=amount),))
-    assert revived(Menu, json.loads(json.dumps(plain(menu)))) == menu
+    suggestions = ToolSuggestions((ToolCall("1", name, {"a": text}, cost_usd=amount),))
+    assert revived(ToolSuggestions, json.loads(json.dumps(plain(suggestions)))) == suggestions
 
 
 @pytest.mark.parametrize("script", [{}, {"retrieve": RetrievalError("down")}, {"reply": RuntimeError("secret")}])
@@ -123,7 +136,7 @@ def _with(change: Mapping[str, Any]) -> dict[str, Any]:
     "written",
     [
         _with({"vital": VERSION + 1}),
-        _with({"noun": "Menu"}),
+        _with({"noun": "ToolSuggestions"}),
         _with({"value": {"passages": [{"text": "no id"}]}}),
         {"vital": VERSION},
         "Evidence",

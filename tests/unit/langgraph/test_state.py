@@ -23,7 +23,7 @@ from vital_engine.errors import WrongType
 from vital_engine.flow import Done
 from vital_engine.modes.graph_state import GraphState, Noun, Outcomes
 from vital_engine.modes.parts import parts
-from vital_engine.nouns import Brief, Draft, Evidence, Menu, Question
+from vital_engine.nouns import Brief, Draft, Evidence, Question, ToolSuggestions
 from vital_engine.testing import run_virtual, scripted
 from vital_engine.testing.material import EVIDENCE, EXPERT
 from vital_engine.turn import ORDER
@@ -141,12 +141,12 @@ class BriefOnce:
     def __init__(self, expert: Any) -> None:
         self.left = [Brief(expert)]
 
-    async def choose(self, question: Question, *, mode: int) -> Brief:
+    async def route(self, question: Question, *, mode: int) -> Brief:
         return self.left.pop()
 
 
 def test_a_second_question_on_a_thread_begins_with_nothing(question: Question) -> None:
-    services = replace(scripted(recall=0.2), roster=BriefOnce(EXPERT))
+    services = replace(scripted(recall=0.2), router=BriefOnce(EXPERT))
     graph = Mode2AutomaticWorkflow(services).build_graph().compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "one"}}
 
@@ -175,7 +175,7 @@ def test_a_noun_channel_holds_the_latest_and_takes_it_plain() -> None:
     with pytest.raises(InvalidUpdateError):
         channel.update([EVIDENCE, EVIDENCE])
     with pytest.raises(WrongType):
-        channel.update([Menu()])
+        channel.update([ToolSuggestions()])
 
 
 def test_an_empty_channel_stays_empty_through_a_checkpoint() -> None:
@@ -208,6 +208,6 @@ def test_outcomes_are_added_within_a_run_and_let_go_with_the_next() -> None:
 
 
 def test_channels_are_alike_if_they_hold_the_same() -> None:
-    assert Noun(Evidence) == Noun(Evidence, "evidence") != Noun(Menu)
-    assert Outcomes() == Outcomes(key="x") != Noun(Menu)
-    assert Outcomes().UpdateType == dict[str, Any] and Noun(Menu).UpdateType is Menu
+    assert Noun(Evidence) == Noun(Evidence, "evidence") != Noun(ToolSuggestions)
+    assert Outcomes() == Outcomes(key="x") != Noun(ToolSuggestions)
+    assert Outcomes().UpdateType == dict[str, Any] and Noun(ToolSuggestions).UpdateType is ToolSuggestions

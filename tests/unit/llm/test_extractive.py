@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from prompts import answer_of, prompt_of
 from vital_engine.errors import RetrievalError
-from vital_engine.nouns import Evidence, Finding, Findings, Passage, Prompt, Proposal
+from vital_engine.nouns import Evidence, Passage, Prompt, ToolCall, ToolResult, ToolResults
 from vital_engine.ports import LLM
 from vital_engine.sentences import split
 from vital_engine.services.llm.extractive import NOT_FOUND, NOT_SEARCHED, Extractive
@@ -110,9 +110,9 @@ async def test_a_search_that_failed_is_not_the_same(answerer: Extractive) -> Non
 
 
 async def test_tool_results_come_first_and_are_named(answerer: Extractive) -> None:
-    done = Finding(Proposal("c1", "half_life", {}), "done", "125 mg remain\nafter 6 h")
-    failed = Finding(Proposal("c2", "dose", {}), "timeout", "")
-    text, _ = await answer_of(answerer, prompt_of(QUESTION, HDL, findings=Findings((done, failed))))
+    done = ToolResult(ToolCall("c1", "half_life", {}), "done", "125 mg remain\nafter 6 h")
+    failed = ToolResult(ToolCall("c2", "dose", {}), "timeout", "")
+    text, _ = await answer_of(answerer, prompt_of(QUESTION, HDL, tool_results=ToolResults((done, failed))))
     assert text.startswith("Result of the tool half_life: 125 mg remain after 6 h. ")
     assert "dose" not in text and quotes(text)
 

@@ -11,13 +11,13 @@ import pytest
 from model_server import ModelServer, PrefixCache, Reply
 from prompts import answer_of, prompt_of
 from vital_engine.errors import ConfigError, ModelUnavailable
-from vital_engine.flow import supervise
+from vital_engine.flow import run_in_background
 from vital_engine.nouns import Prefilled, Prompt, Segment, Usage
 from vital_engine.ports import prefiller
 from vital_engine.services.llm import Fallback, open_llm
 from vital_engine.services.llm.openai_compatible import OpenAICompatible
 from vital_engine.services.llm.reading_ahead import BLOCK, LlamaServer, Vllm
-from vital_engine.services.llm.remembered import Remembered
+from vital_engine.services.llm.remembered import CachedLLM
 
 
 @pytest.fixture
@@ -163,8 +163,8 @@ async def test_who_can_read_ahead(model_server: ModelServer) -> None:
     assert prefiller(open_llm()) is None
     local = Fallback(open_llm("smollm2"), open_llm())
     assert prefiller(local) is not None and local.capacity == 2
-    remembered = Remembered(local, entries=1, start=supervise)
+    remembered = CachedLLM(local, entries=1, start=run_in_background)
     assert prefiller(remembered) is remembered and remembered.capacity == 2
-    assert prefiller(Remembered(open_llm(), entries=1, start=supervise)) is None
+    assert prefiller(CachedLLM(open_llm(), entries=1, start=run_in_background)) is None
     with pytest.raises(ConfigError):
         open_llm("m", base_url=model_server.base_url, prefill="maybe")

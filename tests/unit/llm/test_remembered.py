@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from vital_engine.errors import ConfigError, StreamBroken
-from vital_engine.flow import run_virtual, supervise
+from vital_engine.flow import run_in_background, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.nouns import Evidence, Expert, Piece, Prefilled, Prompt, Question
 from vital_engine.ports import Prefiller
-from vital_engine.services.llm.remembered import Remembered, key_of
+from vital_engine.services.llm.remembered import CachedLLM, key_of
 from vital_engine.testing import ScriptedServices, scripted
 from vital_engine.testing.material import EVIDENCE
 
@@ -23,7 +23,7 @@ QUESTION = Question("Why?", tenant="t1", user="u1")
 
 
 def cached(services: ScriptedServices, *, entries: int = 8) -> ScriptedServices:
-    return replace(services, llm=Remembered(services.llm, entries=entries, start=supervise))
+    return replace(services, llm=CachedLLM(services.llm, entries=entries, start=run_in_background))
 
 
 def ask(services: ScriptedServices, question: Question = QUESTION, **settings: Any) -> Any:
@@ -125,7 +125,7 @@ def test_a_reader_that_goes_stops_the_model_and_leaves_nothing_half_said_behind(
 
     services = scripted()
     ask(services)
-    remembered = Remembered(Endless(), entries=1, start=supervise)
+    remembered = CachedLLM(Endless(), entries=1, start=run_in_background)
 
     async def turn() -> None:
         stream = remembered.stream(services.prompts[0])
@@ -139,7 +139,7 @@ def test_a_reader_that_goes_stops_the_model_and_leaves_nothing_half_said_behind(
     assert len(remembered) == 0
 
 
-def together(services: ScriptedServices, *at: float, leave: dict[int, float] | None = None) -> list[Any]:
+def gather_outcomes(services: ScriptedServices, *at: float, leave: dict[int, float] | None = None) -> list[Any]:
     """The same question asked *at* these seconds; asker *i* goes at ``leave[i]``."""
 
     async def one(seconds: float) -> Any:
@@ -158,7 +158,7 @@ def together(services: ScriptedServices, *at: float, leave: dict[int, float] | N
 
 def test_who_asks_while_the_answer_is_given_hears_it_from_its_beginning_and_is_not_charged() -> None:
     services = cached(scripted(reply=1.5))
-    first, late, after = together(services, 0.0, 0.7, 3.0)
+    first, late, after = gather_outcomes(services, 0.0, 0.7, 3.0)
     assert len(services.prompts) == 1
     assert first.text == late.text == after.text
     assert first.citations == late.citations
@@ -173,7 +173,7 @@ def test_who_asks_while_the_answer_is_given_hears_it_from_its_beginning_and_is_n
 
 def test_if_the_first_asker_goes_the_others_hear_the_end_and_the_next_of_them_is_charged() -> None:
     services = cached(scripted(reply=1.5))
-    gone, second, third = together(services, 0.0, 0.2, 0.4, leave={0: 1.0})
+    gone, second, third = gather_outcomes(services, 0.0, 0.2, 0.4, leave={0: 1.0})
     assert isinstance(gone, asyncio.CancelledError)
     assert len(services.prompts) == 1
     assert second.text == third.text and second.status == third.status == "complete"
@@ -185,7 +185,7 @@ def test_if_the_first_asker_goes_the_others_hear_the_end_and_the_next_of_them_is
 
 def test_if_all_go_nothing_is_kept_and_the_next_one_asks_anew() -> None:
     services = cached(scripted(reply=1.5))
-    *gone, after = together(services, 0.0, 0.2, 1.1, leave={0: 1.0, 1: 0.9})
+    *gone, after = gather_outcomes(services, 0.0, 0.2, 1.1, leave={0: 1.0, 1: 0.9})
     assert all(isinstance(each, asyncio.CancelledError) for each in gone)
     assert len(services.prompts) == 2
     assert (after.draft.provider, after.timing.total) == ("scripted", 1.5)
@@ -193,7 +193,7 @@ def test_if_all_go_nothing_is_kept_and_the_next_one_asks_anew() -> None:
 
 def test_a_break_is_heard_by_all_who_listen() -> None:
     services = cached(scripted(reply=(1.0, "It fell [1].", StreamBroken("cut"))))
-    answers = together(services, 0.0, 0.5)
+    answers = gather_outcomes(services, 0.0, 0.5)
     assert len(services.prompts) == 1
     assert [a.status for a in answers] == ["partial", "partial"]
     assert [a.text for a in answers] == ["It fell [1].", "It fell [1]."]
@@ -214,8 +214,8 @@ def test_other_tenants_do_not_listen() -> None:
 def test_each_answer_is_counted_by_where_it_came_from() -> None:
     counted: list[str] = []
     services = scripted(reply=1.5)
-    services = replace(services, llm=Remembered(services.llm, entries=8, start=supervise, count=counted.append))
-    together(services, 0.0, 0.5, 2.0)
+    services = replace(services, llm=CachedLLM(services.llm, entries=8, start=run_in_background, count=counted.append))
+    gather_outcomes(services, 0.0, 0.5, 2.0)
     assert counted == ["miss", "shared", "hit"]
 
 
@@ -227,15 +227,15 @@ def test_it_reads_ahead_if_the_model_behind_it_can() -> None:
         async def prefill(self, prompt: Prompt) -> Prefilled:
             return Prefilled(computed=7)
 
-    assert isinstance(Remembered(Reading(), entries=1, start=supervise), Prefiller)
+    assert isinstance(CachedLLM(Reading(), entries=1, start=run_in_background), Prefiller)
 
     class Plain:
         async def stream(self, prompt: Prompt) -> AsyncIterator[Piece]:
             yield Piece("Read.")
 
-    assert not isinstance(Remembered(Plain(), entries=1, start=supervise), Prefiller)
+    assert not isinstance(CachedLLM(Plain(), entries=1, start=run_in_background), Prefiller)
 
 
 def test_no_room_is_refused() -> None:
     with pytest.raises(ConfigError, match="at least 1"):
-        Remembered(scripted().llm, entries=0, start=supervise)
+        CachedLLM(scripted().llm, entries=0, start=run_in_background)

@@ -25,7 +25,7 @@ LATE = {"retrieve": 0.6, "suggest": 0.4, "recall": 0.3, "reply": 0.1}
 
 
 def paired(first: ScriptedServices, second: ScriptedServices) -> ScriptedServices:
-    return replace(first, replicas=Replicas(second.retriever, second.suggester, second.memory, second.llm))
+    return replace(first, replicas=Replicas(second.retriever, second.tool_suggester, second.memory, second.llm))
 
 
 def ready(services: ScriptedServices, **settings: Any) -> Mode2AutomaticWorkflow:

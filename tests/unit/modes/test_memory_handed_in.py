@@ -44,8 +44,8 @@ def test_a_turn_that_pauses_goes_on_with_it() -> None:
     workflow = Mode1ManualWorkflow(services)
     paused = run_virtual(workflow.execute(replace(QUESTION, conversation=None)))
     assert paused.status == "paused"
-    rulings: dict[str, Any] = {a.id: "approve" for a in paused.approvals}
-    assert run_virtual(workflow.resume(paused.run_id, rulings)).status == "complete"
+    decisions: dict[str, Any] = {a.id: "approve" for a in paused.approvals}
+    assert run_virtual(workflow.resume(paused.run_id, decisions)).status == "complete"
     assert services.prompts[0].memory == EARLIER
     assert [call for call in services.calls if call.port == "recall"] == []
 
@@ -53,7 +53,7 @@ def test_a_turn_that_pauses_goes_on_with_it() -> None:
 def test_node_by_node_it_is_the_same() -> None:
     services = scripted()
     workflow = Mode2AutomaticWorkflow(services)
-    brief = run_virtual(services.roster.choose(QUESTION, mode=2))
+    brief = run_virtual(services.router.route(QUESTION, mode=2))
     state: TurnState = {"question": replace(QUESTION, run_id="r1"), "brief": brief}
     assert run_virtual(workflow.parallel_retrieval_node(state))["memory"] == EARLIER
     assert [call for call in services.calls if call.port == "recall"] == []

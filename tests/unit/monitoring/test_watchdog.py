@@ -15,7 +15,7 @@ import pytest
 from vital_engine.monitoring import Watchdog, registry
 
 
-class Kept(logging.Handler):
+class TurnRecord(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.events: list[dict[str, Any]] = []
@@ -26,8 +26,8 @@ class Kept(logging.Handler):
 
 
 @pytest.fixture
-def kept() -> Iterator[Kept]:
-    handler, log = Kept(), logging.getLogger("vital_engine.watchdog")
+def kept() -> Iterator[TurnRecord]:
+    handler, log = TurnRecord(), logging.getLogger("vital_engine.watchdog")
     log.addHandler(handler)
     yield handler
     log.removeHandler(handler)
@@ -45,7 +45,7 @@ def grinds(seconds: float) -> None:
         json.dumps(list(range(100)))
 
 
-async def test_a_block_is_measured_and_its_frame_named(kept: Kept) -> None:
+async def test_a_block_is_measured_and_its_frame_named(kept: TurnRecord) -> None:
     before = blocked()
     with Watchdog(0.1) as dog:
         await asyncio.sleep(0.1)
@@ -67,7 +67,7 @@ async def _grinding(seconds: float) -> None:
     grinds(seconds)
 
 
-async def test_what_lasts_no_longer_than_the_threshold_is_let_pass(kept: Kept) -> None:
+async def test_what_lasts_no_longer_than_the_threshold_is_let_pass(kept: TurnRecord) -> None:
     before = blocked()
     with Watchdog(2.0, interval=0.02):
         for _ in range(5):
@@ -76,7 +76,7 @@ async def test_what_lasts_no_longer_than_the_threshold_is_let_pass(kept: Kept) -
     assert blocked() == before and kept.events == []
 
 
-async def test_two_blocks_are_two(kept: Kept) -> None:
+async def test_two_blocks_are_two(kept: TurnRecord) -> None:
     before = blocked()
     with Watchdog(0.1):
         for _ in range(2):

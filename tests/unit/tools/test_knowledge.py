@@ -5,23 +5,23 @@ from typing import Any
 import pytest
 
 from vital_engine.errors import RetrievalError, ToolError, ToolUnavailable
-from vital_engine.nouns import Effect, Evidence, Passage, Proposal, Scope
+from vital_engine.nouns import Effect, Evidence, Passage, Scope, ToolCall
 from vital_engine.services.tools import Toolbox, standard_tools
 from vital_engine.services.tools.knowledge import search_knowledge
 
 
-def search(**arguments: Any) -> Proposal:
-    return Proposal("call_1", "search_knowledge", arguments)
+def search(**arguments: Any) -> ToolCall:
+    return ToolCall("call_1", "search_knowledge", arguments)
 
 
 async def test_it_searches_within_the_callers_scope(box: Toolbox, shelf: Any, scope: Scope) -> None:
-    finding = await box.call(search(query="deviations"), scope=scope)
+    tool_result = await box.call(search(query="deviations"), scope=scope)
     assert shelf.asked == [("deviations", 5, scope)]
-    assert finding.text.splitlines() == [
+    assert tool_result.text.splitlines() == [
         "- SOP 7, page 3: Deviations are classified within one day.",
         "- sop-8: Critical deviations go to the qualified person.",
     ]
-    first = finding.value["passages"][0]
+    first = tool_result.value["passages"][0]
     assert first == {"id": "p1", "document": "sop-7", "start": 10, "end": 50, "page": 3, "score": 0.0}
     assert box["search_knowledge"].effect is Effect.READ
 

@@ -30,8 +30,8 @@ WEIGHT = Number(("weight",), {"kg": 1, "lb": 0.45359237}, alone={"kg": 1})
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call["ask"])
 async def test_a_question_that_spells_a_call_out_gets_it(call: Any, box: Toolbox, asked: Ask, brief: Briefed) -> None:
-    menu = await box.suggest(asked(call["ask"]), brief())
-    assert [(p.tool, dict(p.arguments)) for p in menu.proposals] == [
+    suggestions = await box.suggest(asked(call["ask"]), brief())
+    assert [(p.tool, dict(p.arguments)) for p in suggestions.tool_calls] == [
         (call["tool"], pytest.approx(call["with"], rel=1e-5) if _numeric(call["with"]) else call["with"])
     ]
 
@@ -46,7 +46,7 @@ async def test_a_question_that_needs_no_tool_gets_an_empty_menu(
 ) -> None:
     dense = Toolbox(tuple(box), embedder=HashedEmbedder())
     for each in (box, dense):
-        assert (await each.suggest(asked(text), brief())).proposals == ()
+        assert (await each.suggest(asked(text), brief())).tool_calls == ()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from vital_engine.errors import ConfigError, InvalidArguments, StoreError, ToolError, ToolTimeout
-from vital_engine.nouns import Brief, Effect, Menu, Proposal, Question, Scope
-from vital_engine.ports import Caller, Suggester
+from vital_engine.nouns import Brief, Effect, Question, Scope, ToolCall, ToolSuggestions
+from vital_engine.ports import Caller, ToolSuggester
 from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.tools import CallKey, Output, Toolbox, tool
 
@@ -19,17 +19,17 @@ Ask = Callable[..., Question]
 Briefed = Callable[..., Brief]
 
 
-def proposed(name: str, **arguments: Any) -> Proposal:
-    return Proposal(id="call_1", tool=name, arguments=arguments)
+def proposed(name: str, **arguments: Any) -> ToolCall:
+    return ToolCall(id="call_1", tool=name, arguments=arguments)
 
 
 def test_it_fulfils_both_ports(box: Toolbox) -> None:
-    assert isinstance(box, Suggester)
+    assert isinstance(box, ToolSuggester)
     assert isinstance(box, Caller)
 
 
 async def test_a_proposal_says_everything_that_a_person_must_know(box: Toolbox, asked: Ask, brief: Briefed) -> None:
-    (first,) = (await box.suggest(asked("eGFR: age 70, creatinine 1.2, female"), brief())).proposals
+    (first,) = (await box.suggest(asked("eGFR: age 70, creatinine 1.2, female"), brief())).tool_calls
     assert first.tool == "egfr_ckd_epi_2021"
     assert first.arguments == {"creatinine_mg_dl": 1.2, "age": 70.0, "sex": "female"}
     assert "eGFR" in first.reason
@@ -42,7 +42,7 @@ async def test_a_proposal_says_everything_that_a_person_must_know(box: Toolbox, 
 
 async def test_ids_are_stable_within_a_run_and_differ_between_runs(box: Toolbox, asked: Ask, brief: Briefed) -> None:
     async def of(**who: str) -> str:
-        return (await box.suggest(asked("What is 2 + 3?", **who), brief())).proposals[0].id
+        return (await box.suggest(asked("What is 2 + 3?", **who), brief())).tool_calls[0].id
 
     assert await of() == await of()
     assert len({await of(), await of(run_id="run2"), await of(tenant="t2")}) == 3
@@ -50,8 +50,8 @@ async def test_ids_are_stable_within_a_run_and_differ_between_runs(box: Toolbox,
 
 async def test_only_the_experts_tools_are_proposed(box: Toolbox, asked: Ask, brief: Briefed) -> None:
     question = asked("What is 2 + 3?")
-    assert (await box.suggest(question, brief("convert_units"))).proposals == ()
-    assert [p.tool for p in (await box.suggest(question, brief("calculator"))).proposals] == ["calculator"]
+    assert (await box.suggest(question, brief("convert_units"))).tool_calls == ()
+    assert [p.tool for p in (await box.suggest(question, brief("calculator"))).tool_calls] == ["calculator"]
 
 
 async def test_leaving_the_house_is_proposed_as_an_effect(box: Toolbox, asked: Ask, brief: Briefed) -> None:
@@ -60,7 +60,7 @@ async def test_leaving_the_house_is_proposed_as_an_effect(box: Toolbox, asked: A
         "What does the FDA label for metformin say?",
         "Which adverse events are reported for ibuprofen in FAERS?",
     ):
-        (first,) = (await box.suggest(asked(text), brief())).proposals
+        (first,) = (await box.suggest(asked(text), brief())).tool_calls
         assert first.effect is Effect.EFFECT
         assert box[first.tool].egress
         assert box[first.tool].consent
@@ -70,9 +70,9 @@ async def test_several_calls_of_one_question_and_no_more_than_the_limit(
     asked: Ask, brief: Briefed, box: Toolbox
 ) -> None:
     text = "Convert 5 mmol/L glucose to mg/dL and 200 mg/dL cholesterol to mmol/L"
-    assert len((await box.suggest(asked(text), brief())).proposals) == 2
+    assert len((await box.suggest(asked(text), brief())).tool_calls) == 2
     narrow = Toolbox(tuple(box), most=1)
-    assert len((await narrow.suggest(asked(text), brief())).proposals) == 1
+    assert len((await narrow.suggest(asked(text), brief())).tool_calls) == 1
 
 
 async def test_an_unnamed_tool_is_proposed_only_if_it_is_near(asked: Ask, brief: Briefed) -> None:
@@ -83,8 +83,8 @@ async def test_an_unnamed_tool_is_proposed_only_if_it_is_near(asked: Ask, brief:
 
     near, far = "What amount of a dose is left after elimination, dose 8, hours 3?", "Is it dose 8 and hours 3?"
     dense, lexical = Toolbox([elimination], embedder=HashedEmbedder()), Toolbox([elimination])
-    assert (await lexical.suggest(asked(near), brief())).proposals[0].arguments == {"dose": 8.0, "hours": 3.0}
-    assert (await lexical.suggest(asked(far), brief())).proposals == ()
+    assert (await lexical.suggest(asked(near), brief())).tool_calls[0].arguments == {"dose": 8.0, "hours": 3.0}
+    assert (await lexical.suggest(asked(far), brief())).tool_calls == ()
 
     @tool(cues=("decay curve",))
     def decay(dose: float, hours: float) -> float:
@@ -92,10 +92,10 @@ async def test_an_unnamed_tool_is_proposed_only_if_it_is_near(asked: Ask, brief:
         return dose / 2**hours
 
     dense = Toolbox([decay], embedder=HashedEmbedder())
-    (close,) = (await dense.suggest(asked(near), brief())).proposals
+    (close,) = (await dense.suggest(asked(near), brief())).tool_calls
     assert "close to this tool" in close.reason
-    assert (await dense.suggest(asked(far), brief())).proposals == ()
-    assert (await Toolbox([decay]).suggest(asked(near), brief())).proposals == ()
+    assert (await dense.suggest(asked(far), brief())).tool_calls == ()
+    assert (await Toolbox([decay]).suggest(asked(near), brief())).tool_calls == ()
 
 
 async def test_a_tool_of_ones_own(asked: Ask, brief: Briefed, scope: Scope) -> None:
@@ -107,25 +107,25 @@ async def test_a_tool_of_ones_own(asked: Ask, brief: Briefed, scope: Scope) -> N
         return dose_mg / 2**hours
 
     assert half_life.cost_usd == Decimal("0.02")
-    menu = await box.suggest(asked("half life for dose mg 8, hours 3"), brief())
-    finding = await box.call(menu.proposals[0], scope=scope)
-    assert (finding.status, finding.value, finding.text) == ("done", 1.0, "1.0")
-    assert finding.seconds >= 0
+    suggestions = await box.suggest(asked("half life for dose mg 8, hours 3"), brief())
+    tool_result = await box.call(suggestions.tool_calls[0], scope=scope)
+    assert (tool_result.status, tool_result.value, tool_result.text) == ("done", 1.0, "1.0")
+    assert tool_result.seconds >= 0
     with pytest.raises(ConfigError, match="half_life"):
         box.add(half_life)
 
 
 async def test_an_empty_box_and_an_empty_question(asked: Ask, brief: Briefed, box: Toolbox) -> None:
-    assert await Toolbox().suggest(asked("2 + 2"), brief()) == Menu()
+    assert await Toolbox().suggest(asked("2 + 2"), brief()) == ToolSuggestions()
     assert await Toolbox().rank("2 + 2") == ()
-    assert await box.suggest(asked(""), brief()) == Menu()
+    assert await box.suggest(asked(""), brief()) == ToolSuggestions()
     assert not (await box.suggest(asked(""), brief())).failed
 
 
 async def test_unknown_tools_changed_definitions_and_bad_arguments_are_refused(box: Toolbox, scope: Scope) -> None:
     with pytest.raises(ToolError, match="no tool named 'rm'"):
         await box.call(proposed("rm"), scope=scope)
-    stale = Proposal("call_1", "calculator", {"expression": "1+1"}, definition="0" * 64)
+    stale = ToolCall("call_1", "calculator", {"expression": "1+1"}, definition="0" * 64)
     with pytest.raises(ToolError, match="changed since"):
         await box.call(stale, scope=scope)
     with pytest.raises(InvalidArguments) as caught:
@@ -266,8 +266,8 @@ async def test_results_are_data_of_bounded_size(scope: Scope) -> None:
     box = Toolbox([give])
 
     async def given(what: str) -> tuple[str, Any]:
-        finding = await box.call(proposed("give", what=what), scope=scope)
-        return finding.text, finding.value
+        tool_result = await box.call(proposed("give", what=what), scope=scope)
+        return tool_result.text, tool_result.value
 
     for what, why in (("object", "not data"), ("infinite", "not data"), ("large", "larger than 65536 bytes")):
         with pytest.raises(ToolError, match=why):

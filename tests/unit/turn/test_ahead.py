@@ -14,7 +14,7 @@ from vital_engine.answer import Answer
 from vital_engine.errors import ModelUnavailable, StreamBroken
 from vital_engine.flow import Load, Skipped, run_virtual
 from vital_engine.modes import Mode1ManualWorkflow, Mode2AutomaticWorkflow
-from vital_engine.nouns import Brief, Effect, Evidence, Guess, Menu, Piece, Prompt, Question
+from vital_engine.nouns import Brief, Effect, Evidence, Guess, Piece, Prompt, Question, ToolSuggestions
 from vital_engine.testing import scripted
 from vital_engine.testing.material import EVIDENCE, MEMORY, MENU
 from vital_engine.turn.ahead import Speculation
@@ -113,7 +113,7 @@ def test_a_guess_that_takes_too_long_is_none() -> None:
 def test_what_was_found_is_learned_unless_something_failed() -> None:
     told = Told(None)
     turn(told)
-    assert [(g.evidence, g.menu, g.memory) for g in told.learned] == [(EVIDENCE, MENU, MEMORY)]
+    assert [(g.evidence, g.suggestions, g.memory) for g in told.learned] == [(EVIDENCE, MENU, MEMORY)]
     told = Told(None)
     turn(told, retrieve=ValueError("broke"))
     assert told.learned == []
@@ -129,8 +129,8 @@ def test_what_was_found_is_learned_unless_something_failed() -> None:
     ],
 )
 def test_nothing_that_writes_or_costs_is_done_on_a_guess(effect: Effect, cost: str, used: bool) -> None:
-    menu = Menu((replace(MENU.proposals[0], effect=effect, cost_usd=Decimal(cost)),))
-    answer = turn(Told(replace(RIGHT, menu=menu)), suggest=(0.3, menu))
+    suggestions = ToolSuggestions((replace(MENU.tool_calls[0], effect=effect, cost_usd=Decimal(cost)),))
+    answer = turn(Told(replace(RIGHT, suggestions=suggestions)), suggest=(0.3, suggestions))
     assert (answer.guessed.right, answer.guessed.used) == (True, used)
     assert answer.timing.last_token == (1.55 if used else 2.0)
 
@@ -202,7 +202,7 @@ def test_a_wrong_guess_that_does_not_stop_is_left_behind() -> None:
 
 def test_where_a_person_decides_nothing_is_begun() -> None:
     async def one() -> Answer:
-        services = replace(scripted(**{**SEED, "suggest": (0.3, Menu())}), foresight=Told())
+        services = replace(scripted(**{**SEED, "suggest": (0.3, ToolSuggestions())}), foresight=Told())
         return await Mode1ManualWorkflow(services, watchers=(), speculation="auto").execute(QUESTION)
 
     answer = run_virtual(one())
@@ -253,7 +253,7 @@ def test_a_call_on_a_guess_gives_way_to_one_that_is_wanted() -> None:
         services = replace(scripted(**SEED), foresight=told, llm=slot)
         first = Mode2AutomaticWorkflow(services, watchers=(), speculation="auto")
         second = Mode2AutomaticWorkflow(
-            replace(services, foresight=None, retriever=scripted(retrieve=0.1).retriever, suggester=scripted().suggester,
+            replace(services, foresight=None, retriever=scripted(retrieve=0.1).retriever, tool_suggester=scripted().tool_suggester,
                     memory=scripted().memory), watchers=(),
         )  # fmt: skip
         for _ in range(20):

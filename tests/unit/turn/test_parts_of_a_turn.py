@@ -14,18 +14,18 @@ from vital_engine.nouns import (
     Brief,
     Evidence,
     Expert,
-    Finding,
-    Findings,
-    Kept,
     Limits,
     Memory,
-    Menu,
     Passage,
     PastTurn,
     Piece,
     Prompt,
-    Proposal,
     Question,
+    ToolCall,
+    ToolResult,
+    ToolResults,
+    ToolSuggestions,
+    TurnRecord,
     Usage,
 )
 from vital_engine.testing import scripted
@@ -58,7 +58,7 @@ def test_a_model_that_says_nothing_has_failed() -> None:
 
 
 async def test_a_turn_may_be_kept_by_nobody() -> None:
-    kept = Kept("r", QUESTION, 2, "complete", "text", "e", {})
+    kept = TurnRecord("r", QUESTION, 2, "complete", "text", "e", {})
     assert (await registering(None, mode=2)(question=QUESTION)).run_id == "r"
     assert (await saving(None)(turn=kept)).run_id == "r"
     services = replace(scripted(), register=None, keeper=None)
@@ -67,14 +67,14 @@ async def test_a_turn_may_be_kept_by_nobody() -> None:
 
 
 def test_the_prompt_holds_each_part_once_and_in_its_place() -> None:
-    call = Proposal("c", "calculator", {"x": 1})
+    call = ToolCall("c", "calculator", {"x": 1})
     prompt = compose(
         replace(QUESTION, limits=Limits(output_tokens=77)),
         BRIEF,
         evidence=Evidence((Passage("p", "Blood pressure fell.", "d", "A trial", 0, 20, 3),)),
-        menu=Menu(),
+        suggestions=ToolSuggestions(),
         memory=Memory((PastTurn("Who?", "She."),), "They spoke of trials.", ("has asthma",)),
-        findings=Findings((Finding(call, "done", "42"), Finding(call, "timeout"))),
+        tool_results=ToolResults((ToolResult(call, "done", "42"), ToolResult(call, "timeout"))),
     )
     parts = {s.kind: s.text for s in prompt.segments}
     assert parts["instructions"].startswith("Be exact.")

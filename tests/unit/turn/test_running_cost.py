@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vital_engine.flow import Flow, Live, run_virtual, step
+from vital_engine.flow import Flow, Stream, run_virtual, step
 from vital_engine.nouns import Call, Cost, Draft, LedgerRow, Piece, Question, Usage
 from vital_engine.turn.review import tallying
 
@@ -31,9 +31,9 @@ class Seen:
 
 
 def said(pieces: list[Piece], draft: Draft) -> tuple[Cost, list[Call], list[Any]]:
-    async def speak(question: Question, out: Live[Draft]) -> Draft:
+    async def speak(question: Question, out: Stream[Draft]) -> Draft:
         for piece in pieces:
-            out.push(piece, aside=not piece.text)
+            out.push(piece, metadata=not piece.text)
             await asyncio.sleep(1)
         return draft
 

@@ -12,7 +12,7 @@ May import: nouns, ports, errors. Tasks are begun by what :mod:`vital_engine.app
 
 from .cache import Cache, Kept, Start
 from .embedding import CachedEmbedder
-from .menus import CachedSuggester
 from .retrieval import CachedRetriever
+from .suggestions import CachedToolSuggester
 
-__all__ = ["Cache", "CachedEmbedder", "CachedRetriever", "CachedSuggester", "Kept", "Start"]
+__all__ = ["Cache", "CachedEmbedder", "CachedRetriever", "CachedToolSuggester", "Kept", "Start"]

@@ -27,7 +27,7 @@ Count = Callable[[Outcome], None]
 
 
 class Start(Protocol):
-    """Begins a task that may outlive who began it: ``vital_engine.flow.supervise`` is one."""
+    """Begins a task that may outlive who began it: ``vital_engine.flow.run_in_background`` is one."""
 
     def __call__(self, work: Coroutine[Any, Any, Any], /, *, name: str) -> asyncio.Task[Any]: ...
 

@@ -1,10 +1,10 @@
 """Experts: profiles in YAML, and the roster that picks one for a question.
 
-``profiles`` (load, validate, dump; the shipped ones in ``shipped.yaml``), ``roster`` (the port Roster).
+``profiles`` (load, validate, dump; the shipped ones in ``shipped.yaml``), ``router`` (the port Roster).
 May import nouns, ports, errors, and the matching of short profiles from the tools; never turn or flow.
 """
 
 from .profiles import dump_experts, load_experts, read_experts, shipped_experts
-from .roster import Roster
+from .router import ExpertRouter
 
-__all__ = ["Roster", "dump_experts", "load_experts", "read_experts", "shipped_experts"]
+__all__ = ["ExpertRouter", "dump_experts", "load_experts", "read_experts", "shipped_experts"]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vital_engine.errors import RetrievalError
 from vital_engine.notices import TOOL_RESULT
-from vital_engine.nouns import Evidence, Findings, Passage, Piece, Prompt, Sentence
+from vital_engine.nouns import Evidence, Passage, Piece, Prompt, Sentence, ToolResults
 from vital_engine.ports import Embedder
 from vital_engine.sentences import split
 from vital_engine.tokens import estimate_usage
@@ -101,7 +101,7 @@ class Extractive:
 
         An embedder that fails does not stop it: then words decide alone.
         """
-        said = tool_results(prompt.findings)
+        said = tool_results(prompt.tool_results)
         if prompt.evidence.failed:
             said.append(NOT_SEARCHED)
         else:
@@ -186,15 +186,17 @@ def candidates_of(passages: Sequence[Sequence[Sentence]]) -> tuple[list[Candidat
     return found, kept
 
 
-def tool_results(findings: Findings) -> list[str]:
+def tool_results(tool_results: ToolResults) -> list[str]:
     """A sentence for each tool that gave a result, which is quoted as it came, on one line."""
     said = []
-    for finding in findings.results:
-        if finding.status != "done" or not finding.text.strip():
+    for tool_result in tool_results.results:
+        if tool_result.status != "done" or not tool_result.text.strip():
             continue
-        text = " ".join(finding.text.split())
+        text = " ".join(tool_result.text.split())
         text = text if len(text) <= _LONGEST_RESULT else f"{text[:_LONGEST_RESULT].rstrip()}…"
-        said.append(f"{TOOL_RESULT} {finding.proposal.tool}: {text}{'' if text.endswith(('.', '!', '…')) else '.'}")
+        said.append(
+            f"{TOOL_RESULT} {tool_result.tool_call.tool}: {text}{'' if text.endswith(('.', '!', '…')) else '.'}"
+        )
     return said
 
 

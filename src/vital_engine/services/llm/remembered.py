@@ -22,7 +22,7 @@ from vital_engine.nouns.replied import CACHE
 from vital_engine.ports import LLM, prefiller
 from vital_engine.services.caching.cache import Count, Kept, Start, uncounted
 
-__all__ = ["PROVIDER", "Remembered", "key_of"]
+__all__ = ["PROVIDER", "CachedLLM", "key_of"]
 
 PROVIDER = CACHE
 """Who "spoke" when an answer is given again: nobody is paid, and the answer says so."""
@@ -40,7 +40,7 @@ class _Telling:
 
     pieces: list[Piece] = field(default_factory=list)
     listeners: list[object] = field(default_factory=list)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    wait_for_item: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[Any] | None = None
     ended: bool = False
 
@@ -50,11 +50,11 @@ class _Telling:
             self.ended = True
         else:
             self.pieces.append(piece)
-        self.news.set()
-        self.news = asyncio.Event()
+        self.wait_for_item.set()
+        self.wait_for_item = asyncio.Event()
 
 
-class Remembered:
+class CachedLLM:
     """Fulfils :class:`~vital_engine.ports.LLM` by another one, and gives again what it has said to the same prompt.
 
     In the memory of one process: a restart forgets. Used from one event loop.
@@ -150,7 +150,7 @@ async def _heard(telling: _Telling, me: object) -> AsyncGenerator[Piece, None]:
             at += 1
         if telling.ended:
             break
-        await telling.news.wait()
+        await telling.wait_for_item.wait()
     if telling.task is not None:
         telling.task.result()  # raises what the model raised
     if telling.listeners[0] is not me:
@@ -166,7 +166,7 @@ def sound(prompt: Prompt) -> bool:
     """Whether no step before the model failed: a degraded answer must not outlive what degraded it."""
     notes = next((s.text for s in prompt.segments if s.kind == "notes"), "")
     told = notes.replace(f"- {NOTHING_FOUND}", "").removeprefix("Notes:").strip()
-    called = all(finding.status == "done" for finding in prompt.findings.results)
+    called = all(tool_result.status == "done" for tool_result in prompt.tool_results.results)
     return not told and called and not prompt.evidence.notes
 
 

@@ -16,7 +16,7 @@ from .schema import CallKey
 from .standard import PURE_TOOLS, standard_tools
 from .tool import AnyTool, Output, Reader, Reading, Tool, tool
 from .toolbox import Toolbox
-from .vetting import ToolVetter
+from .vetting import ToolArgumentValidator
 
 __all__ = [
     "PURE_TOOLS",
@@ -34,7 +34,7 @@ __all__ = [
     "Reading",
     "Shortlist",
     "Tool",
-    "ToolVetter",
+    "ToolArgumentValidator",
     "Toolbox",
     "standard_tools",
     "tool",

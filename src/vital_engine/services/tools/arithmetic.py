@@ -63,7 +63,7 @@ def evaluate(expression: str) -> Result:
     )
     parser = _Parser(_tokens(expression.translate(_SAME_SIGN)), context)
     try:
-        value = parser.whole()
+        value = parser.result()
     except DivisionByZero:
         raise _refused("division by zero") from None
     except (Overflow, Underflow):
@@ -100,7 +100,7 @@ class _Parser:
         self._tokens, self._context = tokens, context
         self._at = self._depth = 0
 
-    def whole(self) -> Decimal:
+    def result(self) -> Decimal:
         value, _ = self._sum()
         if self._next.kind != "end":
             raise _refused(f"{self._next.text!r} at {self._next.at + 1} is not expected there")

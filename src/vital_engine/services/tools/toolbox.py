@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from pydantic_core import to_jsonable_python
 
 from vital_engine.errors import ConfigError, InvalidArguments, ServiceError, ToolError, ToolTimeout
-from vital_engine.nouns import Brief, Effect, Finding, Menu, Proposal, Question, Scope
+from vital_engine.nouns import Brief, Effect, Question, Scope, ToolCall, ToolResult, ToolSuggestions
 from vital_engine.ports import Embedder
 
 from .matching import Match, Profile, Shortlist, words
@@ -91,7 +91,7 @@ class Toolbox:
         """Every tool, best match first, whether or not its arguments are known."""
         return await self._ranked().rank(query)
 
-    async def suggest(self, question: Question, brief: Brief) -> Menu:
+    async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions:
         """The calls that the question spells out, best first, of the expert's allowed tools.
 
         A call is proposed where every required argument stands in the question, valid, and the question names
@@ -99,13 +99,13 @@ class Toolbox:
         """
         return await asyncio.to_thread(self._suggest_now, question, brief)
 
-    def _suggest_now(self, question: Question, brief: Brief) -> Menu:
+    def _suggest_now(self, question: Question, brief: Brief) -> ToolSuggestions:
         allowed = [t for t in self if not brief.expert.tools or t.name in brief.expert.tools]
         # Runs of blanks mean nothing and, of any length, cost a pattern its square in time.
         text = _BLANKS.sub(lambda run: "\n" if "\n" in run[0] else " ", question.text).strip()
         read = [(t, reading) for t in allowed for reading in self._readings(t, text)]
         if not read:
-            return Menu()
+            return ToolSuggestions()
         matches = {m.id: m for m in self._ranked().rank_now(question.text)}
         spelled = [(t, reading, why) for t, reading in read if (why := _asked_for(t, text))]
         if not spelled:
@@ -115,9 +115,9 @@ class Toolbox:
                 why = f"the question is close to this tool (cosine {cosine:.2f}) and gives every value"
                 spelled = [(nearest, reading, why)]
         made = (self._propose(t, reading, question, matches[t.name].score, why) for t, reading, why in spelled)
-        proposals = {each.id: each for each in made}
-        best = sorted(proposals.values(), key=lambda p: -p.score)
-        return Menu(tuple(best[: self._most]))
+        tool_calls = {each.id: each for each in made}
+        best = sorted(tool_calls.values(), key=lambda p: -p.score)
+        return ToolSuggestions(tuple(best[: self._most]))
 
     def _readings(self, each: AnyTool, text: str) -> list[Reading]:
         """What of the question fits the tool's form; an implausible value makes no call."""
@@ -137,13 +137,13 @@ class Toolbox:
             self._definitions = hashlib.sha256(canonical(of).encode()).hexdigest()
         return self._definitions
 
-    def renewed(self, proposal: Proposal, question: Question) -> Proposal:
+    def renewed(self, tool_call: ToolCall, question: Question) -> ToolCall:
         """*proposal* as it would be made for *question*, which has the same text: with the id of its turn."""
-        return replace(proposal, id=_call_id(question, proposal.tool, proposal.definition, proposal.arguments))
+        return replace(tool_call, id=_call_id(question, tool_call.tool, tool_call.definition, tool_call.arguments))
 
-    def _propose(self, each: AnyTool, reading: Reading, question: Question, score: float, why: str) -> Proposal:
+    def _propose(self, each: AnyTool, reading: Reading, question: Question, score: float, why: str) -> ToolCall:
         reason = "; ".join((why, *reading.notes))
-        return Proposal(
+        return ToolCall(
             id=_call_id(question, each.name, each.definition, reading.arguments),
             tool=each.name,
             arguments=reading.arguments,
@@ -154,16 +154,16 @@ class Toolbox:
             definition=each.definition,
         )
 
-    async def call(self, proposal: Proposal, *, scope: Scope) -> Finding:
+    async def call(self, tool_call: ToolCall, *, scope: Scope) -> ToolResult:
         """Make the call, under the tool's own limits.
 
         Raises InvalidArguments, ToolTimeout, ToolUnavailable or another ToolError. A definition that has
         changed since the proposal is refused: what was approved is not what would run.
         """
-        each = self[proposal.tool]
-        if proposal.definition and proposal.definition != each.definition:
+        each = self[tool_call.tool]
+        if tool_call.definition and tool_call.definition != each.definition:
             raise ToolError(f"{each.name}: its definition has changed since the call was proposed", service=each.name)
-        arguments = each.bind(proposal.arguments, scope=scope, key=proposal.id)
+        arguments = each.bind(tool_call.arguments, scope=scope, key=tool_call.id)
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
@@ -180,7 +180,7 @@ class Toolbox:
             raise ToolTimeout(told, service=each.name, retryable=again) from None
         except _FAILURES as error:
             raise ToolError(f"{each.name}: {type(error).__name__}: {error}", service=each.name) from error
-        return _finding(each, proposal, result, seconds=clock() - began)
+        return _finding(each, tool_call, result, seconds=clock() - began)
 
     def _ranked(self) -> Shortlist:
         if self._shortlist is None:
@@ -204,7 +204,7 @@ def _asked_for(each: AnyTool, text: str) -> str:
     return "the question spells this call out" if each.reads is not None else ""
 
 
-def _finding(each: AnyTool, proposal: Proposal, result: Any, *, seconds: float) -> Finding:
+def _finding(each: AnyTool, tool_call: ToolCall, result: Any, *, seconds: float) -> ToolResult:
     """*result* as the model and the receipt keep it. ToolError for what is not data, or too much of it."""
     output = result if isinstance(result, Output) else Output(text="", value=result)
     try:
@@ -219,4 +219,4 @@ def _finding(each: AnyTool, proposal: Proposal, result: Any, *, seconds: float) 
         text = f"{text}\nMethod: {output.source}"
     if len(text) > each.max_chars:
         text = f"{text[: each.max_chars]}\n[cut: {each.max_chars} of {len(text)} characters]"
-    return Finding(proposal=proposal, status="done", text=text, value=value, seconds=seconds)
+    return ToolResult(tool_call=tool_call, status="done", text=text, value=value, seconds=seconds)

@@ -30,7 +30,7 @@ More = Callable[[str], Awaitable[Sequence[Expert]]]
 """The experts that a tenant keeps in the store."""
 
 
-class Roster:
+class ExpertRouter:
     """Fulfils the port Roster.
 
     :param experts: those of the deployment; the shipped ones if not given.
@@ -58,7 +58,7 @@ class Roster:
         own = await self._more(tenant) if self._more is not None else ()
         return tuple(({e.id: e for e in self._experts} | {e.id: e for e in own}).values())
 
-    async def choose(self, question: Question, *, mode: int) -> Brief:
+    async def route(self, question: Question, *, mode: int) -> Brief:
         """The expert for *question*, with a reason, and every candidate's score by each method.
 
         NotFound if ``question.expert`` does not exist or is not offered in *mode*. A fallback is labelled as one.

@@ -8,32 +8,32 @@ from typing import Any, TypeAlias
 
 from vital_engine.errors import InvalidArguments, Refused
 from vital_engine.flow import call
-from vital_engine.nouns import PausedTurn, Ruling
-from vital_engine.ports import Vetter
+from vital_engine.nouns import ApprovalDecision, PausedTurn
+from vital_engine.ports import ArgumentValidator
 
 Decisions: TypeAlias = Mapping[str, Any]
-"""Proposal id -> ``"approve"``, ``"reject"``, ``("reject", reason)``, ``("edit", arguments)``, or a :class:`Ruling`."""
+"""Proposal id -> ``"approve"``, ``"reject"``, ``("reject", reason)``, ``("edit", arguments)``, or a :class:`ApprovalDecision`."""
 
 
-def rulings_of(decisions: Decisions) -> dict[str, Ruling]:
+def decisions_of(decisions: Decisions) -> dict[str, ApprovalDecision]:
     """*decisions*, read. InvalidArguments for what is none."""
     return {str(call_id): _ruling(call_id, said) for call_id, said in decisions.items()}
 
 
-def _ruling(call_id: str, said: Any) -> Ruling:
+def _ruling(call_id: str, said: Any) -> ApprovalDecision:
     match said:
-        case Ruling(action="edit", arguments=None):
+        case ApprovalDecision(action="edit", arguments=None):
             pass
-        case Ruling(action="approve" | "reject" | "edit"):
+        case ApprovalDecision(action="approve" | "reject" | "edit"):
             return said
         case "approve" | "reject":
-            return Ruling(said)
+            return ApprovalDecision(said)
         case ("approve" | "reject" as action, str() as reason):
-            return Ruling(action, reason)
+            return ApprovalDecision(action, reason)
         case ("edit", Mapping() as arguments):
-            return Ruling("edit", arguments=dict(arguments))
+            return ApprovalDecision("edit", arguments=dict(arguments))
         case ("edit", Mapping() as arguments, str() as reason):
-            return Ruling("edit", reason, dict(arguments))
+            return ApprovalDecision("edit", reason, dict(arguments))
         case _:
             pass
     raise InvalidArguments(
@@ -41,19 +41,21 @@ def _ruling(call_id: str, said: Any) -> Ruling:
     )
 
 
-async def vetted(turn: PausedTurn, rulings: Mapping[str, Ruling], vetter: Vetter | None) -> dict[str, Ruling]:
+async def validated(
+    turn: PausedTurn, decisions: Mapping[str, ApprovalDecision], argument_validator: ArgumentValidator | None
+) -> dict[str, ApprovalDecision]:
     """*rulings*, with the arguments of each edit as the tool would take them.
 
     :raises InvalidArguments: the tool refuses them.
     :raises Refused: nobody here knows what the tool takes, so that a call cannot be edited.
     """
-    proposals = {a.id: a.proposal for a in turn.approvals}
-    result = dict(rulings)
-    for call_id, ruling in rulings.items():
-        if ruling.arguments is None or call_id not in proposals:
+    tool_calls = {a.id: a.tool_call for a in turn.approvals}
+    result = dict(decisions)
+    for call_id, decision in decisions.items():
+        if decision.arguments is None or call_id not in tool_calls:
             continue
-        if vetter is None:
+        if argument_validator is None:
             raise Refused("calls can be approved and rejected here, but not edited")
-        edited = await call(vetter.vet, replace(proposals[call_id], arguments=ruling.arguments))
-        result[call_id] = replace(ruling, arguments=edited.arguments)
+        edited = await call(argument_validator.validate, replace(tool_calls[call_id], arguments=decision.arguments))
+        result[call_id] = replace(decision, arguments=edited.arguments)
     return result

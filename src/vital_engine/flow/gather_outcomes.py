@@ -14,7 +14,7 @@ from .outcome import Done, Failed, reason_of
 T = TypeVar("T")
 
 
-async def together(
+async def gather_outcomes(
     works: Sequence[Callable[[], Awaitable[T]]], *, width: int = 8, within: float | Sequence[float]
 ) -> list[Done[T] | Failed]:
     """Run *works* at most *width* at once, each for at most *within* seconds; one that fails costs only itself.

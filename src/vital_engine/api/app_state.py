@@ -19,7 +19,7 @@ from .running import RunningTurns
 
 
 @dataclass(slots=True)
-class Places:
+class UploadLimiter:
     """At most *count* at once; one more is refused, not queued: it would wait with its whole body in memory."""
 
     count: int
@@ -38,22 +38,22 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class AppState:
     engine: Engine
     limits: ServerLimits
     identity: Identity
     running: RunningTurns
-    uploads: Places
+    uploads: UploadLimiter
 
 
-async def _desk(request: Request) -> Desk:
-    return cast("Desk", request.app.state.desk)
+async def _desk(request: Request) -> AppState:
+    return cast("AppState", request.app.state.app_state)
 
 
 async def _asker(request: Request) -> Scope:
     return await (await _desk(request)).identity(request)
 
 
-TheDesk = Annotated[Desk, Depends(_desk)]
-Asker = Annotated[Scope, Depends(_asker)]
+TheDesk = Annotated[AppState, Depends(_desk)]
+Principal = Annotated[Scope, Depends(_asker)]
 """Every route below ``/v1`` asks for it: a request without an identity gets no further."""
