@@ -252,3 +252,8 @@ class StepAbandoned(ServiceError):
 class CircuitOpen(ServiceError):
     code = "service.circuit_open"
     public = "A service is failing and is not being asked for the moment."
+
+
+def code_of(error: BaseException) -> str:
+    """The stable code of one of our errors, the class name of a foreign one. Never its text, which may hold anything."""
+    return error.code if isinstance(error, VitalError) else type(error).__name__

@@ -18,7 +18,7 @@ from concurrent.futures import Executor
 from contextvars import Context
 from typing import Any, TypeVar
 
-from .offload import abandoned
+from .limits import abandoned
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""A value that is still being made: one producer, many readers.
+"""A stream: a value that is still being made, with one producer and many readers.
 
 The items that were pushed are kept once, in a list that all readers share; a reader is an index into it. So a
 reader that is slow or dead costs the producer nothing, and one that comes late misses nothing. What is kept is
@@ -15,10 +15,10 @@ from typing import Any, Generic, Protocol, TypeVar
 T = TypeVar("T")
 
 
-class _Tape:
+class _Buffer:
     """What the handles of one stream share."""
 
-    __slots__ = ("closed", "error", "first", "folded", "followers", "items", "last", "refused", "value", "waiters")
+    __slots__ = ("closed", "error", "first", "items", "last", "piped", "subscribers", "value", "waiters")
 
     def __init__(self) -> None:
         self.items: list[Any] = []
@@ -28,13 +28,12 @@ class _Tape:
         self.value: Any = None
         self.error: BaseException | None = None
         self.waiters: dict[asyncio.Future[None], None] = {}  # a set that keeps its order
-        self.refused: Callable[[], None] | None = None  # told if a reader has no use for the rest
-        self.followers: list[Callable[[], None]] = []
-        self.folded: dict[Callable[[], Fold], _Tape] | None = None
+        self.subscribers: list[Callable[[], None]] = []
+        self.piped: dict[Callable[[], Fold], _Buffer] | None = None
 
     def wake(self) -> None:
-        for follower in self.followers:
-            follower()
+        for subscriber in self.subscribers:
+            subscriber()
         if self.waiters:
             waiters, self.waiters = self.waiters, {}
             for waiter in waiters:
@@ -45,8 +44,7 @@ class _Tape:
         if not self.closed:
             self.closed, self.value, self.error = True, value, error
             self.wake()
-            self.followers.clear()  # so that nothing goes round in a circle, for the garbage collector to find
-            self.refused = None
+            self.subscribers.clear()  # no reference cycle for the garbage collector to find
 
 
 class _Meter:
@@ -87,78 +85,73 @@ class Stream(Generic[T]):
     - an inlet, if another step makes it: the step starts as soon as the stream exists, and reads along.
     """
 
-    __slots__ = ("_meter", "_tape")
+    __slots__ = ("_buffer", "_meter")
 
-    def __init__(self, tape: _Tape | None = None, meter: _Meter | None = None) -> None:
-        self._tape = tape or _Tape()
+    def __init__(self, buffer: _Buffer | None = None, meter: _Meter | None = None) -> None:
+        self._buffer = buffer or _Buffer()
         self._meter = meter or _Meter()
 
     @classmethod
     def closed(cls, value: T, items: Iterable[Any] = ()) -> Stream[T]:
         """A stream that has already ended in *value*."""
-        live = cls()
-        live._tape.items.extend(items)
-        live.close(value)
-        return live
+        stream = cls()
+        stream._buffer.items.extend(items)
+        stream.close(value)
+        return stream
 
     def reader(self, beside: Stream[Any] | None = None) -> Stream[T]:
         """Another handle on the same stream, with a ``waited`` of its own, or one with *beside*."""
-        return Stream(self._tape, None if beside is None else beside._meter)
+        return Stream(self._buffer, None if beside is None else beside._meter)
 
     # -- the producer's side
     def push(self, item: Any, *, metadata: bool = False) -> None:
-        """Add an item. After the end it is ignored: a producer that was given up cannot speak any more.
+        """Add an item. After the end it is ignored: a producer that was abandoned cannot write any more.
 
-        An *aside* is kept and read like any item, but is not what the stream is about: the times of the first and
-        the latest item do not count it, and a stream of asides alone has said nothing that could be salvaged.
+        :param metadata: the item is kept and read like any other, but is not content: the times of the first and the
+            latest item do not count it, and a stream of metadata alone holds nothing that could be recovered.
         """
-        tape = self._tape
-        if tape.closed:
+        buffer = self._buffer
+        if buffer.closed:
             return
         if not metadata:
-            tape.last = asyncio.get_running_loop().time()
-            if tape.first is None:
-                tape.first = tape.last
-        tape.items.append(item)
-        if tape.waiters or tape.followers:
-            tape.wake()
+            buffer.last = asyncio.get_running_loop().time()
+            if buffer.first is None:
+                buffer.first = buffer.last
+        buffer.items.append(item)
+        if buffer.waiters or buffer.subscribers:
+            buffer.wake()
 
     def close(self, value: T | None = None, error: BaseException | None = None) -> None:
         """End the stream, in *value* or in *error*. The first end counts."""
-        self._tape.close(value, error)
+        self._buffer.close(value, error)
 
-    def on_cancel(self, told: Callable[[], None]) -> None:
-        """*told* is called if a reader refuses the rest of the stream."""
-        if not self._tape.closed:
-            self._tape.refused = told
-
-    # -- what anybody may ask
+    # -- its state
     @property
     def items(self) -> Sequence[Any]:
         """What has been pushed so far."""
-        return self._tape.items
+        return self._buffer.items
 
     @property
     def ended(self) -> bool:
-        return self._tape.closed
+        return self._buffer.closed
 
     @property
     def error(self) -> BaseException | None:
-        return self._tape.error
+        return self._buffer.error
 
     @property
     def value(self) -> T | None:
         """What the stream ended in; None before the end, and after an error."""
-        return self._tape.value  # type: ignore[no-any-return]
+        return self._buffer.value  # type: ignore[no-any-return]
 
     @property
     def first_at(self) -> float | None:
         """When the first item came, on the loop's clock."""
-        return self._tape.first
+        return self._buffer.first
 
     @property
     def last_at(self) -> float | None:
-        return self._tape.last
+        return self._buffer.last
 
     @property
     def waited(self) -> float:
@@ -174,104 +167,99 @@ class Stream(Generic[T]):
     def __aiter__(self) -> AsyncIterator[Any]:
         return _Items(self)
 
-    def subscribe(self, told: Callable[[], None]) -> None:
-        """*told* is called with each item that comes, and at the end: at once, so it must be quick and raise nothing.
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        """Call *on_change* with each item, and at the end: synchronously, so it must be quick and raise nothing.
 
-        Cheaper than a reader that waits: no task is woken. What came before is to be found in :attr:`items`.
+        Cheaper than a reader that waits, since no task is woken. Earlier items are in :attr:`items`.
         """
-        if not self._tape.closed:
-            self._tape.followers.append(told)
+        if not self._buffer.closed:
+            self._buffer.subscribers.append(on_change)
 
     def pipe(self, fold: Callable[[], Fold]) -> Stream[Any]:
         """A stream of what *fold* makes of this one's items, which ends as this one does, without a value.
 
-        It is worked out once for all who ask with the same *fold*, and they are woken only when there is something for
-        them. Whoever waits for it waits for this stream: see ``waited``.
+        It is computed once for all readers that pass the same *fold*, and they are woken only when it makes an item.
+        Waiting for it counts as waiting for this stream: see ``waited``.
         """
-        tape = self._tape
-        tape.folded = tape.folded or {}
-        if fold not in tape.folded:
-            tape.folded[fold] = _folded(tape, fold())
-        return Stream(tape.folded[fold], self._meter)
-
-    def cancel(self) -> None:
-        """Say that nobody has a use for the rest: whoever makes it is stopped. Only for a stream with one reader."""
-        if self._tape.refused is not None and not self._tape.closed:
-            self._tape.refused()
+        buffer = self._buffer
+        buffer.piped = buffer.piped or {}
+        if fold not in buffer.piped:
+            buffer.piped[fold] = _piped(buffer, fold())
+        return Stream(buffer.piped[fold], self._meter)
 
     async def result(self) -> T | None:
         """Wait for the end, and give what it ended in."""
-        while not self._tape.closed:
+        while not self._buffer.closed:
             await self.wait_for_item()
         return self.value
 
     async def wait_for_item(self) -> None:
         """Wait for the next item or the end, whichever comes first."""
-        loop, tape, meter = asyncio.get_running_loop(), self._tape, self._meter
+        loop, buffer, meter = asyncio.get_running_loop(), self._buffer, self._meter
         waiter: asyncio.Future[None] = loop.create_future()
-        tape.waiters[waiter] = None
+        buffer.waiters[waiter] = None
         meter.begin(loop.time())
         try:
             await waiter
         finally:  # a reader that was cancelled leaves nothing behind
-            tape.waiters.pop(waiter, None)
+            buffer.waiters.pop(waiter, None)
             meter.end(loop.time())
 
 
-def _folded(tape: _Tape, fold: Fold) -> _Tape:
-    made, at = _Tape(), 0
+def _piped(buffer: _Buffer, fold: Fold) -> _Buffer:
+    made, at = _Buffer(), 0
 
     def follow() -> None:
         nonlocal at
-        fresh = tape.items[at:]
+        fresh = buffer.items[at:]
         at += len(fresh)
         fold_made = fold.feed(fresh) if fresh else ()
-        if tape.closed:
+        if buffer.closed:
             fold_made = [*fold_made, *fold.close()]
         if fold_made:
             made.items.extend(fold_made)
-        if tape.closed:
-            made.close(None, tape.error)
+        if buffer.closed:
+            made.close(None, buffer.error)
         elif fold_made:
             made.wake()
 
     follow()
-    if not tape.closed:
-        tape.followers.append(follow)
+    if not buffer.closed:
+        buffer.subscribers.append(follow)
     return made
 
 
 class _Batches(AsyncIterator[list[Any]]):
     """Plain iterators, not generators: a reader that breaks off early leaves nothing for the loop to close."""
 
-    __slots__ = ("_at", "_live")
+    __slots__ = ("_at", "_stream")
 
-    def __init__(self, live: Stream[Any]) -> None:
-        self._live, self._at = live, 0
+    def __init__(self, stream: Stream[Any]) -> None:
+        self._stream, self._at = stream, 0
 
     async def __anext__(self) -> list[Any]:
-        items = self._live.items
+        items = self._stream.items
         while self._at >= len(items):
-            if self._live.ended:
+            if self._stream.ended:
                 raise StopAsyncIteration
-            await self._live.wait_for_item()
+            await self._stream.wait_for_item()
         fresh = list(items[self._at :])
         self._at += len(fresh)
         return fresh
 
 
 class _Items(AsyncIterator[Any]):
-    __slots__ = ("_at", "_live")
+    __slots__ = ("_at", "_stream")
 
-    def __init__(self, live: Stream[Any]) -> None:
-        self._live, self._at = live, 0
+    def __init__(self, stream: Stream[Any]) -> None:
+        self._stream, self._at = stream, 0
 
     async def __anext__(self) -> Any:
-        items = self._live.items
+        items = self._stream.items
         while self._at >= len(items):
-            if self._live.ended:
+            if self._stream.ended:
                 raise StopAsyncIteration
-            await self._live.wait_for_item()
+            await self._stream.wait_for_item()
         self._at += 1
         return items[self._at - 1]
 
