@@ -18,7 +18,7 @@ T = TypeVar("T")
 class _Tape:
     """What the handles of one stream share."""
 
-    __slots__ = ("closed", "error", "first", "folded", "followers", "items", "last", "refused", "value", "waiters")
+    __slots__ = ("closed", "error", "first", "folded", "followers", "items", "last", "value", "waiters")
 
     def __init__(self) -> None:
         self.items: list[Any] = []
@@ -28,7 +28,6 @@ class _Tape:
         self.value: Any = None
         self.error: BaseException | None = None
         self.waiters: dict[asyncio.Future[None], None] = {}  # a set that keeps its order
-        self.refused: Callable[[], None] | None = None  # told if a reader has no use for the rest
         self.followers: list[Callable[[], None]] = []
         self.folded: dict[Callable[[], Fold], _Tape] | None = None
 
@@ -46,7 +45,6 @@ class _Tape:
             self.closed, self.value, self.error = True, value, error
             self.wake()
             self.followers.clear()  # so that nothing goes round in a circle, for the garbage collector to find
-            self.refused = None
 
 
 class _Meter:
@@ -127,11 +125,6 @@ class Stream(Generic[T]):
         """End the stream, in *value* or in *error*. The first end counts."""
         self._tape.close(value, error)
 
-    def on_cancel(self, told: Callable[[], None]) -> None:
-        """*told* is called if a reader refuses the rest of the stream."""
-        if not self._tape.closed:
-            self._tape.refused = told
-
     # -- what anybody may ask
     @property
     def items(self) -> Sequence[Any]:
@@ -193,11 +186,6 @@ class Stream(Generic[T]):
         if fold not in tape.folded:
             tape.folded[fold] = _folded(tape, fold())
         return Stream(tape.folded[fold], self._meter)
-
-    def cancel(self) -> None:
-        """Say that nobody has a use for the rest: whoever makes it is stopped. Only for a stream with one reader."""
-        if self._tape.refused is not None and not self._tape.closed:
-            self._tape.refused()
 
     async def result(self) -> T | None:
         """Wait for the end, and give what it ended in."""

@@ -1,15 +1,11 @@
-"""How busy something is that can do a limited number of things at once: now, and on average over the last while.
-
-Some calls are of less worth than others, and give way: when one that does not finds no room, the latest of them is stopped.
-"""
+"""How busy something is that can do a limited number of things at once: now, and on average over the last while."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 
 class Load:
@@ -19,13 +15,12 @@ class Load:
     :param seconds: the time constant of the average.
     """
 
-    __slots__ = ("__weakref__", "_average", "_give_way", "_since", "capacity", "in_flight", "seconds")
+    __slots__ = ("__weakref__", "_average", "_since", "capacity", "in_flight", "seconds")
 
     def __init__(self, capacity: float = math.inf, *, seconds: float = 10.0) -> None:
         self.capacity, self.seconds = capacity, seconds
         self.in_flight = 0
         self._average, self._since = 0.0, -math.inf
-        self._give_way: dict[object, Callable[[], None]] = {}  # in the order in which they came
 
     @property
     def utilisation(self) -> float:
@@ -38,29 +33,14 @@ class Load:
         """Whether one more call would be served at once."""
         return self.in_flight < self.capacity
 
-    @property
-    def room(self) -> bool:
-        """Whether one more would be, if those that give way did."""
-        return self.in_flight - len(self._give_way) < self.capacity
-
     @contextmanager
-    def call(self, gives_way: Callable[[], None] | None = None) -> Iterator[Callable[[], object]]:
-        """A call is in flight while this is open.
-
-        :param gives_way: stops the call, if there is no room for another that does not give way; None: nothing does.
-        :returns: what to call once it is to give way no longer.
-        """
+    def call(self) -> Iterator[None]:
+        """A call is in flight while this is open."""
         self._move()
-        this = object()
-        if gives_way is not None:
-            self._give_way[this] = gives_way
-        elif not self.free and self._give_way:
-            self._give_way.popitem()[1]()
         self.in_flight += 1
         try:
-            yield partial(self._give_way.pop, this, None)
+            yield
         finally:
-            self._give_way.pop(this, None)
             self._move()
             self.in_flight -= 1
 

@@ -14,8 +14,6 @@ Reason: TypeAlias = Literal[
     "timeout", "error", "cancelled", "wrong_type", "breaker_open", "shed", "abandoned", "skipped"
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
-Cut: TypeAlias = Reason | Literal["refused"]
-"""Why a running step is cancelled: also because whoever read its stream has no use for the rest, which is no failure."""
 
 
 @dataclass(frozen=True, slots=True)

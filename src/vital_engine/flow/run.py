@@ -20,7 +20,7 @@ from vital_engine.errors import StepAbandoned, StepFailed, WrongType
 from . import events
 from .live import Stream
 from .offload import abandon
-from .outcome import Cut, Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
+from .outcome import Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
 from .result import Run
 from .seats import ConcurrencyLimit
 from .step import NOTHING, raced
@@ -51,7 +51,7 @@ class Execution:
         self.began = [0.0] * count
         self.timers: list[asyncio.TimerHandle | None] = [None] * count
         self.inlets: dict[int, list[Stream[Any]]] = {}  # of those that read along
-        self.cut: list[Cut | None] = [None] * count  # why a running step was cancelled, if it was
+        self.cut: list[Reason | None] = [None] * count  # why a running step was cancelled, if it was
         self.waits, self.left = list(plan.waits), count
         self.settled: deque[int] = deque()  # ended, and what they made is not yet handed on
         self.handing_on = False
@@ -120,7 +120,6 @@ class Execution:
             self._tell(events.StepStarted(self.name, s.name, s.policy.tier, now))
         if s.outlet is not None:
             self.lives[s.makes] = inputs[s.outlet] = live = Stream()
-            live.on_cancel(partial(self._cut, i, "refused"))
             if self.observers:
                 self._tell(events.StreamOpened(self.name, s.name, live.reader(), now))
         task = self.loop.create_task(self._drive(i, inputs), name=s.name, context=self.context.copy())
@@ -175,17 +174,13 @@ class Execution:
             return
         s, cut, ended = self.plan.steps[i], self.cut[i], self._now()
         began, worked = (ended, 0.0) if self.tasks[i] is None else (self.began[i], self._worked(i))
-        refused = cut == "refused" and reason is None
-        reason = reason or ("cancelled" if cut == "refused" else cut) or reason_of(error)
+        reason = reason or cut or reason_of(error)
         if cut == "timeout" and isinstance(error, asyncio.CancelledError):
             error = TimeoutError(f"{s.name!r} was cut off after {ended - began:.3g} s")
         elif cut == "skipped":
             error = StepFailed(f"{s.name!r} lost the stream that it was reading")
         fallback_for = s.fallback_for(self.lives.get(s.makes), error)
-        if refused:
-            unused = None if fallback_for is NOTHING else fallback_for
-            self._settle(i, Skipped("its reader had no use for it", unused, True, worked, began, ended))
-        elif fallback_for is not NOTHING:
+        if fallback_for is not NOTHING:
             self._settle(i, Degraded(fallback_for, error, reason, worked, began, ended))
         elif reason == "skipped":
             self._settle(i, Skipped(str(error), None, False, worked, began, ended), error)
@@ -259,7 +254,7 @@ class Execution:
         if i not in self.inlets or all(live.ended for live in self.inlets[i]):
             self.timers[i] = self.loop.call_later(within, self._cut, i, "timeout", context=self.context)
 
-    def _cut(self, i: int, reason: Cut) -> None:
+    def _cut(self, i: int, reason: Reason) -> None:
         """Cancel a running step; if it is still there after its grace, leave it behind."""
         task = self.tasks[i]
         if task is None or self.outcomes[i] is not None or self.cut[i] is not None:
