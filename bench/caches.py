@@ -8,7 +8,7 @@ repeats Whole turns of the engine over PubMedQA's abstracts, its questions asked
         engines over one database, each of which is asked each question before the next question is, in an order that
         turns; the ratios are medians over these pairs. The model is the extractive one, which runs in this process.
 version What it costs to ask for the version of an index, beside a search in it.
-small   What the engine's own part of a hit costs: the cache, and the guess and the learning of foresight.
+small   What the engine's own part of a hit costs.
 
 --keep DIR keeps the database, so that a second run need not ingest.
 """
@@ -32,9 +32,8 @@ from vital_engine import Question, open_app
 from vital_engine.app import App
 from vital_engine.flow import run_in_background
 from vital_engine.monitoring import registry
-from vital_engine.nouns import Brief, Evidence, Expert, Guess, Memory, Passage, Scope, ToolSuggestions, TurnRecord
+from vital_engine.nouns import Evidence, Passage, Scope
 from vital_engine.services.caching import Cache
-from vital_engine.services.foresight import Recollection
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.retrieval.ingest import ingest
 from vital_engine.services.retrieval.library import Library
@@ -112,29 +111,14 @@ def counted() -> Counter[str]:
 
 async def small(options: argparse.Namespace, _: Path) -> None:
     evidence = Evidence(tuple(Passage(f"d{n}#0", "text " * 200, f"d{n}") for n in range(8)), index_version="1/m")
-    found = Guess(evidence, ToolSuggestions(), Memory())
-    brief = Brief(Expert("e", "Expert", "All.", "Answer."))
-    recollection = Recollection(entries=512, window=lambda turns: tuple(reversed(turns[:10])))
-    question = Question("Does it help in renal failure?", tenant="t", user="u", conversation="c", run_id="r")
     cache: Cache[str, Evidence] = Cache("bench", entries=512, start=run_in_background)
 
     async def make() -> Evidence:
         return evidence
 
-    async def learn() -> None:
-        await recollection.learn(question, brief, found)
-        recollection.kept(TurnRecord("r", question, 2, "complete", "It does.", "e", {}))
-
     await cache.get("known", make)
-    works = {
-        "hit": lambda: cache.get("known", make),
-        "learn": learn,
-        "guess": lambda: recollection.guess(question, brief),
-    }
-    figures = {
-        name: round(statistics.median(await timed(work, options.turns)) * 1000, 2) for name, work in works.items()
-    }
-    print(json.dumps({f"{name}_us": us for name, us in figures.items()}))
+    hit = statistics.median(await timed(lambda: cache.get("known", make), options.turns))
+    print(json.dumps({"hit_us": round(hit * 1000, 2)}))
 
 
 async def repeats(options: argparse.Namespace, folder: Path) -> None:

@@ -139,7 +139,7 @@ async def talked(app: App, name: str, texts: Sequence[str]) -> str:
 async def measure(rows: Sequence[dict[str, Any]], options: argparse.Namespace, folder: Path) -> list[Case]:
     settings = Settings(
         home=folder / "home", tenant=TENANT, user=USER, model="extractive", retrieval_cache=0, embedding_cache=0,
-        suggestion_cache=0, foresight=0,
+        suggestion_cache=0,
     )  # fmt: skip
     cases = []
     async with open_app(settings, watchers=()) as app:

@@ -16,7 +16,6 @@ from .nouns import (
     Cost,
     Draft,
     Evidence,
-    Guessed,
     Prefilled,
     Quality,
     Question,
@@ -88,12 +87,6 @@ class Answer:
         return self.brief.expert.id if self.brief is not None else ""
 
     @property
-    def guessed(self) -> Guessed:
-        """What became of the guess at what would be found, if there was one."""
-        made = getattr(self.outcomes.get("compare"), "value", None)
-        return made if isinstance(made, Guessed) else Guessed()
-
-    @property
     def prefilled(self) -> Prefilled:
         """Tokens of the prompt that the model's server had read before the whole was known."""
         read = [made for o in self.outcomes.values() if isinstance(made := getattr(o, "value", None), Prefilled)]
@@ -163,7 +156,6 @@ class Answer:
             "skipped": {n: o.because for n, o in self.outcomes.items() if isinstance(o, Skipped)},
             "degraded": dict(self.degraded),
             "hedges": as_json(self.hedges),
-            "guess": as_json(self.guessed),
             "prefilled": as_json(self.prefilled),
             "warnings": list(self.warnings),
             "retrieved": [

@@ -35,7 +35,6 @@ from .services.caching import Cache, CachedEmbedder, CachedRetriever, CachedTool
 from .services.citations import QuoteChecker
 from .services.cost import Prices
 from .services.experts import ExpertRouter
-from .services.foresight import Recollection
 from .services.llm.factory import open_llm
 from .services.llm.remembered import CachedLLM
 from .services.quality import quality
@@ -179,9 +178,6 @@ async def open_app(
             tool_suggester = CachedToolSuggester(toolbox, _cache("suggestions", settings.suggestion_cache))
         meaning = TurnVectors(store, embedder, questions=asked) if embedder is not None else None
         conversations, approvals = Conversations(store, vectors=meaning), StoredApprovals(store)
-        foresight = None
-        if settings.foresight:
-            foresight = Recollection(entries=settings.foresight, window=conversations.window, renewed=toolbox.renewed)
 
         async def own_experts(tenant: str) -> tuple[Expert, ...]:
             return await experts.list(Scope(tenant, settings.user))
@@ -218,12 +214,11 @@ async def open_app(
             accountant=Prices(settings.prices, base_urls=_provider(settings)),
             grader=quality,
             register=turns,
-            keeper=_keeper(turns, meaning, foresight),
+            keeper=_keeper(turns, meaning),
             approvals=approvals,
             argument_validator=ToolArgumentValidator(toolbox),
             floor=StoredConversationLock(store),
             summarizer=Summaries(store, conversations),
-            foresight=foresight,
             replicas=Replicas(llm=replica),
         )
         app = App(
@@ -259,10 +254,9 @@ def _asked(embedder: Embedder | None, entries: int) -> Embedder | None:
     return CachedEmbedder(embedder, entries=entries, count=partial(track_cache, "embedding"))
 
 
-def _keeper(turns: Keeper, vectors: TurnVectors | None, foresight: Recollection | None) -> Keeper:
-    """*turns*, with those beside it who learn from what was kept."""
-    keeper = turns if vectors is None else vectors.beside(turns, partial(run_in_background, name="embed turns"))
-    return keeper if foresight is None else foresight.beside(keeper)
+def _keeper(turns: Keeper, vectors: TurnVectors | None) -> Keeper:
+    """*turns*, with the vectors of what was kept made beside it."""
+    return turns if vectors is None else vectors.beside(turns, partial(run_in_background, name="embed turns"))
 
 
 def _cache(name: str, entries: int) -> Cache[Any, Any]:

@@ -23,7 +23,6 @@ from .nouns import (
     Claim,
     Draft,
     Evidence,
-    Guess,
     Lease,
     LedgerRow,
     Memory,
@@ -98,17 +97,6 @@ class Prefiller(Protocol):
         """Read *prompt*, of which only the first segments are there, so that ``stream`` of the whole one, with the same
         ``question.run_id``, need not read them again. Costs no output. Raises ModelError; a reading that is cancelled
         leaves the server as usable as before."""
-
-
-@runtime_checkable
-class Foresight(Protocol):
-    """What gathering will probably find for a question, from what it found before or by a cheaper way. Pure reading."""
-
-    async def guess(self, question: Question, brief: Brief) -> Guess | None:
-        """At once, or None where there is no basis for a guess."""
-
-    async def learn(self, question: Question, brief: Brief, found: Guess) -> None:
-        """What was found, for the next time. Nothing that failed is told."""
 
 
 @runtime_checkable
@@ -269,8 +257,8 @@ class Services:
     """Who fulfils each port. ``register`` and ``keeper`` may be absent: then nothing is kept.
 
     ``approvals``: modes 1 and 3 need it. ``argument_validator`` None: a person may approve and reject, but not edit. ``conversation_lock``
-    None: turns of one conversation are not kept from overlapping. ``summarizer`` None: no summary is kept. ``foresight``
-    None: nothing is guessed. ``replicas``: whom a call may be sent to a second time.
+    None: turns of one conversation are not kept from overlapping. ``summarizer`` None: no summary is kept. ``replicas``:
+    whom a call may be sent to a second time.
     """
 
     router: Router
@@ -289,7 +277,6 @@ class Services:
     argument_validator: ArgumentValidator | None = None
     conversation_lock: ConversationLock | None = None
     summarizer: Summarizer | None = None
-    foresight: Foresight | None = None
     replicas: Replicas = Replicas()
 
 

@@ -33,7 +33,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "log_format": ("console", "json"),
     "log_level": ("debug", "info", "warning", "error"),
 }
-SIZES: Final = ("answer_cache", "retrieval_cache", "embedding_cache", "suggestion_cache", "foresight")
+SIZES: Final = ("answer_cache", "retrieval_cache", "embedding_cache", "suggestion_cache")
 """Entries that are kept in memory; 0: none."""
 DATABASES: Final = ("postgresql://", "postgres://")
 SECRETS: Final = frozenset({"database_url", "model_key", "embedder_key"})
@@ -74,10 +74,6 @@ class Settings:
     )
     embedding_cache: int = field(default=2048, metadata={"help": "questions whose vectors are kept; 0: none"})
     suggestion_cache: int = field(default=2048, metadata={"help": "questions whose tool calls are kept; 0: none"})
-    foresight: int = field(
-        default=512,
-        metadata={"help": "questions and conversations from which the next turn is guessed (speculation); 0: none"},
-    )
     fallback: str = field(
         default="none",
         metadata={"help": "who answers when the model fails before its first word: 'extractive', or 'none' for nobody"},

@@ -8,7 +8,6 @@ itself costs.
     oracle.py      the bound: what a turn takes at least
     stage.py       one turn under way, as its services see it
     model.py       the model server: reads, remembers what it has read, speaks
-    guesses.py     guesses of what a turn will find, right as often as one says
     services.py    all services of a turn, in drawn time
     times.py       what one turn took
     handwritten.py what one would write by hand, to be measured beside the engine
@@ -18,7 +17,6 @@ itself costs.
     workloads.py   W1 the seed profile, W2 tails, W3 failures: as data
     shapes.py      W1b the uneven graph, W6 many experts
     repeats.py     W7 questions that come again
-    load.py        speculation under load
     real_clock.py  the simulator against a real clock
     figures.py     one number each, with what it is of and what it is called
     goals.py       what was to be reached, written down before it was measured

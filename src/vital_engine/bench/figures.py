@@ -12,7 +12,7 @@ from .summary import Spread, Summary, spread
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """``unit``: s, share, ratio or count. ``label``: lossless, speculated or cached (see variants)."""
+    """``unit``: s, share, ratio or count. ``label``: lossless or cached (see variants)."""
 
     workload: str
     variant: str
@@ -44,12 +44,6 @@ def of_summary(s: Summary) -> Iterator[Figure]:
         yield Figure(s.workload, s.variant, name.replace("_", " "), getattr(s, name), "share", s.label)
     for name in ("wasted_tokens", "duplicate_effects", "retractions", "lost", "leaked_tasks", "turns"):
         yield Figure(s.workload, s.variant, name.replace("_", " "), float(getattr(s, name)), "count", s.label)
-    if compared := sum(s.guesses.values()):
-        right = s.guesses.get("hit", 0) + s.guesses.get("unused, right", 0)
-        begun = s.guesses.get("hit", 0) + s.guesses.get("miss", 0)
-        yield Figure(s.workload, s.variant, "guessed", compared / s.turns, "share", s.label)
-        yield Figure(s.workload, s.variant, "acceptance", right / compared, "share", s.label)
-        yield Figure(s.workload, s.variant, "begun on a guess", begun / s.turns, "share", s.label)
 
 
 def of_shapes(workload: str, shaped: Iterable[Shaped]) -> Iterator[Figure]:

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .figures import Figure, Key, by_key
-from .load import ACCEPTANCES, LOADS
-from .variants import HEDGED, LADDER, SEGMENTS, SPECULATED, Variant
+from .variants import HEDGED, LADDER, SEGMENTS, Variant
 
 GAP = 0.01
 """The oracle gap (p95 of turns) that a lossless workload may have."""
@@ -21,14 +20,13 @@ MANY = 5_000
 @dataclass(frozen=True, slots=True)
 class Goal:
     """``figure`` must be at most ``most``, or at most ``most`` times the figure ``than``. Fewer than ``turns`` turns say
-    nothing of it, and it is asked only where the figure ``given[0]`` is at least ``given[1]``."""
+    nothing of it."""
 
     says: str
     figure: Key
     most: float
     than: Key | None = None
     turns: int = 0
-    given: tuple[Key, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +89,8 @@ SHAPE_GOALS = (
     *(Goal(f"W6 stalls, {n} experts: above the slowest and the merge", ("W6 stalls", f"{n} experts", "gap max"), 0.02) for n in (4, 8, 16, 50)),
 )  # fmt: skip
 
-SPECULATION_GOALS = (
-    Goal(
-        "W7: with half of the guesses right, the median turn is at most 1.02 times its bare model call",
-        ("W7", SPECULATED.name, "all / bare model call p50"),
-        1.02,
-        given=(("W7", SPECULATED.name, "acceptance"), 0.5),
-    ),
-    *(
-        _goal(f"load {load}, {right:.0%} right: on is not slower than off ({figure})",
-              f"load {load}, {right:.0%} right", SPECULATED, figure, NO_HARM, SEGMENTS)
-        for load in LOADS
-        for right in ACCEPTANCES
-        for figure in ("all mean", "all p95")
-    ),
-)  # fmt: skip
-
 SAFE = ("duplicate effects", "retractions", "lost", "leaked tasks")
-GOALS: tuple[Goal, ...] = (
-    *LADDER_GOALS, *GAP_GOALS, *TAIL_GOALS, *NO_HARM_GOALS, *SHAPE_GOALS, *SPECULATION_GOALS,
-)  # fmt: skip
+GOALS: tuple[Goal, ...] = (*LADDER_GOALS, *GAP_GOALS, *TAIL_GOALS, *NO_HARM_GOALS, *SHAPE_GOALS)
 
 
 def judge(figures: Iterable[Figure], goals: Iterable[Goal] = GOALS) -> list[Verdict]:
@@ -128,8 +108,6 @@ def judge(figures: Iterable[Figure], goals: Iterable[Goal] = GOALS) -> list[Verd
 def _measured(goal: Goal, known: Mapping[Key, Figure]) -> bool:
     turns = known.get((*goal.figure[:2], "turns"))
     enough = turns is None or turns.value >= goal.turns
-    if goal.given is not None and (goal.given[0] not in known or known[goal.given[0]].value < goal.given[1]):
-        return False
     return enough and goal.figure in known and (goal.than or goal.figure) in known
 
 

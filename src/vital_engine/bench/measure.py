@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from vital_engine.flow import abandoned, run_in_background
 from vital_engine.nouns import Question
 
 from .durations import INPUTS
-from .guesses import GUESS_SECONDS
-from .oracle import Bound, bound, cut_off, guessed, half_guessed, sent_twice
+from .oracle import Bound, bound, cut_off, sent_twice
 from .stage import STAGE, Stage
 from .times import Times, Turn
 
@@ -19,13 +18,10 @@ LIMITS: dict[str, float] = dict.fromkeys(INPUTS, 5.0)
 """Seconds after which an input is done without, as the engine's own default has it."""
 
 
-UNUSED = {"hit": "unused, right", "miss": "unused, wrong"}
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One turn, measured. ``model``: seconds of its bare model call, nothing read ahead. ``bound``: in any order, of the same draws, with the copies that were sent, and with the guess
-    if it was right; None for a turn in which a call failed, of which it says nothing. ``in_order``: the same where the
+    """One turn, measured. ``model``: seconds of its bare model call, nothing read ahead. ``bound``: in any order, of the same draws, with the copies that were sent;
+    None for a turn in which a call failed, of which it says nothing. ``in_order``: the same where the
     prompt is read in its fixed order. ``copies``, ``wasted`` (tokens), ``effects``, ``kept``: see Stage."""
 
     number: int
@@ -71,14 +67,12 @@ async def run_turns(
     *,
     arrivals: Callable[[int], float] | None = None,
     ask: Callable[[int], Question] | None = None,
-    guess_seconds: float = GUESS_SECONDS,
 ) -> Ran:
     """Run the turns *numbers*, one after another; with *arrivals* (number -> seconds after the one before) as they come,
     whether or not those before have ended.
 
     :param staged: what was drawn for a turn.
     :param ask: its question, where that matters.
-    :param guess_seconds: when a guess of its inputs is there.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -87,12 +81,7 @@ async def run_turns(
         stage = staged(number)
         STAGE.set(stage)
         question = ask(number) if ask else Question(f"turn {number}", tenant="bench", user="bench")
-        started = loop.time()
-        times = await turn(question)
-        if times.guess and (not stage.asked or stage.asked[0] - started >= max(stage.drawn.durations[0].inputs)):
-            # It was let, but had nothing to begin with: a tool that writes is not called on a guess.
-            times = replace(times, guess=UNUSED.get(times.guess, times.guess))
-        return _row(stage, times, guess_seconds)
+        return _row(stage, await turn(question))
 
     if arrivals is None:
         rows = [await one(number) for number in numbers]
@@ -108,13 +97,11 @@ async def run_turns(
     return Ran(tuple(rows), len(left | {t for t in abandoned if t.get_loop() is loop}), round(ended - began, 9))
 
 
-def _row(stage: Stage, times: Times, guess_seconds: float) -> Row:
+def _row(stage: Stage, times: Times) -> Row:
     least = in_order = None
     failed = any(f for f in stage.drawn.faults) or bool(stage.outages)
-    # Nothing is said of a turn in which the model was asked both on a guess and a second time.
-    tangled = times.guess in {"hit", "miss"} and "reply" in stage.sent
-    if not failed and not tangled and times.status == "complete":
-        least, in_order = (_least(stage, times, guess_seconds, policy) for policy in ("any order", "segments"))
+    if not failed and times.status == "complete":
+        least, in_order = (_least(stage, times, policy) for policy in ("any order", "segments"))
     first = stage.drawn.durations[0]
     model = first.reading + first.speech
     return Row(
@@ -131,15 +118,11 @@ def _row(stage: Stage, times: Times, guess_seconds: float) -> Row:
     )
 
 
-def _least(stage: Stage, times: Times, guess_seconds: float, policy: str) -> Bound:
+def _least(stage: Stage, times: Times, policy: str) -> Bound:
     first, second = stage.drawn.durations
     second = cut_off(second, {}, times.degraded)  # what was lost is not in its prompt either
     d = sent_twice(first, second, stage.sent, stage.again, copy_spoke=stage.copy_spoke) if stage.sent else first
     d = cut_off(d, LIMITS | dict.fromkeys(times.known, 0.0), times.degraded)
-    if times.guess == "hit":
-        return guessed(d, guess_seconds)
-    if times.guess == "miss":  # the simulated guesses are wrong in the passages alone
-        return half_guessed(d, guess_seconds, policy)
     return bound(d, policy)
 
 

@@ -46,29 +46,6 @@ def bound(d: Durations, policy: str = "any order") -> Bound:
     return _spoken(d, read, reviews=policy if policy in {"sequential", "tiers"} else "stream")
 
 
-def guessed(d: Durations, at: float, *, warm: bool = False) -> Bound:
-    """The least if all inputs are guessed right *at* seconds, and no word is shown before they are known to be right.
-
-    What is known when the turn begins is read meanwhile; *warm*: it had been read for the turn before.
-    """
-    early = 0.0 if warm else d.segments["instructions"]
-    late = d.reading - d.segments["instructions"]
-    read = max(early, at, 0.0) + late
-    return _spoken(d, max(read, at + d.held.get("reply", 0.0)), shown_from=max(d.inputs))
-
-
-def half_guessed(d: Durations, at: float, policy: str = "any order") -> Bound:
-    """The least, by "segments" or in "any order", if all but the passages were guessed right *at* seconds: the rest of the prompt can be read from then on."""
-    arrivals = [
-        (arrives if segment in {"instructions", "evidence"} else min(arrives, at), takes)
-        for segment, (arrives, takes) in zip(SEGMENTS, _arrivals(d), strict=True)
-    ]
-    asked = max(d.inputs)
-    there = [each for each in arrivals if each[1] > 0]
-    read = max(read_in_order(there) if policy == "segments" else last_read(there), asked)
-    return _spoken(d, max(read, asked + d.held.get("reply", 0.0)))
-
-
 def sent_twice(
     first: Durations,
     second: Durations,
@@ -142,18 +119,18 @@ _READ = {
 }
 
 
-def _spoken(d: Durations, read: float, *, reviews: str = "stream", shown_from: float = 0.0) -> Bound:
+def _spoken(d: Durations, read: float, *, reviews: str = "stream") -> Bound:
     """A model that has read its prompt at *read* speaks, and its answer is reviewed."""
-    last = max(read + d.speech, shown_from)
+    last = read + d.speech
     match reviews:
         case "sequential":
             total = last + sum(d.result(step) for step in REVIEWS)
         case "tiers":
             total = last + max(d.result(step) for step in REVIEWS)
         case _:
-            said = [max(read + d.speech * (i + 1) / d.sentences, shown_from) for i in range(d.sentences)]
+            said = [read + d.speech * (i + 1) / d.sentences for i in range(d.sentences)]
             total = max(_reviewed(d, step, said) for step in REVIEWS)
-    return Bound(round(max(read + d.token, shown_from), 9), round(last, 9), round(max(total, last), 9))
+    return Bound(round(read + d.token, 9), round(last, 9), round(max(total, last), 9))
 
 
 def _reviewed(d: Durations, step: str, said: Sequence[float]) -> float:

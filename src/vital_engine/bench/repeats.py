@@ -1,6 +1,6 @@
 """W7: questions that come again, a few of them often, over documents that change now and then.
 
-Cold and warm are told apart: a question that this run has not seen can be neither guessed nor known from before.
+Cold and warm are told apart: of a question that this run has not seen nothing is known from before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from vital_engine.ports import Services
 from vital_engine.services.caching.cache import Cache
 from vital_engine.services.caching.retrieval import CachedRetriever
 from vital_engine.services.caching.suggestions import CachedToolSuggester
-from vital_engine.services.foresight import Recollection
 
 from .draws import Draws, Odds, draw
 from .figures import Figure, of_summary
@@ -26,7 +25,7 @@ from .measure import Ran, run_turns
 from .services import simulated
 from .stage import STAGE, Found, Stage
 from .summary import spread, summarise
-from .variants import SEGMENTS, SPECULATED, Variant
+from .variants import SEGMENTS, Variant
 from .workloads import HALF, SIGMA
 
 QUESTIONS, SKEW = 1000, 1.1
@@ -38,8 +37,7 @@ VERSION_SECONDS = 0.005
 MISSING = ("conversation", "tools")
 """The questions belong to no conversation, and no tool is proposed: nothing of that is in the prompt."""
 CACHED = replace(SEGMENTS, name="+ caches", label="cached", says="searches and menus are known from earlier turns")
-BOTH = replace(SPECULATED, name="+ caches + speculation", label="cached", says="both")
-VARIANTS = (SEGMENTS, SPECULATED, CACHED, BOTH)
+VARIANTS = (SEGMENTS, CACHED)
 
 
 @dataclass(slots=True)
@@ -102,9 +100,8 @@ class _Versioned:
 
 
 def _services(variant: Variant) -> Services:
-    foresight = Recollection(entries=QUESTIONS, window=tuple) if variant in (SPECULATED, BOTH) else None
-    services = simulated(foresight=foresight)
-    if variant not in (CACHED, BOTH):
+    services = simulated()
+    if variant is not CACHED:
         return services
     versioned = _Versioned(services)
     searches: Cache[Any, Evidence] = Cache("searches", entries=QUESTIONS, start=run_in_background)
@@ -129,7 +126,7 @@ async def _run(variant: Variant, world: World, turns: int) -> Ran:
     def ask(turn: int) -> Question:
         return Question(f"question {world.question(turn)}", tenant="bench", user="bench")
 
-    return await run_turns(variant.turn(_services(variant)), world.stage, range(turns), ask=ask, guess_seconds=0.0)
+    return await run_turns(variant.turn(_services(variant)), world.stage, range(turns), ask=ask)
 
 
 def _apart(variant: Variant, world: World, ran: Ran) -> Iterator[Figure]:
@@ -161,6 +158,3 @@ def _apart(variant: Variant, world: World, ran: Ran) -> Iterator[Figure]:
         yield Figure(
             "W7", variant.name, f"{name} / bare model call p50", every.quantiles["p50"], "ratio", variant.label
         )
-    for became in ("hit", "miss"):
-        if gap := spread(row.gap_in_order for row in ran.rows if row.times.guess == became):
-            yield Figure("W7", variant.name, f"gap in order max, {became}", gap.longest, "share", variant.label)

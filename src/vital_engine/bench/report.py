@@ -11,7 +11,6 @@ from vital_engine.flow import run_virtual
 
 from .figures import Figure, of_shapes, of_summary
 from .goals import Verdict, judge
-from .load import sweep
 from .measure import Row
 from .real_clock import real_against_virtual
 from .repeats import repeats
@@ -26,14 +25,13 @@ WORKLOADS = (
     "W1b",
     "W6",
     "W7",
-    "load",
     "real-clock",
 )
 QUICK: Mapping[str, int] = {
     "W1": 1, "W1b": 50, "W2 reviews at hand": 200, "W2 no stalls": 200, "W3": 100, "W6": 10,
 }  # fmt: skip
 """Turns of each when all are run at once, to look around; a tail needs more (see each workload's ``turns``)."""
-TURNS: Mapping[str, int] = {"W1b": 200, "W6": 200, "W7": 5000, "load": 2000, "real-clock": 50}
+TURNS: Mapping[str, int] = {"W1b": 200, "W6": 200, "W7": 5000, "real-clock": 50}
 """Turns of those that are no family of workloads, if nobody says how many."""
 
 
@@ -101,8 +99,6 @@ def _other(name: str, turns: int, seed: int) -> Iterator[Figure]:
             yield from of_shapes("W6 stalls", run_virtual(fan_out(turns, seed, stall=0.01)))
         case "W7":
             yield from repeats(turns, seed)
-        case "load":
-            yield from sweep(turns, seed)
         case "real-clock":
             yield from real_against_virtual(turns)
         case _:

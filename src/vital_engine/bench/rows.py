@@ -8,7 +8,7 @@ from typing import TextIO
 from .report import Report
 
 COLUMNS = (
-    "workload", "variant", "turn", "status", "degraded", "guess", "first_token", "last_token", "all", "bound", "bound_in_order",
+    "workload", "variant", "turn", "status", "degraded", "first_token", "last_token", "all", "bound", "bound_in_order",
     "calls", "copies", "wasted_tokens",
 )  # fmt: skip
 """Seconds; empty: there is none."""
@@ -22,5 +22,5 @@ def write_rows(report: Report, file: TextIO) -> None:
             t = row.times
             bounds = [None if each is None else each.total for each in (row.bound, row.in_order)]
             took = (t.first_token, t.last_token, t.total)
-            told = (workload, variant, row.number, t.status, " ".join(t.degraded), t.guess)
+            told = (workload, variant, row.number, t.status, " ".join(t.degraded))
             writer.writerow((*told, *took, *bounds, row.calls, row.copies, round(row.wasted, 3)))

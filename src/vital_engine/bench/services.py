@@ -33,7 +33,7 @@ from vital_engine.nouns import (
     ToolSuggestions,
     TurnRecord,
 )
-from vital_engine.ports import Foresight, Replicas, Services
+from vital_engine.ports import Replicas, Services
 
 from .model import Model
 from .stage import FIRST, SECOND, STAGE, take
@@ -131,7 +131,6 @@ def simulated(
     capacity: int | None = None,
     replicas: bool = False,
     reviews_outside: bool = False,
-    foresight: Foresight | None = None,
 ) -> Services:
     """Services that take as long as was drawn for the turn of :data:`STAGE`.
 
@@ -152,7 +151,6 @@ def simulated(
         accountant=reviews,
         grader=_grade,
         keeper=_Keeper(),
-        foresight=foresight,
     )
     if not replicas:
         return services

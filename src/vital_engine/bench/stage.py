@@ -46,7 +46,7 @@ class Stage:
     """*drawn*, and what was seen: ``began``: step -> when its first attempt began, and the copies' ``sent``: step ->
     seconds after that. ``wasted``: tokens that a model made and nobody was shown. ``effects``: calls that wrote.
     ``kept``: how often the turn was saved. ``copy_spoke``: the replica's answer was heard to its end. ``read``: beginnings of
-    prompts that a model server holds, by attempt. ``asked``: when the first model was, each time. ``reviews``: review step
+    prompts that a model server holds, by attempt. ``reviews``: review step
     -> sentence -> when it was asked about; ``again``: (step, sentence) -> seconds after that at which a copy was sent, and
     that it takes.
     """
@@ -61,7 +61,6 @@ class Stage:
     effects: int = 0
     kept: int = 0
     copy_spoke: bool = False
-    asked: list[float] = field(default_factory=list)
     reviews: dict[str, dict[int, float]] = field(default_factory=lambda: {step: {} for step in REVIEWS})
     again: dict[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
     read: tuple[set[tuple[str, ...]], set[tuple[str, ...]]] = field(default_factory=lambda: (set(), set()))
@@ -72,8 +71,6 @@ class Stage:
         self.calls += 1
         if attempt == FIRST:
             self.began[step] = now
-            if step == "reply":
-                self.asked.append(now)
         else:
             self.sent.setdefault(step, round(now - self.began.get(step, now), 9))
         for outage in self.outages:

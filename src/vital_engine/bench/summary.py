@@ -48,7 +48,6 @@ class Summary:
     degraded_by: Mapping[str, int]
     extra_calls: float
     wasted_tokens: float
-    guesses: Mapping[str, int]
     duplicate_effects: int
     retractions: int
     lost: int
@@ -92,7 +91,6 @@ def summarise(workload: str, variant: str, label: str, ran: Ran, *, keeps: bool 
         degraded_by=dict(sorted(Counter(step for t in times for step in t.degraded).items())),
         extra_calls=sum(row.copies for row in rows) / max(1, sum(row.calls - row.copies for row in rows)),
         wasted_tokens=sum(row.wasted for row in rows) / len(rows),
-        guesses=dict(sorted(Counter(t.guess for t in times if t.guess).items())),
         duplicate_effects=sum(max(0, row.effects - 1) for row in rows),
         retractions=sum(t.retracted for t in times),
         lost=sum(row.kept != 1 for row in rows) if keeps else 0,

@@ -14,8 +14,8 @@ from .workloads import FAMILIES
 LEGEND = (
     "Milliseconds since the question was asked: until the first token, the last token, and all that is known of the answer.",
     "gap: how far a turn that lost nothing is above its bound, worked out from its own draws (the least that any engine",
-    "could take that makes no guess and reads the prompt in the best order); in order: the same for the prompt's fixed order.",
-    "lossless: made of what the turn found, nothing else. speculated: begun on a guess that is shown only if it was right.",
+    "could take that reads the prompt in the best order); in order: the same for the prompt's fixed order.",
+    "lossless: made of what the turn found, nothing else. cached: something was known from an earlier turn.",
 )
 
 
@@ -64,13 +64,10 @@ def _workload(name: str, summaries: Sequence[Summary]) -> Iterator[str]:
     for s in summaries:
         if s.degraded_by:
             yield f"  did without ({s.variant}): " + ", ".join(f"{k} {n}" for k, n in s.degraded_by.items())
-        if s.guesses:
-            guesses = ", ".join(f"{k} {n}" for k, n in s.guesses.items())
-            yield f"  guesses ({s.variant}): {guesses}; tokens that nobody saw, per turn: {s.wasted_tokens:.1f}"
 
 
 TOLD = re.compile(
-    r"(all|gap) (p50|p95|p99|mean|max)|all of .*|(all|bound) / .*|gap in order max, .*|guessed|begun on a guess|all p50, .*|acceptance|wasted tokens|warm turns|virtual|\|.*"
+    r"(all|gap) (p50|p95|p99|mean|max)|all of .*|(all|bound) / .*|all p50, .*|wasted tokens|warm turns|virtual|\|.*"
 )
 """The figures of what is no family of workloads that are printed; the rest is in the JSON."""
 
@@ -78,7 +75,7 @@ TOLD = re.compile(
 def _figures(name: str, figures: Sequence[Figure]) -> Iterator[str]:
     yield f"{name}:"
     for variant, group in groupby(figures, key=lambda f: f.variant):
-        told = [f for f in group if TOLD.fullmatch(f.name) and not (name.startswith("load") and "gap" in f.name)]
+        told = [f for f in group if TOLD.fullmatch(f.name)]
         yield f"  {variant:24}" + "   ".join(f"{f.name} {_value(f)}" for f in told) + f"   {told[0].label}"
 
 

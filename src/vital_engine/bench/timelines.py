@@ -12,20 +12,17 @@ from vital_engine.nouns import Question
 
 from .draws import Draws, Odds, draw
 from .durations import INPUTS, REVIEWS, Durations
-from .guesses import Sometimes
 from .services import simulated
 from .stage import READING_MENU, STAGE, Found, Stage
-from .variants import LADDER, SPECULATED, Variant
+from .variants import LADDER, Variant
 from .workloads import HALF
 
-POLICIES = (*LADDER, SPECULATED)
-LEARNING = 50
-"""Turns within which the model must have been let start on a guess: it is not on the first, whose worth is unknown."""
+POLICIES = LADDER
 READING = ("read_instructions", "read_conversation", "read_tools")
-STEPS = (*INPUTS, *READING, "ahead", "reply", *REVIEWS)
+STEPS = (*INPUTS, *READING, "reply", *REVIEWS)
 """The steps that take time, from the first of a turn to the last."""
 
-Kind = Literal["input", "read ahead", "on a guess", "read", "speak", "read along", "review"]
+Kind = Literal["input", "read ahead", "read", "speak", "read along", "review"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +50,7 @@ class Timeline:
 
 
 def timelines(durations: Durations = HALF) -> tuple[Timeline, ...]:
-    """A turn of *durations* by each of :data:`POLICIES`, in virtual time. Guesses, where they are made, are right, and
-    there when the workloads have them."""
+    """A turn of *durations* by each of :data:`POLICIES`, in virtual time."""
     return tuple(timeline(policy, durations) for policy in POLICIES)
 
 
@@ -64,17 +60,9 @@ def timeline(policy: Variant, durations: Durations) -> Timeline:
 
 
 async def _turn(policy: Variant, durations: Durations) -> Answer:
-    draws = Draws(0)
-    guesses = policy.label == "speculated"
-    services = simulated(by_token=True, foresight=Sometimes(draws, 1.0) if guesses else None)
-    workflow = Mode2AutomaticWorkflow(services, watchers=(), **(policy.ours or {}))
-    for number in range(LEARNING if guesses else 1):
-        # The proposed tool only reads: one that writes would be no call to make on a guess.
-        STAGE.set(Stage(draw(durations, Odds(), draws, number), found=Found(suggestions=READING_MENU)))
-        answer = await workflow.execute(Question(f"turn {number}", tenant="bench", user="bench"))
-        if answer.guessed.used or not guesses:
-            return answer
-    raise AssertionError("the model was never let start on a guess")
+    workflow = Mode2AutomaticWorkflow(simulated(by_token=True), watchers=(), **(policy.ours or {}))
+    STAGE.set(Stage(draw(durations, Odds(), Draws(0), 0), found=Found(suggestions=READING_MENU)))
+    return await workflow.execute(Question("turn 0", tenant="bench", user="bench"))
 
 
 def _drawn_up(policy: Variant, answer: Answer) -> Timeline:
@@ -100,8 +88,6 @@ def _parts(step: str, began: float, ended: float, first: float, last: float) -> 
         return [("input", began, ended)]
     if step in READING:
         return [("read ahead", began, ended)]
-    if step == "ahead":
-        return [("on a guess", began, ended)]
     if step == "reply":
         return [("read", began, max(began, first)), ("speak", max(began, first), ended)]
     return [("read along", began, max(began, last)), ("review", max(began, last), ended)]

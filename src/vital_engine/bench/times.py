@@ -13,10 +13,8 @@ from vital_engine.nouns import Question
 class Times:
     """Seconds since the question was asked until the first token, the last token, and all that is known of the answer.
 
-    ``status``: complete, partial or failed. ``degraded``: the steps that did without their own product. ``guess``: what
-    became of a guess of the inputs: "hit" or "miss" if the model had begun on it, "unused, right" or "unused, wrong" if it
-    had not, and empty where there was none. ``retracted``: its reader was
-    shown a word that is not in the answer. ``known``: the inputs that were had from an earlier turn.
+    ``status``: complete, partial or failed. ``degraded``: the steps that did without their own product.
+    ``retracted``: its reader was shown a word that is not in the answer. ``known``: the inputs that were had from an earlier turn.
     """
 
     first_token: float | None
@@ -24,7 +22,6 @@ class Times:
     total: float
     status: str = "complete"
     degraded: tuple[str, ...] = ()
-    guess: str = ""
     retracted: bool = False
     known: tuple[str, ...] = ()
 

@@ -16,9 +16,8 @@ from vital_engine.ports import Services
 from .handwritten import as_batch, by_hand, by_itself, in_turn, unlimited
 from .times import Times, Turn
 
-Label = Literal["lossless", "speculated", "cached"]
-"""``lossless``: every word was made of what this turn found, and nothing was begun on a guess. ``speculated``: the model
-may have begun on a guess, which is shown only if it was right. ``cached``: something was known from an earlier turn."""
+Label = Literal["lossless", "cached"]
+"""``lossless``: every word was made of what this turn found. ``cached``: something was known from an earlier turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Variant:
         if self.by_hand is not None:
             return self.by_hand(services)
         workflow = Mode2AutomaticWorkflow(services, watchers=(), **(self.ours or {}))
-        return engine(workflow, watched=self.label == "speculated")
+        return engine(workflow, watched=self.copies)
 
 
 def engine(workflow: Mode2AutomaticWorkflow, *, watched: bool = False) -> Turn:
@@ -62,15 +61,7 @@ def times_of(answer: Answer) -> Times:
     t = answer.timing
     known = [name for name, noun in (("retrieve", answer.evidence), ("suggest", _menu(answer))) if noun.cached]
     degraded = tuple(answer.degraded)
-    return Times(t.first_token, t.last_token, t.total, answer.status, degraded, _guess(answer), known=tuple(known))
-
-
-def _guess(answer: Answer) -> str:
-    guessed: Any = getattr(answer.outcomes.get("compare"), "value", None)
-    if guessed is None or guessed.right is None:
-        return ""
-    right, wrong = ("hit", "miss") if guessed.used else ("unused, right", "unused, wrong")
-    return right if guessed.right else wrong
+    return Times(t.first_token, t.last_token, t.total, answer.status, degraded, known=tuple(known))
 
 
 def _menu(answer: Answer) -> ToolSuggestions:
@@ -78,20 +69,14 @@ def _menu(answer: Answer) -> ToolSuggestions:
     return suggestions if isinstance(suggestions, ToolSuggestions) else ToolSuggestions()
 
 
-_PLAIN: Mapping[str, Any] = {"speculation": "off", "hedging": False}
+_PLAIN: Mapping[str, Any] = {"hedging": False}
 
 SEQUENTIAL = Variant("sequential", "sequential", {"profile": "sequential", **_PLAIN}, says="one step after another")
 TIERS = Variant("tiers", "tiers", {"profile": "tiers", **_PLAIN}, says="two wide nodes with barriers")
 STREAM = Variant("+ tier 2 reads along", "stream", {"prefill": "off", **_PLAIN}, says="no barriers")
 PREFIX = Variant("+ prefix read ahead", "prefix", {"prefill": "prefix", **_PLAIN}, says="while retrieval runs")
 SEGMENTS = Variant("+ segments read ahead", "segments", {"prefill": "segments", **_PLAIN}, says="as they arrive")
-HEDGED = Variant("+ hedging", "segments", {"speculation": "off"}, copies=True, says="late calls are sent twice")
-SPECULATED = Variant(
-    "+ speculation", "segments", {"speculation": "auto", "hedging": False}, label="speculated", says="on a guess"
-)
-EVERYTHING = Variant(
-    "+ hedging + speculation", "segments", {"speculation": "auto"}, label="speculated", copies=True, says="both"
-)
+HEDGED = Variant("+ hedging", "segments", {}, copies=True, says="late calls are sent twice")
 BY_HAND = (
     Variant("asyncio, one by one", "sequential", by_hand=lambda s: by_hand(s, in_turn), says="written by hand"),
     Variant("asyncio, gather", "tiers", by_hand=lambda s: by_hand(s, unlimited), says="two barriers, no limits"),
@@ -102,5 +87,5 @@ BY_HAND = (
 )
 LADDER = (SEQUENTIAL, TIERS, STREAM, PREFIX, SEGMENTS)
 """Each does what the one before it does, and one thing more."""
-ALL = (*BY_HAND, *LADDER, HEDGED, SPECULATED, EVERYTHING)
+ALL = (*BY_HAND, *LADDER, HEDGED)
 BY_NAME: Mapping[str, Variant] = {variant.name: variant for variant in ALL}

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 
 from .draws import Draws, Odds, Outage, draw
 from .durations import INPUTS, REVIEWS, Durations
-from .guesses import Sometimes
 from .measure import Ran, run_turns
 from .services import simulated
 from .stage import MENU, READING_MENU, Found, Stage
 from .summary import Summary, summarise
-from .variants import BY_HAND, EVERYTHING, HEDGED, LADDER, PREFIX, SEGMENTS, SPECULATED, STREAM, TIERS, Variant
+from .variants import BY_HAND, HEDGED, LADDER, PREFIX, SEGMENTS, STREAM, TIERS, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ W2 = (
         "the same, but the reviews are done in the engine's own process and do not stall",
         HALF,
         replace(TAILS, stalling=(*INPUTS, "reply")),
-        (*_TAILED, SPECULATED, EVERYTHING),
+        _TAILED,
         20_000,
         READS.format("half"),
     ),
@@ -102,14 +101,12 @@ W3 = (
         "memory fails every other 5 s from 240 s to 360 s",
         HALF,
         FAULTS,
-        (*BY_HAND, TIERS, SEGMENTS, HEDGED, SPECULATED, EVERYTHING),
+        (*BY_HAND, TIERS, SEGMENTS, HEDGED),
         2_000,
         "5 turns begin per second (Poisson)",
         rate=5.0,
     ),
 )
-ACCEPTANCE = 0.6
-"""The share of guesses that are right, where one is made: an assumption of W2 and W3."""
 FAMILIES: Mapping[str, tuple[Workload, ...]] = {"W1": W1, "W2": W2, "W3": W3}
 
 
@@ -121,11 +118,8 @@ def named(name: str) -> tuple[Workload, ...]:
 async def run(workload: Workload, variant: Variant, *, turns: int, seed: int) -> Ran:
     """The first *turns* turns of *workload*, as *seed* has drawn them, by *variant*."""
     draws = Draws(seed)
-    foresight = Sometimes(draws, ACCEPTANCE) if variant.label == "speculated" else None
     outside = not set(REVIEWS).isdisjoint(workload.odds.stalling)
-    turn = variant.turn(
-        simulated(by_token=workload.by_token, replicas=variant.copies, reviews_outside=outside, foresight=foresight)
-    )
+    turn = variant.turn(simulated(by_token=workload.by_token, replicas=variant.copies, reviews_outside=outside))
     rate = workload.rate
     arrivals = None if rate is None else lambda number: draws.wait(number, rate)
     return await run_turns(
@@ -133,7 +127,7 @@ async def run(workload: Workload, variant: Variant, *, turns: int, seed: int) ->
         lambda number: Stage(
             draw(workload.median, workload.odds, draws, number),
             workload.odds.outages,
-            # The tool of every second turn writes, and must not be called on a guess.
+            # The tool of every second turn writes, and must not be called twice.
             Found(suggestions=MENU if number % 2 else READING_MENU),
         ),
         range(turns),

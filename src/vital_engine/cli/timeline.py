@@ -55,8 +55,6 @@ def _notes(answer: Answer, row: Row) -> Iterator[str]:
     if isinstance(made, Prefilled) and (made.computed or made.cached):
         had = f", {made.cached} it had" if made.cached else ""
         yield f"read ahead: {made.computed} tokens{had}"
-    if step == "ahead" and answer.guessed.used:
-        yield "on a guess, right" if answer.guessed.right else "on a guess, wrong: thrown away"
     if sent := answer.hedges.get(step):
         yield f"sent twice, at {sent['sent']:.3f} s: the {'second' if sent['won'] else 'first'} was used"
     if step == "reply":

@@ -28,7 +28,7 @@ from .graph_watching import Sessions
 from .parts import spent
 from .pausing import FIRST_LOOK, LAST_LOOK, PausingWorkflow
 from .recorded import past_steps
-from .settings import KEYS, TurnSettings, known
+from .settings import KEYS, TurnSettings, written_down
 
 #: Begins to watch a turn that goes on: its question, its settings, and the right to.
 Begin = Callable[[Question, TurnSettings, Claim], object]
@@ -105,7 +105,7 @@ async def _kept(here: Here, paused: Paused, approvals: Approvals) -> PausedTurn 
         assert isinstance(here.workflow, PausingWorkflow)
         kept = await here.workflow._pause(paused, here.course)
         return kept.value if isinstance(kept, Done) else kept
-    here.settings = here.workflow.settings.replace(known(turn.paused.settings))
+    here.settings = here.workflow.settings.replace(written_down(turn.paused.settings))
     return turn
 
 

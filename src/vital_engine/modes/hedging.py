@@ -6,14 +6,12 @@ Never a step that writes, and only in the dataflow profile: the other two are wh
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any, Final
 
 from vital_engine.flow import Flow, Hedge, Load, Step
-from vital_engine.nouns import Discarded, Draft, Piece
-from vital_engine.ports import LLM, Services
+from vital_engine.nouns import Discarded, Piece
+from vital_engine.ports import Services
 from vital_engine.turn import drafted, recalling, replying, retrieving, suggesting
-from vital_engine.turn.ahead import replying_anew
 from vital_engine.turn.review import assessing, citing, tallying
 
 from .early import load_of
@@ -46,7 +44,7 @@ class Hedges:
         self.of = {step: Hedge(half_life=REMEMBERED) for step in self._copies}
         if replicas.llm is not None:
             second = load_of(replicas.llm)
-            self._copies["reply"] = partial(_replying, replicas.llm, second)
+            self._copies["reply"] = replying(replicas.llm, second)
             self.of["reply"] = Hedge(half_life=REMEMBERED, busy=lambda: max(load.utilisation, second.utilisation))
         self._reviews = self._reviewing(services)
 
@@ -79,14 +77,8 @@ class Hedges:
             return step.hedging(self._reviews[step.name])
         if step.name not in self._copies:
             return step
-        if step.name != "reply":
-            return step.hedged(self._copies[step.name], self.of[step.name])
-        return step.hedged(self._copies["reply"](reads_ahead=bool(step.inlets)), self.of["reply"], discarded)
-
-
-def _replying(llm: LLM, load: Load, *, reads_ahead: bool) -> Callable[..., Awaitable[Draft]]:
-    """A copy takes what the first call takes, of which it may have no use."""
-    return replying_anew(llm, load) if reads_ahead else replying(llm, load)
+        lost = discarded if step.name == "reply" else None
+        return step.hedged(self._copies[step.name], self.of[step.name], lost)
 
 
 def discarded(pieces: Sequence[Piece]) -> Piece:

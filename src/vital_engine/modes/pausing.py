@@ -39,7 +39,7 @@ from .course import Course, initial_values
 from .decisions import Decisions, decisions_of, validated
 from .lease import leased
 from .recorded import answer_of, known_of, outcomes_of, past_steps
-from .settings import KEYS, TurnSettings, known
+from .settings import KEYS, TurnSettings, written_down
 from .workflow import SAVE_SECONDS, ParallelBaseWorkflow, Turn
 
 REMEMBERED = 1000
@@ -187,7 +187,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
         turn = await self._approvals.look(run_id, whose)
         if (turn.pending or turn.receipt is not None) and (answer := self._standing(turn)):
             return answer
-        settings = self.settings.replace(known(turn.paused.settings))
+        settings = self.settings.replace(written_down(turn.paused.settings))
 
         async def work() -> Answer:
             return await self._claimed(run_id, whose, settings, (stream,))

@@ -15,12 +15,10 @@ Profile = Literal["dataflow", "tiers", "sequential"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 OnContention = Literal["queue", "refuse"]
 Prefill = Literal["segments", "prefix", "off"]
-Speculation = Literal["off", "auto"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "profile": PROFILES,
     "on_contention": get_args(OnContention),
     "prefill": get_args(Prefill),
-    "speculation": get_args(Speculation),
 }
 
 
@@ -36,9 +34,8 @@ class TurnSettings:
     last token. ``reply_timeout_ms``: for the model. ``turn_timeout_ms``: for all together; a question may ask for less.
 
     ``prefill``: how much of the prompt a model that can do so reads while the rest is still being gathered: each segment
-    as it arrives, the instructions alone, or nothing. ``speculation``: whether the model may start on a guess of what
-    will be found; its words are shown only if the guess was right. ``hedging``: whether a call that is late may be sent
-    to a second replica. All three are of the dataflow profile, and change no answer.
+    as it arrives, the instructions alone, or nothing. ``hedging``: whether a call that is late may be sent to a second
+    replica. Both are of the dataflow profile, and change no answer.
 
     ``enable_rag``, ``enable_tools``, ``enable_memory``: whether to retrieve, to suggest and call tools, to recall.
     ``tool_cost_ceiling_usd``: what the tool calls of one turn may cost without a person; ``never_automatic``: tools that
@@ -57,7 +54,6 @@ class TurnSettings:
     reply_timeout_ms: float = 120_000
     turn_timeout_ms: float = 180_000
     prefill: Prefill = "segments"
-    speculation: Speculation = "off"
     hedging: bool = True
     enable_rag: bool = True
     enable_tools: bool = True
@@ -91,6 +87,8 @@ class TurnSettings:
 
 
 KEYS = tuple(field.name for field in fields(TurnSettings))
+GONE = frozenset({"speculation"})
+"""Settings that earlier versions had, and may have written down with a paused turn. They changed no answer."""
 
 
 def known(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,6 +103,14 @@ def known(changes: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"unknown setting {key!r}; did you mean {near[0]!r}? Known: {', '.join(KEYS)}")
         result[key] = _fit(key, value)
     return result
+
+
+def written_down(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """As :func:`known`, for settings that were kept with a paused turn, perhaps by an earlier version.
+
+    :raises ConfigError: an unknown key that is not one of :data:`GONE`.
+    """
+    return known({key: value for key, value in changes.items() if key not in GONE})
 
 
 def _fit(key: str, value: Any) -> Any:

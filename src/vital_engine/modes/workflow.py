@@ -108,7 +108,7 @@ class ParallelBaseWorkflow(ParallelNodes):
             "turn",
             self._opening(settings),
             step(consent).fallback(Consent.missing()).under(Policy(tier1, tier="consent")),
-            *(self.early.steps(settings, consent, invoke) if early else ()),
+            *(self.early.steps(settings) if early else ()),
             self._closing(settings, invoke, early=early),
             shape=settings.shape,
             given=(Question,),

@@ -129,12 +129,6 @@ hedges = Counter(
     ("step", "outcome"),
     registry=registry,
 )
-guesses = Counter(
-    "vital_speculation_total",
-    "Guesses at what would be found: accepted or dropped where the model had started on them, else right or wrong.",
-    ("outcome",),
-    registry=registry,
-)
 discarded_tokens = Counter(
     "vital_discarded_tokens_total",
     "Tokens, read and written, of model calls whose words nobody was shown, by why.",

@@ -27,7 +27,6 @@ from .labels import (
     DECIDERS,
     DECISIONS,
     DISCARDED,
-    GUESSES,
     MODES,
     OUTCOMES,
     STATUSES,
@@ -193,17 +192,7 @@ def track_approvals(mode: int | str, answer: Answer) -> None:
 
 @_guarded
 def track_early(answer: Answer) -> None:
-    """What was begun before its time, and what of it was of use."""
-    guess = answer.guessed
-    if guess.right is not None:
-        became = (
-            ("accepted" if guess.right else "dropped")
-            if guess.used
-            else "right_unused"
-            if guess.right
-            else "wrong_unused"
-        )
-        metrics.guesses.labels(one_of(became, GUESSES)).inc()
+    """Tokens of calls whose words were thrown away, and tokens that were read ahead."""
     for call in answer.draft.discarded:
         if call.usage is not None:
             metrics.discarded_tokens.labels(one_of(call.why, DISCARDED)).inc(call.usage.input + call.usage.output)

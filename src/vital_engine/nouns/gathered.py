@@ -47,7 +47,7 @@ class Evidence:
 
 
 class Effect(StrEnum):
-    """What a tool does to the world; decides who may approve, repeat, hedge or guess it."""
+    """What a tool does to the world; decides who may approve, repeat or hedge it."""
 
     PURE = "pure"
     READ = "read"
@@ -96,41 +96,16 @@ class PastTurn:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Earlier turns of this conversation, oldest first; a summary of older ones; what is known of the user.
-
-    ``by_question``: there are more turns than the latest, and which of those are here depends on the question.
-    """
+    """Earlier turns of this conversation, oldest first; a summary of older ones; what is known of the user."""
 
     turns: tuple[PastTurn, ...] = ()
     summary: str = ""
     facts: tuple[str, ...] = ()
     failed: bool = False
-    by_question: bool = False
 
     @classmethod
     def missing(cls) -> Memory:
         return cls(failed=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """What gathering will probably find, known before it has; ``source`` says who thinks so. It is never shown: a prompt
-    made of it counts only if the prompt made of what was found is the same to the character."""
-
-    evidence: Evidence
-    suggestions: ToolSuggestions
-    memory: Memory
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Guessed:
-    """What became of a turn's guess: who made it, whether it was ``right`` (None: there was none), and whether the model
-    had started on it (``used``)."""
-
-    source: str = ""
-    right: bool | None = None
-    used: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,8 @@ class Prefilled:
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """A call whose words nobody was shown: it is paid for all the same. ``why``: guess (the inputs turned out to be
-    others), copy (another replica was faster) or fallback (it failed before its first word)."""
+    """A call whose words nobody was shown: it is paid for all the same. ``why``: copy (another replica was faster) or
+    fallback (it failed before its first word)."""
 
     why: str
     usage: Usage | None = None

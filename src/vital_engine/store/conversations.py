@@ -136,7 +136,6 @@ class Conversations:
             turns=(*(older or ()), *shown),
             summary=summary[0] if summary else "",
             facts=tuple(reversed(facts)),
-            by_question=older is not None,
         )
 
     async def _like(self, question: Question, vectors: TurnVectors, before: int) -> tuple[PastTurn, ...]:

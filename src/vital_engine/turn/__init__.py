@@ -10,7 +10,6 @@
     review   tier 2: citations | support | cost, while it speaks
     save     keep the turn
     prefill  before reply, where the services can: the model's server reads what is known of the prompt already
-    ahead    before reply, where the settings allow: the model starts on a guess of the rest
 
 Steps are plain async functions made from the port that they lean on; nobody here knows who fulfils it.
 May import: flow, ports, nouns, errors, notices, sentences.
@@ -24,10 +23,10 @@ from .reply import compose, drafted, recovered, replying
 from .review import assessing, citing, review, sentences, tallying
 from .save import Registered, Saved, registering, saving
 
-EARLY = frozenset({"read_instructions", "read_conversation", "read_tools", "foresee", "ahead", "compare"})
+EARLY = frozenset({"read_instructions", "read_conversation", "read_tools"})
 """Steps that add nothing to an answer: one that fails costs time at most, and degrades nothing."""
 
-BEFOREHAND = ("prefill", "ahead")
+BEFOREHAND = ("prefill",)
 ORDER = ("ask", "brief", "gather", "invoke", "reply", "review", "save")
 
 __all__ = [

@@ -17,7 +17,6 @@ from vital_engine.flow import Flow, Load, Policy, Step, call, step
 from vital_engine.nouns import Brief, Memory, Prefilled, Prompt, Question, ToolResults
 from vital_engine.ports import Prefiller
 
-from .ahead import Foreseen
 from .reply import begun
 
 
@@ -36,19 +35,16 @@ class ReadTools(Prefilled):
     """What the tools said has been read as well."""
 
 
-def prefill(prefiller: Prefiller, load: Load, *, through: str, speculates: bool, within: float) -> Flow:
+def prefill(prefiller: Prefiller, load: Load, *, through: str, within: float) -> Flow:
     """The steps that read ahead.
 
     :param through: ``prefix`` (the instructions) or ``segments`` (each as it arrives).
-    :param speculates: whether the whole prompt may be read on a guess meanwhile; then the rest of it is not read here.
     """
     read = partial(_read, prefiller, load)
     steps: list[Step[Any]] = [step(reading_instructions(read)).fallback(ReadInstructions(failed=True))]
     if through == "segments":
-        conversation = (reading_conversation_unless_ahead if speculates else reading_conversation)(read)
-        tools = (reading_tools_unless_ahead if speculates else reading_tools)(read)
-        steps.append(step(conversation).fallback(ReadConversation(failed=True)))
-        steps.append(step(tools).fallback(ReadTools(failed=True)))
+        steps.append(step(reading_conversation(read)).fallback(ReadConversation(failed=True)))
+        steps.append(step(reading_tools(read)).fallback(ReadTools(failed=True)))
     return Flow("prefill", *(s.under(Policy(within, tier="prefill")) for s in steps))
 
 
@@ -87,36 +83,9 @@ def reading_tools(read: Read) -> Callable[..., Awaitable[ReadTools]]:
     return read_tools
 
 
-def reading_conversation_unless_ahead(read: Read) -> Callable[..., Awaitable[ReadConversation]]:
-    plain = reading_conversation(read)
-
-    async def read_conversation(
-        question: Question, brief: Brief, memory: Memory, before: ReadInstructions, foreseen: Foreseen
-    ) -> ReadConversation:
-        return ReadConversation() if foreseen.admitted else await plain(question, brief, memory, before)
-
-    return read_conversation
-
-
-def reading_tools_unless_ahead(read: Read) -> Callable[..., Awaitable[ReadTools]]:
-    plain = reading_tools(read)
-
-    async def read_tools(
-        question: Question,
-        brief: Brief,
-        memory: Memory,
-        tool_results: ToolResults,
-        before: ReadConversation,
-        foreseen: Foreseen,
-    ) -> ReadTools:
-        return ReadTools() if foreseen.admitted else await plain(question, brief, memory, tool_results, before)
-
-    return read_tools
-
-
 async def _read(prefiller: Prefiller, load: Load, prompt: Prompt) -> Prefilled:
     if not prompt.segments[-1].text:  # there is nothing new
         return Prefilled()
-    if not load.room and not getattr(prefiller, "reads_between", False):  # what it holds meanwhile, others wait for
+    if not load.free and not getattr(prefiller, "reads_between", False):  # what it holds meanwhile, others wait for
         return Prefilled()
     return await call(prefiller.prefill, prompt)

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
 
 from vital_engine.errors import StreamBroken, VitalError, WrongType
 from vital_engine.flow import Load, Stream
@@ -53,20 +52,15 @@ def replying(llm: LLM, load: Load | None = None) -> Callable[..., Awaitable[Draf
         prompt = compose(
             question, brief, evidence=evidence, suggestions=suggestions, memory=memory, tool_results=tool_results
         )
-        await speak(llm, prompt, out, load)
+        with load.call() if load is not None else nullcontext():
+            await speak(llm, prompt, out)
         return spoken(out)
 
     return reply
 
 
-async def speak(llm: LLM, prompt: Prompt, out: Stream[Any], load: Load | None = None) -> None:
+async def speak(llm: LLM, prompt: Prompt, out: Stream[Draft]) -> None:
     """Let the model answer *prompt*, into *out*."""
-    with load.call() if load is not None else nullcontext():
-        await listen(llm, prompt, out)
-
-
-async def listen(llm: LLM, prompt: Prompt, out: Stream[Any]) -> None:
-    """The same, in a call that is counted already."""
     # What the call will cost at least, and to whom, should it break before the server says what it used.
     model, provider = (
         said if isinstance(said := getattr(llm, name, ""), str) else "" for name in ("model", "provider")

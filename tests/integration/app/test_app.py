@@ -118,49 +118,18 @@ async def test_what_is_cached_by_default_is_said_in_the_receipt_and_another_turn
 
 
 async def test_a_size_of_none_switches_a_cache_off(file: Path) -> None:
-    sizes = dict.fromkeys(("retrieval_cache", "embedding_cache", "suggestion_cache", "foresight"), 0)
+    sizes = dict.fromkeys(("retrieval_cache", "embedding_cache", "suggestion_cache"), 0)
     settings = load(environ={}, file=file, turn_keys=KEYS).replace(sizes)
     async with open_app(settings, watchers=()) as app:
         assert app.services.retriever is app.library
         assert app.services.tool_suggester is app.toolbox
         assert app.services.keeper is app.turns
-        assert app.services.foresight is None
 
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_cache_has_no_negative_size(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} must be 0 or more, not -1"):
         load(environ={f"VITAL_{name.upper()}": "-1"})
-
-
-async def test_what_a_conversation_will_recall_is_foreseen_as_the_store_recalls_it(app: App) -> None:
-    await foreseen(app)
-
-
-async def test_it_is_foreseen_likewise_where_older_turns_are_recalled_by_their_meaning(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vital_engine.app._embedder", lambda _: (HashedEmbedder(), ()))
-    async with open_app(load(environ={}, file=file, turn_keys=KEYS), watchers=()) as app:
-        await foreseen(app)
-        await shutdown(within=10)
-        recalled = await app.conversations.recall(Question("What is 2 + 3?", "local", "local", "c1", run_id="next"))
-        assert recalled.by_question and len(recalled.turns) > 10
-
-
-async def foreseen(app: App) -> None:
-    """Whatever is foreseen is what is recalled."""
-    question = Question("What is 2 + 3?", tenant="local", user="local", conversation="c1")
-    seen = []
-    for _ in range(12):  # more than a recall shows
-        answer = await app.workflow(4).execute(question, speculation="auto")
-        answer.raise_for_status()
-        assert app.services.foresight is not None and answer.brief is not None
-        following = replace(question, run_id="next")
-        guess = await app.services.foresight.guess(following, answer.brief)
-        seen.append(None if guess is None else len(guess.memory.turns))
-        assert guess is None or guess.memory == await app.conversations.recall(following)
-    assert seen == [*range(1, 11), None, None]
 
 
 async def test_an_early_turn_of_a_long_conversation_is_recalled_by_its_meaning(

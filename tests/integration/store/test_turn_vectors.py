@@ -75,7 +75,6 @@ async def test_older_turns_that_fit_the_question_come_first_and_in_their_order(s
     recalled = await memory.recall(NOW)
     assert [turn.run_id for turn in recalled.turns] == ["r1", "r3", "f001", "f002"]
     assert recalled.turns[0] == PastTurn(*DOSE, "r1")
-    assert recalled.by_question
     unlike = await memory.recall(replace(NOW, text="What of bees?"))
     assert [turn.run_id for turn in unlike.turns] == ["f001", "f002"]
     like_the_window = await memory.recall(replace(NOW, text="Filler? Nothing?"))
@@ -104,14 +103,14 @@ async def test_without_older_turns_nothing_is_looked_for_and_without_an_embedder
     await say(store, "r1", DOSE)
     await filled(store, 3)
     recalled = await memory.recall(NOW)
-    assert (len(recalled.turns), recalled.by_question, embedder.asked) == (4, False, [])
+    assert (len(recalled.turns), embedder.asked) == (4, [])
     for n in range(3, 6):
         await say(store, f"f{n:03}", (f"Filler {n}?", f"Nothing {n}."))
     await vectors.embed(NOW)
     assert "r1" in [turn.run_id for turn in (await memory.recall(NOW)).turns]
     assert embedder.asked[-1] == [NOW.text]
     plain = await Conversations(store, turns=4).recall(NOW)
-    assert ([turn.run_id for turn in plain.turns], plain.by_question) == (["f002", "f003", "f004", "f005"], False)
+    assert [turn.run_id for turn in plain.turns] == ["f002", "f003", "f004", "f005"]
 
 
 async def test_window_and_older_turns_share_the_tokens(store: Store) -> None:
@@ -213,7 +212,6 @@ async def test_an_embedder_that_fails_costs_the_older_turns_alone(store: Store) 
     await filled(store)
     recalled = await memory.recall(NOW)
     assert [t.run_id for t in recalled.turns] == ["f001", "f002"] and not recalled.failed
-    assert recalled.by_question
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
@@ -33,12 +34,14 @@ from vital_engine.nouns import (
     Effect,
     Expert,
     Limits,
+    Paused,
     Question,
     Scope,
     ToolCall,
     ToolResult,
     ToolSuggestions,
 )
+from vital_engine.store.paused_state import read, written
 from vital_engine.testing import scripted
 
 MANUAL = [Mode1ManualWorkflow, Mode3ChatManualWorkflow]
@@ -451,6 +454,33 @@ def test_cancelling_a_resumed_turn_keeps_what_was_said_and_the_call_is_not_made_
     assert [a["by"] for a in kept.receipt["approvals"]] == ["u1"]
     assert [f["status"] for f in kept.receipt["tool_results"]] == ["done"]
     assert len(ports(services, "invoke")) == 1
+
+
+def test_a_pause_that_was_written_down_when_there_was_speculation_goes_on(seed: Any, question: Any) -> None:
+    before, now = scripted(**seed), scripted(**seed)
+
+    async def go_on() -> Any:
+        await Mode1ManualWorkflow(before).execute(question, profile="tiers")
+        kept = json.loads(written((await before.approvals.look("r1", MINE)).paused))
+        kept["value"]["settings"]["speculation"] = "auto"
+        kept["value"]["memory"]["by_question"] = True
+        await now.approvals.pause(read(Paused, kept), seconds=DAY)
+        return await Mode1ManualWorkflow(now).resume("r1", YES, scope=MINE)
+
+    answer = run_virtual(go_on())
+    assert (answer.status, answer.profile, answer.timing.total) == ("complete", "tiers", 2.15)
+
+
+def test_a_receipt_that_was_written_when_there_was_speculation_is_read_back(seed: Any, question: Any) -> None:
+    services = scripted(**seed)
+    _, answer = both(Mode1ManualWorkflow(services), question)
+    assert "guess" not in answer.receipt()
+    (kept,) = services.kept
+    guess = {"source": "recollection", "right": True, "used": False}
+    services.kept[0] = replace(kept, receipt={**kept.receipt, "guess": guess})
+    again = run_virtual(Mode1ManualWorkflow(services).resume("r1", YES, scope=MINE))
+    assert (again.status, again.text, again.timing, again.cost) == ("complete", answer.text, answer.timing, answer.cost)
+    assert "guess" not in again.receipt()
 
 
 def test_an_effect_that_a_cancel_cut_is_written_down_as_unknown(question: Any, menu_of: Any) -> None:

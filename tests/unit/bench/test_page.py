@@ -15,15 +15,13 @@ import pytest
 
 from vital_engine.bench.cost import GOALS as COST_GOALS
 from vital_engine.bench.cost import judge_cost
-from vital_engine.bench.figures import Figure
-from vital_engine.bench.goals import GOALS, judge
-from vital_engine.bench.load import ACCEPTANCES, LOADS
+from vital_engine.bench.goals import GOALS
 from vital_engine.bench.page import Material, Surroundings, write_page
 from vital_engine.bench.page.curves import slower
 from vital_engine.bench.parallel import measure_in_parallel
 from vital_engine.bench.report import Report, measure
 from vital_engine.bench.timelines import timelines
-from vital_engine.bench.variants import SEGMENTS, SPECULATED
+from vital_engine.bench.variants import SEGMENTS
 from vital_engine.bench.workloads import HALF, W1, W2
 from vital_engine.cli.report import run_report
 from vital_engine.errors import ConfigError
@@ -65,17 +63,8 @@ REAL = {
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    """Few turns, and the figures of a load sweep as they would be."""
-    run = measure(["W1", "W1b", "W2 reviews at hand"], turns=12, seed=3)
-    sweep = [
-        Figure(f"load {load}, {right:.0%} right", variant.name, name, 2.0 + load, "s", variant.label)
-        for load in LOADS
-        for right in ACCEPTANCES
-        for variant in (SEGMENTS, SPECULATED)
-        for name in ("all mean", "all p95")
-    ]
-    figures = (*run.figures, *sweep)
-    return replace(run, figures=figures, verdicts=tuple(judge(figures)))
+    """Few turns."""
+    return measure(["W1", "W1b", "W2 reviews at hand"], turns=12, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -139,10 +128,10 @@ def test_what_is_measured_elsewhere_is_shown_as_it_was_written(written: Mapping[
 
 def test_the_page_names_each_plot_and_each_is_a_picture(written: Mapping[str, str]) -> None:
     named = re.findall(r"!\[[^]]+\]\(([^)]+)\)", written["report.md"])
-    assert set(named) == {"timelines.svg", "ladder.svg", "tails.svg", "load.svg", "peers.svg"}
+    assert set(named) == {"timelines.svg", "ladder.svg", "tails.svg", "peers.svg"}
     for name in named:
         assert written[name].startswith("<?xml") and written[name].rstrip().endswith("</svg>")
-    assert all(f"<!-- {step} -->" in written["timelines.svg"] for step in ("retrieve", "read tools", "ahead", "cite"))
+    assert all(f"<!-- {step} -->" in written["timelines.svg"] for step in ("retrieve", "read tools", "cite"))
     assert all(re.search(r"<!-- (.* )?ms\b", written[name]) for name in named if name != "peers.svg")
 
 
@@ -208,14 +197,11 @@ def test_time_lines_are_those_of_the_arithmetic() -> None:
         2018.75,
         1868.75,
         1823.75,
-        1518.75,
     ]
-    segments, guessed = by_policy[SEGMENTS.name], by_policy[SPECULATED.name]
+    segments = by_policy[SEGMENTS.name]
     critical = [bar.step for bar in segments.bars if bar.critical]
     assert list(dict.fromkeys(critical)) == ["retrieve", "reply", "cite"]
     assert [(bar.began, bar.ended) for bar in segments.bars if bar.kind == "read"] == [(0.5, pytest.approx(0.615))]
-    (ahead,) = [bar for bar in guessed.bars if bar.step == "ahead"]
-    assert ahead.critical and ahead.began == pytest.approx(0.15) and guessed.label == "speculated"
 
 
 def test_a_tail_shows_the_share_that_is_slower() -> None:

@@ -13,10 +13,9 @@ from vital_engine.answer import Answer
 from vital_engine.flow import Hedged, StreamOpened, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.monitoring import registry
-from vital_engine.nouns import Brief, Evidence, Guess, Passage, Piece, Prompt, Question, Usage
+from vital_engine.nouns import Evidence, Passage, Piece, Prompt, Question, Usage
 from vital_engine.ports import Replicas
 from vital_engine.testing import ScriptedServices, scripted
-from vital_engine.testing.material import EVIDENCE, MEMORY, MENU
 
 QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1")
 SEED: dict[str, Any] = {"retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "assess": 0.1}
@@ -163,25 +162,6 @@ def test_evidence_of_the_second_service_is_what_the_turn_goes_on_with() -> None:
     answer = run_virtual(workflow.execute(QUESTION))
     assert [passage.id for passage in answer.evidence.passages] == ["elsewhere"]
     assert "Found elsewhere." in services.prompts[-1]
-
-
-class Knows:
-    """A foresight that is always right about the scripted services."""
-
-    async def guess(self, question: Question, brief: Brief) -> Guess:
-        return Guess(replace(EVIDENCE, passages=EVIDENCE.passages[: question.limits.passages]), MENU, MEMORY, "knows")
-
-    async def learn(self, question: Question, brief: Brief, found: Guess) -> None: ...
-
-
-def test_what_was_begun_on_a_right_guess_and_stalls_is_left_for_the_second_model_too() -> None:
-    services = replace(paired(scripted(**SEED | {"reply": "hang"}), scripted(**SEED)), foresight=Knows())
-    workflow = ready(services, speculation="auto")
-    for _ in range(20):
-        workflow.early.speculation.learn("knows", right=True)
-    answer = run_virtual(workflow.execute(QUESTION))
-    assert answer.status == "complete" and answer.hedges == {"reply": {"sent": 0.6, "won": True}}
-    assert answer.timing.total == pytest.approx(0.6 + 1.5 + 0.15 / 8)  # and not when the first one is given up
 
 
 def test_beside_a_model_that_is_busy_no_call_is_sent_twice() -> None:

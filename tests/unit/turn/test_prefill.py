@@ -11,7 +11,7 @@ import pytest
 
 from vital_engine.answer import Answer
 from vital_engine.errors import ModelUnavailable
-from vital_engine.flow import Load, run_virtual
+from vital_engine.flow import run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.modes.early import load_of
 from vital_engine.nouns import Piece, Prefilled, Prompt, Question
@@ -121,21 +121,6 @@ def test_nothing_is_read_ahead_where_another_would_wait_for_that(reads_between: 
         return llm.read
 
     assert run_virtual(one()) == times
-
-
-def test_a_call_that_gives_way_is_room() -> None:
-    async def check() -> None:
-        load, stopped = Load(1), []
-        with load.call(gives_way=lambda: stopped.append("first")) as keep:
-            assert (load.free, load.room) == (False, True)
-            keep()
-            assert not load.room
-            with load.call():
-                assert stopped == []
-        with load.call(gives_way=lambda: stopped.append("second")), load.call():
-            assert stopped == ["second"]
-
-    run_virtual(check())
 
 
 def test_who_can_read_ahead() -> None:

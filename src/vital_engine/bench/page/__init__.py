@@ -32,7 +32,6 @@ from .sections import (
     clock_section,
     failures_section,
     ladder_section,
-    load_section,
     repeats_section,
     shapes_section,
     tails_section,
@@ -81,7 +80,6 @@ def _page(m: Material) -> Iterator[str]:
     yield from failures_section(m.report)
     yield from shapes_section(m.report)
     yield from repeats_section(m.report)
-    yield from load_section(m.report)
     yield from clock_section(m.report)
     yield from cost_section(m.cost)
     yield from peers_section(m.peers)

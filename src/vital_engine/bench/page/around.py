@@ -11,13 +11,11 @@ from pathlib import Path
 
 from vital_engine import __version__
 from vital_engine.bench.durations import LATE_SHARES, Durations
-from vital_engine.bench.guesses import GUESS_SECONDS
-from vital_engine.bench.load import SLOTS
 from vital_engine.bench.measure import LIMITS
 from vital_engine.bench.oracle import SOURCE
 from vital_engine.bench.repeats import CHANGE, QUESTIONS, SKEW, TOUCHED, VERSION_SECONDS
 from vital_engine.bench.report import Report
-from vital_engine.bench.workloads import ACCEPTANCE, SIGMA
+from vital_engine.bench.workloads import SIGMA
 
 from .markdown import ms, share, table
 
@@ -78,9 +76,8 @@ def run_section(report: Report, around: Surroundings) -> Iterator[str]:
         ("turns of each variant", counted),
     ], left=2)  # fmt: skip
     yield (
-        "*lossless*: every word is made of what the turn found, and nothing was begun on a guess. *speculated*: the model may have "
-        "begun on a guess, of which nothing is shown before it is known to be right. *cached*: something was known from an earlier "
-        "turn. A turn's time begins when the question is asked."
+        "*lossless*: every word is made of what the turn found. *cached*: something was known from an earlier turn. "
+        "A turn's time begins when the question is asked."
     )
 
 
@@ -95,16 +92,15 @@ def assumptions_section() -> Iterator[str]:
         f"- Where durations are drawn: lognormal around these medians; sigma: {spread}.",
         f"- The model's server reads a prompt segment by segment, and not again what it has read; the segments wait: {waits}. The part that is not known when a turn begins is {late}. Two requests that read the same at the same time both pay; reading ahead takes no slot.",
         f"- An input that has not come after {LIMITS['retrieve']:g} s is done without: the engine's own default.",
-        f"- Guesses (W2, W3): there after {ms(GUESS_SECONDS, 0)} ms, right with the chance {ACCEPTANCE:g}. Every second turn proposes a tool that writes, and is not begun on a guess. W7 uses the engine's real foresight.",
+        "- Every second turn proposes a tool that writes.",
         f"- W7: {QUESTIONS:,} questions by Zipf's law, exponent {SKEW:g}; the documents change before {share(CHANGE, 0)} of the turns, and each time the passages of {share(TOUCHED, 0)} of the questions; asking for their version takes {ms(VERSION_SECONDS, 0)} ms.",
-        f"- Load: {SLOTS} slots, Poisson arrivals, who waits for a slot waits in line.",
     ))  # fmt: skip
 
 
 def honesty_section() -> Iterator[str]:
     yield "## What is simulated, and what is real"
     yield (
-        "Simulated: the services (retrieval, tools, memory, model, reviews) of W1, W1b, W2, W3, W6, W7 and the load sweep, in "
+        "Simulated: the services (retrieval, tools, memory, model, reviews) of W1, W1b, W2, W3, W6 and W7, in "
         "virtual time, from draws that are a function of (seed, turn, step, attempt): every engine meets the same luck, and the "
         "figures are the same to the digit on every machine. They cannot show CPU time, networks, or a real server's habits.\n\n"
         "Real: the engine itself, all of it, in every row that is not called asyncio; its cost; the other engines; the check "

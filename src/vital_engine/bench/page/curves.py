@@ -9,12 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from vital_engine.bench.figures import by_key
-from vital_engine.bench.load import ACCEPTANCES, LOADS
 from vital_engine.bench.report import Report
-from vital_engine.bench.variants import BY_HAND, EVERYTHING, HEDGED, PREFIX, SEGMENTS, SPECULATED, STREAM, TIERS
+from vital_engine.bench.variants import BY_HAND, HEDGED, PREFIX, SEGMENTS, STREAM, TIERS
 
-from .plots import BLACK, BLUE, GREY, ORANGE, PURPLE, RED, SKY, WIDTH
+from .plots import BLACK, BLUE, GREY, ORANGE, RED, SKY, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,8 +30,6 @@ LINES: Mapping[str, tuple[str, str]] = {  # variant -> colour, dashes
     PREFIX.name: (BLUE, ":"),
     SEGMENTS.name: (BLUE, "-"),
     HEDGED.name: (RED, "-"),
-    SPECULATED.name: (PURPLE, "--"),
-    EVERYTHING.name: (ORANGE, "--"),
 }
 
 
@@ -66,35 +62,6 @@ def slower(seconds: Sequence[float]) -> tuple[list[float], list[float]]:
     many = len(seconds)
     left = sorted({round(many ** (1 - i / POINTS)) for i in range(POINTS + 1)}, reverse=True)
     return [1000 * seconds[many - k] for k in left], [k / many for k in left]
-
-
-def draw_load(report: Report) -> Figure:
-    """Speculation off and auto, over the load, by how often guesses are right."""
-    known = by_key(report.figures)
-    figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
-    panels = figure.subplots(1, len(ACCEPTANCES), sharey=True, squeeze=False)[0]
-    keys: dict[str, Any] = {}
-    for panel, right in zip(panels, ACCEPTANCES, strict=True):
-        for variant, says, colour in ((SEGMENTS, "off", BLUE), (SPECULATED, "auto", ORANGE)):
-            for figure_name, dashes, marker in (("all p95", "--", "s"), ("all mean", "-", "o")):
-                points = [
-                    (load, 1000 * found.value)
-                    for load in LOADS
-                    if (found := known.get((f"load {load}, {right:.0%} right", variant.name, figure_name)))
-                ]
-                if points:
-                    style = {"color": colour, "linestyle": dashes, "marker": marker, "markersize": 3.5}
-                    (line,) = panel.plot(*zip(*points, strict=True), **style)
-                    keys.setdefault(f"{figure_name.removeprefix('all ')}, speculation {says}", line)
-        panel.set_title(f"{right:.0%} of guesses right")
-        panel.set_xlabel("turns that arrive, in shares of what the model can answer")
-    panels[0].set_ylabel("ms until all is known")
-    panels[0].set_yscale("log")
-    top = panels[0].get_ylim()[1]
-    marks = [mark for mark in (1500, 2000, 3000, 5000, 10000, 20000, 50000) if mark < top]
-    _plain_ms(panels[0], marks, axis="y")
-    figure.legend(handles=list(keys.values()), labels=list(keys), loc="outside lower center", ncols=4)
-    return figure
 
 
 def draw_peers(engines: Sequence[Mapping[str, Any]]) -> Figure:

@@ -15,14 +15,14 @@ from vital_engine.bench.timelines import Bar, Timeline
 from vital_engine.errors import ConfigError
 
 from .beside import PEERS
-from .sections import LADDER, LOAD, TAILS, TIMELINES
+from .sections import LADDER, TAILS, TIMELINES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLACK, GREY, ORANGE, SKY, GREEN, BLUE, RED, PURPLE = (
-    "#000000", "#777777", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
+BLACK, GREY, ORANGE, SKY, GREEN, BLUE, RED = (
+    "#000000", "#777777", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00",
 )  # fmt: skip
 SHOWN = "W1 half known"
 """Whose time lines are drawn: in the other splits they differ by lengths alone."""
@@ -50,7 +50,6 @@ STYLE: Any = {
 LOOK: Mapping[str, tuple[str, float, str]] = {  # kind of a bar -> colour, opacity, what it is
     "input": (BLUE, 1.0, "finds what the prompt needs"),
     "read ahead": (SKY, 1.0, "the model's server reads ahead"),
-    "on a guess": (PURPLE, 1.0, "the model, on a guess: kept back until checked"),
     "read": (ORANGE, 0.4, "the model, until its first token"),
     "speak": (ORANGE, 1.0, "the answer is spoken"),
     "read along": (GREEN, 0.3, "reviews read along"),
@@ -74,17 +73,15 @@ def draw_all(report: Report, lines: Mapping[str, Sequence[Timeline]], peers: Map
     :raises ConfigError: matplotlib is not installed.
     """
     require_matplotlib()
-    from .curves import draw_load, draw_peers, draw_tails
+    from .curves import draw_peers, draw_tails
 
     drawn: dict[str, Callable[[], Figure]] = {}
     if SHOWN in lines:
         drawn[TIMELINES] = lambda: draw_timelines(lines[SHOWN])
     if any(s.workload.startswith("W1") for s in report.summaries):
-        drawn[LADDER] = lambda: draw_ladder(report, lines)
+        drawn[LADDER] = lambda: draw_ladder(report)
     if any(workload.startswith("W2") for workload, _ in report.rows):
         drawn[TAILS] = lambda: draw_tails(report)
-    if any(figure.workload.startswith("load") for figure in report.figures):
-        drawn[LOAD] = lambda: draw_load(report)
     if peers.get("engines"):
         drawn[PEERS] = lambda: draw_peers(peers["engines"])
     return {name: svg(draw) for name, draw in drawn.items()}
@@ -142,14 +139,14 @@ def _bar(panel: Axes, bar: Bar, row: int) -> None:
         panel.barh(row, long, left=began, height=0.72, fill=False, edgecolor=BLACK, linewidth=1.2)
 
 
-def draw_ladder(report: Report, lines: Mapping[str, Sequence[Timeline]]) -> Figure:
+def draw_ladder(report: Report) -> Figure:
     """A panel for each split of the model's time: a bar for each policy, and the bound as a line."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     names = list(dict.fromkeys(s.workload for s in report.summaries if s.workload.startswith("W1")))
-    rungs = {name: _rungs(report, name, lines.get(name, ())) for name in names}
+    rungs = {name: _rungs(report, name) for name in names}
     figure = Figure(figsize=(WIDTH, 0.27 * max(map(len, rungs.values())) + 1.5), layout="constrained")
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     shades = (
@@ -176,21 +173,16 @@ def draw_ladder(report: Report, lines: Mapping[str, Sequence[Timeline]]) -> Figu
     panels[0].set_yticks(range(len(rungs[names[0]])), [policy for policy, _ in rungs[names[0]]])
     panels[0].invert_yaxis()
     keys: list[Any] = [Patch(color=colour, alpha=opacity, label=says) for colour, opacity, says in shades]
-    keys.append(Line2D([], [], color=BLACK, linestyle="--", linewidth=1.0, label="bound of all that guesses nothing"))
+    keys.append(Line2D([], [], color=BLACK, linestyle="--", linewidth=1.0, label="bound"))
     figure.legend(handles=keys, loc="outside lower center", ncols=4)
     return figure
 
 
-def _rungs(report: Report, workload: str, lines: Sequence[Timeline]) -> list[tuple[str, list[float]]]:
+def _rungs(report: Report, workload: str) -> list[tuple[str, list[float]]]:
     """Policy -> ms until the first token, the last, and all."""
     rungs: list[tuple[str, list[float]]] = []
     for s in report.summaries:
         if s.workload == workload and s.first_token and s.last_token:
             spreads = (s.first_token, s.last_token, s.total)
             rungs.append((s.variant, [1000 * each.quantiles["p50"] for each in spreads]))
-    rungs += [
-        (f"{line.policy} (guessed right)", [1000 * line.first_token, 1000 * line.last_token, 1000 * line.total])
-        for line in lines
-        if line.label == "speculated"
-    ]
     return rungs

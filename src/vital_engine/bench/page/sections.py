@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from vital_engine.bench.figures import Figure, Key, by_key
-from vital_engine.bench.guesses import GUESS_SECONDS
-from vital_engine.bench.load import ACCEPTANCES, LOADS
-from vital_engine.bench.oracle import guessed
 from vital_engine.bench.report import Report
 from vital_engine.bench.summary import Summary
 from vital_engine.bench.timelines import STEPS, Timeline
-from vital_engine.bench.variants import SEGMENTS, SPECULATED
 from vital_engine.bench.workloads import W1, W2, W3, Workload
 
 from .markdown import NOTHING, ms, number, of, share, table
 
 Figures = Mapping[Key, Figure]
-TIMELINES, LADDER, TAILS, LOAD = "timelines.svg", "ladder.svg", "tails.svg", "load.svg"
+TIMELINES, LADDER, TAILS = "timelines.svg", "ladder.svg", "tails.svg"
 
 
 def picture(says: str, name: str) -> str:
@@ -30,13 +26,13 @@ def ladder_section(report: Report, lines: Mapping[str, Sequence[Timeline]]) -> I
         return
     yield "## W1: the ladder"
     yield (
-        "One turn of the seed profile by each policy, in ms since the question. *bound*: the least that any engine could take "
-        "that guesses nothing, from the same durations; for a guess, the least with that guess. *gap*: how far above it."
+        "One turn of the seed profile by each policy, in ms since the question. *bound*: the least that any engine could take, "
+        "from the same durations. *gap*: how far above it."
     )
     yield picture("Time lines of one turn by each policy", TIMELINES)
     yield picture("First token, last token and all that is known, by policy, beside the bound", LADDER)
     for workload in W1:
-        rows = list(_rungs(report, workload, lines.get(workload.name, ())))
+        rows = list(_rungs(report, workload))
         if rows:
             yield f"**{workload.name}** ({workload.title})"
             yield table(("", "label", "first token", "last token", "all", "bound", "gap"), rows, left=2)
@@ -47,20 +43,13 @@ def ladder_section(report: Report, lines: Mapping[str, Sequence[Timeline]]) -> I
             yield "</details>"
 
 
-def _rungs(report: Report, workload: Workload, lines: Sequence[Timeline]) -> Iterator[tuple[str, ...]]:
+def _rungs(report: Report, workload: Workload) -> Iterator[tuple[str, ...]]:
     for s in report.summaries:
         if s.workload == workload.name:
             least = report.rows[s.workload, s.variant][0].bound
             times = (of(s.first_token, "p50"), of(s.last_token, "p50"), of(s.total, "p50"))
             bound = None if least is None else least.total
             yield s.variant, s.label, *(ms(t, 2) for t in times), ms(bound, 2), share(of(s.gap, "p50"))
-    for line in lines:
-        if line.label == "speculated":
-            # No turn of a run, but the first that was let start on a guess: the guess is right.
-            least = guessed(workload.median, GUESS_SECONDS)
-            took = (ms(t, 2) for t in (line.first_token, line.last_token, line.total))
-            name = f"{line.policy}, guessed right"
-            yield name, line.label, *took, ms(least.total, 2), share(line.total / least.total - 1)
 
 
 def _steps(turns: Sequence[Timeline]) -> str:
@@ -94,7 +83,6 @@ def tails_section(report: Report) -> Iterator[str]:
                 ("", "label", "first token p50", "p50", "p95", "p99", "p99.9", "gap p95", "in order", "degraded", "failed", "copies"),
                 [_tail(s) for s in summaries], left=2,
             )  # fmt: skip
-            yield from _guesses(summaries)
 
 
 def _heading(workload: Workload, turns: int) -> str:
@@ -107,13 +95,6 @@ def _tail(s: Summary) -> tuple[str, ...]:
     gaps = (share(of(s.gap, "p95")), share(of(s.gap_in_order, "p95")))
     lost = (share(s.degraded), share(s.failed + s.partial), share(s.extra_calls))
     return (s.variant, s.label, ms(of(s.first_token, "p50")), *times, *gaps, *lost)
-
-
-def _guesses(summaries: Sequence[Summary]) -> Iterator[str]:
-    for s in summaries:
-        if s.guesses:
-            became = ", ".join(f"{what} {count:,}" for what, count in s.guesses.items())
-            yield f"- guesses ({s.variant}): {became}; tokens that nobody saw, per turn: {number(s.wasted_tokens, 1)}"
 
 
 def failures_section(report: Report) -> Iterator[str]:
@@ -143,7 +124,6 @@ def failures_section(report: Report) -> Iterator[str]:
         "retracted",
     )
     yield table(("", "label", *head), rows, left=2)
-    yield from _guesses(known)
     for s in known:
         if s.degraded_by:
             yield f"- did without ({s.variant}): " + ", ".join(f"{step} {n:,}" for step, n in s.degraded_by.items())
@@ -177,43 +157,13 @@ def repeats_section(report: Report) -> Iterator[str]:
     )
     names = (
         "all p50", "all p50, cold", "all p50, warm", "all / bare model call p50", "all / bare model call p50, cold",
-        "all / bare model call p50, warm", "bound / bare model call p50", "guessed", "acceptance", "wasted tokens", "retractions",
+        "all / bare model call p50, warm", "bound / bare model call p50", "wasted tokens", "retractions",
     )  # fmt: skip
     head = (
-        "all p50, ms", "cold", "warm", "ratio", "cold", "warm", "bound", "guessed", "right", "tokens nobody saw", "retracted",
+        "all p50, ms", "cold", "warm", "ratio", "cold", "warm", "bound", "tokens nobody saw", "retracted",
     )  # fmt: skip
     rows = [(v, _label(known, "W7", v), *(_value(known, ("W7", v, name)) for name in names)) for v in variants]
     yield table(("", "label", *head), rows, left=2)
-
-
-def load_section(report: Report) -> Iterator[str]:
-    known = by_key(report.figures)
-    rows = []
-    for right in ACCEPTANCES:
-        for load in LOADS:
-            name = f"load {load}, {right:.0%} right"
-            off, on = ((name, v.name) for v in (SEGMENTS, SPECULATED))
-            if (*off, "all mean") in known:
-                mean, p95 = (
-                    known[*on, f].value / known[*off, f].value if (*on, f) in known else None
-                    for f in ("all mean", "all p95")
-                )
-                times = [_value(known, (*who, figure)) for figure in ("all mean", "all p95") for who in (off, on)]
-                ratios = [NOTHING if r is None else f"{r:.4f}" for r in (mean, p95)]
-                begun = _value(known, (*on, "begun on a guess"))
-                rows.append((f"{right:.0%}", f"{load}", *times[:2], ratios[0], *times[2:], ratios[1], begun))
-    if not rows:
-        return
-    yield "## Speculation under load"
-    yield (
-        "Turns arrive as they please, a model with eight slots answers them. *load*: in shares of what the slots could answer. "
-        "*off*: segments read ahead, no guesses; *auto*: the engine decides whether to begin on a guess. In ms."
-    )
-    yield picture("Mean and 95th percentile by load, speculation off and auto", LOAD)
-    yield table(
-        ("guesses right", "load", "mean off", "mean auto", "auto / off", "p95 off", "p95 auto", "auto / off", "begun on a guess"),
-        rows, left=1,
-    )  # fmt: skip
 
 
 def clock_section(report: Report) -> Iterator[str]:

@@ -159,7 +159,6 @@ class Local:
                     yield chunk
             finally:
                 if not ended:
-                    held.stopping = True
                     call.stopped.set()
         except TimeoutError:
             raise _broken("it fell silent" if begun else "no first token in time", begun=begun) from None

@@ -124,10 +124,6 @@ class LlamaServer(OpenAICompatible):
             raise ModelUnavailable("no slot became free in time", service="model") from None
         try:
             yield None if held is None else {"cache_prompt": True, "id_slot": held.slot.number}
-        except BaseException:
-            if held is not None:
-                held.stopping = True
-            raise
         finally:
             if held is not None:
                 slots.give(held)

@@ -3,7 +3,7 @@
 Each slot keeps the tokens of its last prompt. A run that had the beginning of its prompt read comes back to the same
 slot with the rest; until then the slot is kept for it, for a while, and softly: an answer takes any idle slot rather
 than wait, and only what is read ahead stands back. Nobody waits for a slot while another is idle, but for one case: a
-run waits for its own slot while that reads its own prompt (to read it twice would take longer) or is being stopped.
+run waits for its own slot while that reads its own prompt (to read it twice would take longer).
 """
 
 from __future__ import annotations
@@ -45,11 +45,10 @@ class Slot:
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A slot that was taken, and for what. ``stopping``: the call is being stopped, so that its run may come back soon."""
+    """A slot that was taken, and for what."""
 
     slot: Slot
     use: Use
-    stopping: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -101,12 +100,11 @@ class Slots:
         return waiter.held
 
     def give(self, held: Held) -> None:
-        """The server is done with it. Whoever has read ahead, or was stopped, may come back to the slot; who has been
-        answered will not."""
+        """The server is done with it. A run that has read ahead may come back to the slot; one that has spoken will not."""
         with self._lock:
             slot = held.slot
             slot.held = None
-            if held.use == "speaking" and not held.stopping:
+            if held.use == "speaking":
                 slot.run = ""
             for waiter in list(self._line):
                 if not self._serve(waiter):
@@ -141,9 +139,9 @@ class Slots:
         return None
 
     def _own_is_busy(self, run: str) -> bool:
-        """Whether a slot is reading *run*'s prompt, or is about to be left by it."""
+        """Whether a slot is reading *run*'s prompt."""
         mine = [s.held for s in self.all if run and s.run == run and s.held is not None]
-        return any(held.use == "reading" or held.stopping for held in mine)
+        return any(held.use == "reading" for held in mine)
 
 
 def text_of(prompt: Prompt) -> str:
