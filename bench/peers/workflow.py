@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.bench.durations import INPUTS, REVIEWS, Durations
 from vital_engine.flow import Degraded, Done
 from vital_engine.modes import Mode2AutomaticWorkflow

@@ -167,7 +167,7 @@ class Approvals(Protocol):
     """Paused turns, and the calls that wait for a person: each is settled once, and started once.
 
     All of it is by compare-and-set, committed before it returns; ``scope``: NotFound for what is somebody else's.
-    What each transition does is said in :mod:`vital_engine.approving`.
+    What each transition does is said in :mod:`vital_engine.nouns.transitions`.
     """
 
     async def pause(self, paused: Paused, *, seconds: float) -> PausedTurn:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.modes import Step
 from vital_engine.nouns import Limits
 

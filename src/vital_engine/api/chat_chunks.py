@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.modes import Broken, Event, Finished, Token
 from vital_engine.nouns import Citation, Usage
 from vital_engine.receipt import as_json

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.errors import NotFound, OverCapacity, VitalError
 from vital_engine.flow import Stream
 from vital_engine.modes import Broken, ParallelBaseWorkflow, Token, Turn

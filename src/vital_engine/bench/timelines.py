@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.flow import run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.nouns import Question

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.modes.stream import Token
 from vital_engine.nouns import Question, ToolSuggestions

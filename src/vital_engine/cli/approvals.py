@@ -7,7 +7,7 @@ import json
 from rich.console import Console
 from rich.text import Text
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.app import open_app
 from vital_engine.modes import Finished, Token
 from vital_engine.nouns import ApprovalDecision

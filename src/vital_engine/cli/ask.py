@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.app import open_app
 from vital_engine.modes import Finished, Token
 from vital_engine.nouns import Question

@@ -18,7 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from rich.console import Console
 from rich.text import Text
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.app import App, open_app
 from vital_engine.errors import InvalidArguments, VitalError
 from vital_engine.modes import Broken, Finished, Step, Token, Turn

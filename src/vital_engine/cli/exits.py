@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.errors import (
     Conflict,
     ConversationBusy,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from vital_engine.approving import UNKNOWN
+from vital_engine.nouns.transitions import UNKNOWN
 from vital_engine.errors import InvalidArguments, StoreError, ToolError, ToolTimeout, ToolUnavailable, VitalError
 from vital_engine.flow import Done, Failed, bounded, call, gather_outcomes, run_in_background
 from vital_engine.nouns import Brief, Claim, Consent, Effect, Question, Scope, ToolCall, ToolResult, ToolResults
@@ -22,7 +22,7 @@ WRITE_SECONDS = 10.0
 class ApprovedCaller:
     """Fulfils the port Caller for one paused turn that goes on.
 
-    What was done before is not done again; what was cut is, or is not, as :mod:`vital_engine.approving` says.
+    What was done before is not done again; what was cut is, or is not, as :mod:`vital_engine.nouns.transitions` says.
     """
 
     def __init__(

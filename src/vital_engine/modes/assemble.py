@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-from vital_engine.answer import Answer, Status, Timing
-from vital_engine.approving import UNKNOWN
+from vital_engine.nouns.answer import Answer, Status, Timing
+from vital_engine.nouns.transitions import UNKNOWN
 from vital_engine.errors import ModelError, OutOfTime, StepFailed, VitalError
 from vital_engine.flow import Degraded, Done, Failed, Outcome, Skipped, speedup
 from vital_engine.notices import NOTHING_FOUND, for_user

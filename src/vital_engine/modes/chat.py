@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.errors import ConversationBusy, VitalError
 from vital_engine.flow import Flow, Observer, Policy, bounded, run_in_background, step
 from vital_engine.nouns import Lease, Question

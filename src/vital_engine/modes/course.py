@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from vital_engine.answer import Timing
+from vital_engine.nouns.answer import Timing
 from vital_engine.flow import Hedged, Observer, StepStarted, Stream, StreamOpened
 from vital_engine.nouns import Claim, Draft, Evidence, Memory, Question, ToolSuggestions
 from vital_engine.turn import drafted

@@ -25,7 +25,7 @@ from langgraph.errors import GraphInterrupt
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import get_runtime
 
-from vital_engine.answer import Answer, Timing
+from vital_engine.nouns.answer import Answer, Timing
 from vital_engine.errors import InvalidQuestion, NotFound
 from vital_engine.flow import Observer, Skipped, Stream, StreamOpened, bounded, run_in_background
 from vital_engine.nouns import Claim, Draft, Question, Scope

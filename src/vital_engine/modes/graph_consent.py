@@ -13,7 +13,7 @@ from typing import Any
 from langgraph.errors import GraphInterrupt
 from langgraph.types import interrupt
 
-from vital_engine.approving import asked
+from vital_engine.nouns.transitions import asked
 from vital_engine.errors import Conflict, Expired, InvalidArguments, NotFound, Refused, VitalError
 from vital_engine.flow import Degraded, Done, Failed
 from vital_engine.nouns import Approval, Claim, Consent, Paused, PausedTurn, Question, Scope

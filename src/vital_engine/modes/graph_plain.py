@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from vital_engine import errors
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.errors import InvalidQuestion, VitalError, WrongType
 from vital_engine.flow import Degraded, Done, Failed, Outcome, Skipped
 from vital_engine.nouns import Question

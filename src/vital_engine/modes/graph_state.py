@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypedDict, get_type_hints
 from langgraph.channels.base import BaseChannel
 from langgraph.errors import EmptyChannelError, InvalidUpdateError
 
-from vital_engine.answer import Answer, Timing
+from vital_engine.nouns.answer import Answer, Timing
 from vital_engine.flow import Outcome
 from vital_engine.nouns import (
     Brief,

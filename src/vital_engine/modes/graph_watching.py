@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from vital_engine.answer import Answer, TurnEnded
+from vital_engine.nouns.answer import Answer, TurnEnded
 from vital_engine.flow import (
     Flow,
     FlowEnded,

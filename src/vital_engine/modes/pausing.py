@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from vital_engine.answer import Answer, TurnEnded
-from vital_engine.approving import asked
+from vital_engine.nouns.answer import Answer, TurnEnded
+from vital_engine.nouns.transitions import asked
 from vital_engine.errors import ConfigError, Conflict, NotFound, Refused, StepAbandoned, StoreError
 from vital_engine.flow import Degraded, Done, Failed, Flow, Observer, Outcome, Policy, Skipped, bounded, step, tell
 from vital_engine.nouns import (

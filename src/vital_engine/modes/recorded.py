@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from vital_engine import errors
-from vital_engine.answer import Answer, Status, Timing
+from vital_engine.nouns.answer import Answer, Status, Timing
 from vital_engine.errors import StepFailed, VitalError
 from vital_engine.flow import Degraded, Done, Failed, Outcome, Skipped
 from vital_engine.nouns import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
 
-from vital_engine.answer import Answer, Timing
+from vital_engine.nouns.answer import Answer, Timing
 from vital_engine.nouns import (
     Brief,
     Citations,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.errors import TurnError, VitalError
 from vital_engine.flow import (
     Degraded,

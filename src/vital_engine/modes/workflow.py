@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vital_engine.answer import Answer, TurnEnded
+from vital_engine.nouns.answer import Answer, TurnEnded
 from vital_engine.errors import NotFound, VitalError
 from vital_engine.flow import (
     Degraded,

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.errors import ConfigError
 from vital_engine.flow import Degraded, Failed, Hedged, LateResult, Skipped, StepEnded, StepStarted
 from vital_engine.nouns import Question

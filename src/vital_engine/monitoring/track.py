@@ -16,7 +16,7 @@ from typing import ParamSpec
 
 from prometheus_client import Counter, Histogram
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.flow import REASONS
 from vital_engine.nouns import Cost, Usage
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.errors import ConfigError
 from vital_engine.flow import Degraded, Failed, Hedged, LateResult, Skipped, StepEnded, speedup
 from vital_engine.turn import EARLY

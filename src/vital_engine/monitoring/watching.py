@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from vital_engine.answer import Answer, TurnEnded
+from vital_engine.nouns.answer import Answer, TurnEnded
 from vital_engine.flow import (
     Degraded,
     Failed,

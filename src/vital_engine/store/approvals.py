@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from vital_engine import approving
+from vital_engine.nouns import transitions
 from vital_engine.errors import Conflict, InvalidQuestion, NotFound, Refused
 from vital_engine.nouns import Approval, ApprovalDecision, Claim, Paused, PausedTurn, Scope, ToolResult
 
@@ -80,7 +80,7 @@ where p.user_id = %s and t.ended_at is null order by p.paused_at limit %s
 
 
 class StoredApprovals:
-    """Fulfils the port Approvals. Each method is one transaction; the transitions are those of ``approving``."""
+    """Fulfils the port Approvals. Each method is one transaction; the transitions are those of ``transitions``."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -111,7 +111,7 @@ class StoredApprovals:
                 raise Refused(f"the run {question.run_id} is another question's, or has ended")
             if await (await conn.execute(KEEP_STATE, given)).fetchone() is not None:
                 now = await _now(conn)
-                for position, each in enumerate(approving.proposed(paused, now=now, seconds=seconds)):
+                for position, each in enumerate(transitions.proposed(paused, now=now, seconds=seconds)):
                     await conn.execute(PROPOSE, _proposed(question.tenant, position, each))
             await conn.execute(HOLD_PLACE, given)
             return await _look(conn, question.run_id, scope)
@@ -146,7 +146,7 @@ class StoredApprovals:
         async with self._store.transaction(scope.tenant) as conn:
             await _locked(conn, run_id, scope)
             turn = await _look(conn, run_id, scope, lapsed=False)
-            settled = approving.decide_all(turn.approvals, decisions, by=by, now=await _now(conn))
+            settled = transitions.decide_all(turn.approvals, decisions, by=by, now=await _now(conn))
             for before, after in zip(turn.approvals, settled, strict=True):
                 if after != before:
                     await conn.execute(CHANGE, _changed(after))
@@ -173,7 +173,7 @@ class StoredApprovals:
         """See the port. Committed when this returns, and so before the call."""
         async with self._store.transaction(claim.scope.tenant) as conn:
             before = await _one(conn, claim, approval)
-            after, now = approving.start(before)
+            after, now = transitions.start(before)
             if after != before:
                 await conn.execute(CHANGE, _changed(after))
             return after, now
@@ -182,7 +182,7 @@ class StoredApprovals:
         """See the port."""
         async with self._store.transaction(claim.scope.tenant) as conn:
             before = await _one(conn, claim, approval)
-            after = approving.finish(before, tool_result)
+            after = transitions.finish(before, tool_result)
             if after != before:
                 await conn.execute(CHANGE, _changed(after))
             return after
@@ -211,7 +211,7 @@ async def _look(conn: Connection, run_id: str, scope: Scope, *, lapsed: bool = T
     state, receipt, now = found
     rows = await (await conn.execute(APPROVALS, [storable(run_id)])).fetchall()
     approvals = [read(Approval, row[0]) for row in rows]
-    as_of_now = [approving.lapse(a, now) for a in approvals] if lapsed else approvals
+    as_of_now = [transitions.lapse(a, now) for a in approvals] if lapsed else approvals
     return PausedTurn(read(Paused, state), tuple(as_of_now), receipt)
 
 

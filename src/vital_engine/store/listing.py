@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg.rows import class_row
 
-from vital_engine import approving
+from vital_engine.nouns import transitions
 from vital_engine.errors import NotFound
 from vital_engine.nouns import Approval, Scope
 
@@ -163,5 +163,5 @@ class Listing:
 
 def _line(row: tuple[Any, ...]) -> ApprovalLine:
     state, ordinal, position, status, mode, question, conversation, now = row
-    approval = approving.lapse(read(Approval, state), now)
+    approval = transitions.lapse(read(Approval, state), now)
     return ApprovalLine(approval, status, mode, question, conversation, (ordinal, position))

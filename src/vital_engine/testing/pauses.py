@@ -1,6 +1,6 @@
 """Pauses and conversations in memory: the ports Approvals and Floor for as long as the process lives.
 
-The same transitions as the store's (:mod:`vital_engine.approving`), on the loop's clock: in virtual time an approval
+The same transitions as the store's (:mod:`vital_engine.nouns.transitions`), on the loop's clock: in virtual time an approval
 can expire in a test.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from vital_engine import approving
+from vital_engine.nouns import transitions
 from vital_engine.errors import Conflict, NotFound
 from vital_engine.nouns import (
     Approval,
@@ -57,7 +57,7 @@ class MemoryApprovals:
         question = paused.question
         key = (question.tenant, question.user, question.run_id)
         if key not in self._entries:
-            approvals = approving.proposed(paused, now=_now(), seconds=seconds)
+            approvals = transitions.proposed(paused, now=_now(), seconds=seconds)
             self._entries[key] = _Entry(PausedTurn(paused, approvals))
         if self.conversation_lock is not None:
             self.conversation_lock.extend(question, seconds)
@@ -74,7 +74,7 @@ class MemoryApprovals:
         self, run_id: str, decisions: Mapping[str, ApprovalDecision], scope: Scope, *, by: str
     ) -> PausedTurn:
         turn, entry = self._look(run_id, scope), self._entry(run_id, scope)
-        settled = approving.decide_all(turn.approvals, decisions, by=by, now=_now())
+        settled = transitions.decide_all(turn.approvals, decisions, by=by, now=_now())
         entry.turn = replace(entry.turn, approvals=settled)
         return self._look(run_id, scope)
 
@@ -93,12 +93,12 @@ class MemoryApprovals:
         return True
 
     async def start(self, claim: Claim, approval: str) -> tuple[Approval, bool]:
-        changed, now = approving.start(self._one(claim, approval))
+        changed, now = transitions.start(self._one(claim, approval))
         self._put(claim, changed)
         return changed, now
 
     async def finish(self, claim: Claim, approval: str, tool_result: ToolResult) -> Approval:
-        changed = approving.finish(self._one(claim, approval), tool_result)
+        changed = transitions.finish(self._one(claim, approval), tool_result)
         self._put(claim, changed)
         return changed
 
@@ -110,7 +110,7 @@ class MemoryApprovals:
 
     def _look(self, run_id: str, scope: Scope) -> PausedTurn:
         entry, now = self._entry(run_id, scope), _now()
-        approvals = tuple(approving.lapse(a, now) for a in entry.turn.approvals)
+        approvals = tuple(transitions.lapse(a, now) for a in entry.turn.approvals)
         return replace(entry.turn, approvals=approvals, receipt=self._receipt(run_id))
 
     def _receipt(self, run_id: str) -> Mapping[str, object] | None:

@@ -19,7 +19,7 @@ from anyio.from_thread import start_blocking_portal
 from rich.console import Console
 
 from vital_engine import Mode4ChatAutomaticWorkflow, Question
-from vital_engine.approving import hash_of
+from vital_engine.nouns.transitions import hash_of
 from vital_engine.cli import screen
 from vital_engine.cli.approvals import decide, show_approvals
 from vital_engine.cli.chat import chat

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vital_engine.answer import Answer, Timing, TurnEnded
+from vital_engine.nouns.answer import Answer, Timing, TurnEnded
 from vital_engine.errors import CircuitOpen
 from vital_engine.flow import SEQUENTIAL, TIERS, Shape, run_virtual
 from vital_engine.monitoring import prometheus

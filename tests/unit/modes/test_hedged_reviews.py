@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.flow import Hedged, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.modes.stream import Cited

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vital_engine.answer import Answer
+from vital_engine.nouns.answer import Answer
 from vital_engine.errors import ModelUnavailable
 from vital_engine.flow import run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow

@@ -21,8 +21,9 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
-from .errors import Conflict, Expired, InvalidArguments, NotFound, Refused
-from .nouns import Approval, ApprovalDecision, ApprovalStatus, Effect, Paused, ToolCall, ToolResult
+from vital_engine.errors import Conflict, Expired, InvalidArguments, NotFound, Refused
+from .approved import Approval, ApprovalDecision, ApprovalStatus, Paused
+from .gathered import Effect, ToolCall, ToolResult
 
 SETTLED: Final[Mapping[str, ApprovalStatus]] = MappingProxyType(
     {"approve": "approved", "reject": "rejected", "edit": "edited"}
