@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .answer import Answer
     from .app import open_app
     from .modes import (
         Mode1ManualWorkflow,
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
         Mode4ChatAutomaticWorkflow,
         ParallelBaseWorkflow,
     )
-    from .nouns import ApprovalDecision, Limits, Question
+    from .nouns import Answer, ApprovalDecision, Limits, Question
     from .ports import Services
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Answer": ".answer",
+    "Answer": ".nouns",
     "Limits": ".nouns",
     "Mode1ManualWorkflow": ".modes",
     "Mode2AutomaticWorkflow": ".modes",

@@ -27,10 +27,10 @@ from .modes import (
     ParallelBaseWorkflow,
     TurnSettings,
 )
-from .modes.settings import KEYS, known
+from .modes.settings import KEYS, validate_keys
 from .monitoring import Tracing, Watcher, default_watchers, log_turn, track_cache
 from .nouns import Expert, Question, Scope
-from .ports import LLM, Embedder, Keeper, Replicas, Retriever, Services, ToolSuggester
+from .ports import LLM, Embedder, Replicas, Retriever, Services, ToolSuggester
 from .services.caching import Cache, CachedEmbedder, CachedRetriever, CachedToolSuggester
 from .services.citations import QuoteChecker
 from .services.cost import Prices
@@ -139,7 +139,7 @@ class App:
 
 def turn_settings(settings: Settings) -> TurnSettings:
     """The settings of a turn that a deployment asks for. :raises ConfigError: unknown, or of a wrong type."""
-    return TurnSettings(**known({key: typed(key, value) for key, value in settings.turn.items()}))
+    return TurnSettings(**validate_keys({key: typed(key, value) for key, value in settings.turn.items()}))
 
 
 @contextlib.asynccontextmanager
@@ -213,11 +213,12 @@ async def open_app(
             judge=LogisticJudge(matcher),
             accountant=Prices(settings.prices, base_urls=_provider(settings)),
             grader=quality,
-            register=turns,
-            keeper=_keeper(turns, meaning),
+            turns=turns
+            if meaning is None
+            else meaning.embedding(turns, partial(run_in_background, name="embed turns")),
             approvals=approvals,
             argument_validator=ToolArgumentValidator(toolbox),
-            floor=StoredConversationLock(store),
+            conversation_lock=StoredConversationLock(store),
             summarizer=Summaries(store, conversations),
             replicas=Replicas(llm=replica),
         )
@@ -252,11 +253,6 @@ def _asked(embedder: Embedder | None, entries: int) -> Embedder | None:
     if embedder is None or not entries:
         return embedder
     return CachedEmbedder(embedder, entries=entries, count=partial(track_cache, "embedding"))
-
-
-def _keeper(turns: Keeper, vectors: TurnVectors | None) -> Keeper:
-    """*turns*, with the vectors of what was kept made beside it."""
-    return turns if vectors is None else vectors.beside(turns, partial(run_in_background, name="embed turns"))
 
 
 def _cache(name: str, entries: int) -> Cache[Any, Any]:

@@ -139,17 +139,14 @@ class Grader(Protocol):
 
 
 @runtime_checkable
-class Register(Protocol):
-    """Writes down that a turn has begun, before anybody is told so."""
+class TurnStore(Protocol):
+    """Keeps turns: written down when they begin, kept exactly once when they end."""
 
-    async def begin(self, question: Question, *, mode: int) -> None: ...
+    async def begin(self, question: Question, *, mode: int) -> None:
+        """Write down that a turn has begun, before its first event is sent."""
 
-
-@runtime_checkable
-class Keeper(Protocol):
-    """Keeps a finished turn exactly once: the answer, its ledger and its receipt in one transaction."""
-
-    async def keep(self, turn: TurnRecord) -> None: ...
+    async def save(self, turn: TurnRecord) -> None:
+        """Keep a finished turn: the answer, its ledger and its receipt in one transaction."""
 
 
 @runtime_checkable
@@ -254,7 +251,7 @@ class Replicas:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Who fulfils each port. ``register`` and ``keeper`` may be absent: then nothing is kept.
+    """Who fulfils each port. ``turns`` None: nothing is kept.
 
     ``approvals``: modes 1 and 3 need it. ``argument_validator`` None: a person may approve and reject, but not edit. ``conversation_lock``
     None: turns of one conversation are not kept from overlapping. ``summarizer`` None: no summary is kept. ``replicas``:
@@ -271,8 +268,7 @@ class Services:
     judge: Judge
     accountant: Accountant
     grader: Grader
-    register: Register | None = None
-    keeper: Keeper | None = None
+    turns: TurnStore | None = None
     approvals: Approvals | None = None
     argument_validator: ArgumentValidator | None = None
     conversation_lock: ConversationLock | None = None

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from vital_engine.errors import Conflict, Expired, InvalidArguments, NotFound, StoreError, ToolError
 from vital_engine.modes import Turn
 from vital_engine.nouns import ApprovalDecision, ApprovalStatus, Question, Scope
-from vital_engine.receipt import as_json
+from vital_engine.nouns.codec import to_json
 from vital_engine.store.plain import json_text
 
 from .app_state import AppState, Principal, TheDesk
@@ -51,7 +51,7 @@ class DecisionRequest(Strict):
             raise ValueError("arguments: they hold a NUL, half of a surrogate pair or a number that is none")
         return self
 
-    def decision(self) -> ApprovalDecision:
+    def decided(self) -> ApprovalDecision:
         return ApprovalDecision(self.decision, self.reason, self.arguments)
 
 
@@ -90,7 +90,7 @@ async def decide(approval: str, said: DecisionRequest, app_state: TheDesk, princ
     line = await _listing(app_state).approval(approval, principal)
     app_state.running.check_room()  # before anything is settled: a decision that is refused can be sent again as it is
     try:
-        await _go_on(line, {approval: said.decision()}, app_state, principal)
+        await _go_on(line, {approval: said.decided()}, app_state, principal)
     except Expired:
         if not _waiting(await _calls(line, app_state, principal)):
             await _go_on(line, {}, app_state, principal)
@@ -123,17 +123,17 @@ def approval_body(line: ApprovalLine) -> dict[str, Any]:
         "run_id": a.run_id,
         "status": a.status,
         "tool": call.tool,
-        "arguments": as_json(call.arguments),
-        "visible": {name: visible(as_json(getattr(call, name))) for name in ("tool", "arguments", "reason")},
+        "arguments": to_json(call.arguments),
+        "visible": {name: visible(to_json(getattr(call, name))) for name in ("tool", "arguments", "reason")},
         "arguments_hash": a.arguments_hash,
-        "proposed_arguments": as_json(a.tool_call.arguments),
+        "proposed_arguments": to_json(a.tool_call.arguments),
         "reason": call.reason,
-        "cost_usd": as_json(call.cost_usd),
+        "cost_usd": to_json(call.cost_usd),
         "effect": call.effect.value,
         "tainted": call.tainted,
         "proposed_at": a.proposed_at.isoformat(),
         "expires_at": a.expires_at.isoformat(),
-        "decided": said and {"decision": said.action, "reason": said.reason, "by": a.by, "at": as_json(a.decided_at)},
+        "decided": said and {"decision": said.action, "reason": said.reason, "by": a.by, "at": to_json(a.decided_at)},
         "attempts": a.attempts,
         "result": found and {"status": found.status, "text": found.text, "error": found.error},
         "turn": {

@@ -8,9 +8,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from vital_engine.nouns.answer import Answer
-from vital_engine.modes import Step
-from vital_engine.nouns import Limits
+from vital_engine.modes import StepEvent
+from vital_engine.nouns import Answer, Limits
 
 from .problems import nearest, told
 from .running import CANCELLED, RunningTurn
@@ -92,7 +91,7 @@ def running_body(entry: RunningTurn) -> dict[str, Any]:
     """A turn that has not ended, or was stopped: what is known of it. ``last_event``: the log's latest number."""
     ended = entry.log.ended
     code = (entry.cut or getattr(entry.log.error, "code", "") or CANCELLED) if ended else ""
-    steps = {e.step: e.outcome or "running" for e in entry.log.items if isinstance(e, Step)}
+    steps = {e.step: e.outcome or "running" for e in entry.log.items if isinstance(e, StepEvent)}
     return {
         "run_id": entry.run_id,
         "conversation": entry.question.conversation,

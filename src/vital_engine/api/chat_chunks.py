@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.modes import Broken, Event, Finished, Token
-from vital_engine.nouns import Citation, Usage
-from vital_engine.receipt import as_json
+from vital_engine.nouns import Answer, Citation, Usage
+from vital_engine.nouns.codec import to_json
 from vital_engine.sentences import split
 from vital_engine.services.checks.markers import markers
 
@@ -179,7 +178,7 @@ def vital_of(answer: Answer, ignored: Sequence[str]) -> dict[str, Any]:
         "degraded": dict(answer.degraded),
         "warnings": list(answer.warnings),
         "quality": answer.quality.score,
-        "cost_usd": as_json(answer.cost.usd),
+        "cost_usd": to_json(answer.cost.usd),
         "usage_estimated": usage.estimated if usage is not None else None,
         "ignored": list(ignored),
         "links": links(answer.run_id),

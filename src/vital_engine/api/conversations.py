@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, Field
 
 from vital_engine.errors import ConversationBusy, NotFound
-from vital_engine.receipt import as_json
+from vital_engine.nouns.codec import to_json
 
 from .app_state import AppState, Principal, TheDesk
 from .bodies import Strict, links
@@ -80,7 +80,7 @@ def _headed(talk: ConversationLine | Talk) -> dict[str, Any]:
 
 
 def _turn(said: SaidTurn) -> dict[str, Any]:
-    plain = {name: value for name, value in as_json(said).items() if name != "ordinal"}
+    plain = {name: value for name, value in to_json(said).items() if name != "ordinal"}
     return {**plain, "links": links(said.run_id)}
 
 

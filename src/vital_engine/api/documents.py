@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 
 from vital_engine.errors import NotFound, UnreadableDocument
-from vital_engine.receipt import as_json
+from vital_engine.nouns.codec import to_json
 from vital_engine.services.retrieval.analysis import ANALYSIS
 from vital_engine.services.retrieval.batch import Failure
 from vital_engine.services.retrieval.ingest import ingest
@@ -42,7 +42,7 @@ async def listed(
     """A page of the list, by id. ``next`` is where the next page begins; null on the last."""
     async with _library(app_state).shelves.reading(principal.tenant) as reader:
         entries = await reader.documents(domains=domain or [], after=after, limit=limit)
-    return {"documents": as_json(entries), "next": entries[-1].id if len(entries) == limit else None}
+    return {"documents": to_json(entries), "next": entries[-1].id if len(entries) == limit else None}
 
 
 @router.post("/v1/documents", status_code=201, response_class=JSONResponse)
@@ -85,7 +85,7 @@ async def shown(document: str, request: Request, app_state: TheDesk, principal: 
         raise NotFound(f"no document {document}")
     if "text/" in request.headers.get("accept", ""):
         return PlainTextResponse(found.text, headers={"X-Content-Type-Options": "nosniff"})
-    return JSONResponse(as_json(found))
+    return JSONResponse(to_json(found))
 
 
 @router.delete("/v1/documents/{document:path}", status_code=204)

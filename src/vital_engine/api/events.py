@@ -17,9 +17,9 @@ from fastapi.sse import KEEPALIVE_COMMENT
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from vital_engine.modes import Broken, Cited, Event, Finished, Spent, Started, Step, Token
+from vital_engine.modes import Broken, Cited, Event, Finished, Spent, Started, StepEvent, Token
 from vital_engine.monitoring.logs import logger
-from vital_engine.receipt import as_json
+from vital_engine.nouns.codec import to_json
 
 from .bodies import turn_body
 from .limits import ServerLimits
@@ -69,12 +69,12 @@ def _one(event: Event, entry: RunningTurn) -> bytes:
             data["text"] = text
         case Started(run_id=run_id):
             data |= {"run_id": run_id, "conversation": entry.question.conversation}
-        case Step():
-            data = as_json(event)
+        case StepEvent():
+            data = to_json(event)
         case Cited(citation=citation):
-            data["citation"] = as_json(citation)
+            data["citation"] = to_json(citation)
         case Spent(cost=cost):
-            data["cost"] = {"usd": as_json(cost.usd), "at_least_usd": as_json(cost.at_least)}
+            data["cost"] = {"usd": to_json(cost.usd), "at_least_usd": to_json(cost.at_least)}
         case Finished(answer=answer):
             return ending(answer.receipt(), id=event.seq, conversation=entry.question.conversation)
         case Broken(code=code, message=message):

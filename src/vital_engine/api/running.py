@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.errors import NotFound, OverCapacity, VitalError
 from vital_engine.flow import Stream
 from vital_engine.modes import Broken, ParallelBaseWorkflow, Token, Turn
 from vital_engine.monitoring.logs import logger
-from vital_engine.nouns import Question, Scope
+from vital_engine.nouns import Answer, Question, Scope
 
 from .limits import ServerLimits
 

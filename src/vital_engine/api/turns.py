@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from vital_engine.errors import ConfigError, NotFound, VitalError
-from vital_engine.modes import ParallelBaseWorkflow, Step
+from vital_engine.modes import ParallelBaseWorkflow, StepEvent
 from vital_engine.nouns import Memory, Question, Scope
 
 from .app_state import AppState, Principal, TheDesk
@@ -257,7 +257,7 @@ def _not_here(stored: StoredTurn) -> Problem:
 async def _written_down(entry: RunningTurn) -> bool:
     """Wait until the turn's beginning stands in the store: nobody is told "accepted" before. False if it does not."""
     async for event in entry.log.reader():
-        if isinstance(event, Step) and event.step == "register" and event.outcome:
+        if isinstance(event, StepEvent) and event.step == "register" and event.outcome:
             return event.outcome == "done"
     return False
 

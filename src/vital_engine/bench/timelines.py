@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.flow import run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
-from vital_engine.nouns import Question
+from vital_engine.nouns import Answer, Question
 
 from .draws import Draws, Odds, draw
 from .durations import INPUTS, REVIEWS, Durations

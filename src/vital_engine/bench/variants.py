@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.modes import Mode2AutomaticWorkflow
-from vital_engine.modes.stream import Token
-from vital_engine.nouns import Question, ToolSuggestions
+from vital_engine.modes.events import Token
+from vital_engine.nouns import Answer, Question, ToolSuggestions
 from vital_engine.ports import Services
 
 from .handwritten import as_batch, by_hand, by_itself, in_turn, unlimited

@@ -7,11 +7,10 @@ import json
 from rich.console import Console
 from rich.text import Text
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.app import open_app
 from vital_engine.modes import Finished, Token
-from vital_engine.nouns import ApprovalDecision
-from vital_engine.receipt import as_json as plain
+from vital_engine.nouns import Answer, ApprovalDecision
+from vital_engine.nouns.codec import to_json as plain
 from vital_engine.settings import Settings
 
 from . import render, screen
@@ -19,11 +18,11 @@ from .exits import FAILED, OK, code_of
 from .visible import arguments, exact, safe
 
 
-async def show_approvals(settings: Settings, *, limit: int, as_json: bool) -> int:
+async def show_approvals(settings: Settings, *, limit: int, to_json: bool) -> int:
     """What waits: calls without a decision, and turns that were decided but have not gone on."""
     async with open_app(settings, watchers=()) as app:
         turns = await app.approvals.pending(app.scope(), limit=limit)
-    if as_json:
+    if to_json:
         rows = [plain(a) | {"question": t.paused.question.text} for t in turns for a in t.approvals]
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return OK
@@ -40,7 +39,7 @@ async def show_approvals(settings: Settings, *, limit: int, as_json: bool) -> in
     return OK
 
 
-async def decide(approval: str, decision: ApprovalDecision, settings: Settings, *, as_json: bool) -> int:
+async def decide(approval: str, decision: ApprovalDecision, settings: Settings, *, to_json: bool) -> int:
     """Settle one call; when its turn has no other that waits, the rest of the turn runs, and is shown."""
     console = Console(highlight=False)
     async with open_app(settings) as app:
@@ -50,14 +49,14 @@ async def decide(approval: str, decision: ApprovalDecision, settings: Settings, 
         answer: Answer | None = None
         words = screen.Words(console)
         async for event in turn.events.reader():
-            if isinstance(event, Token) and not as_json:
+            if isinstance(event, Token) and not to_json:
                 words.feed(event.text)
             elif isinstance(event, Finished):
                 answer = event.answer
         if answer is None:
             await turn.answer()  # raises what broke it
             return FAILED
-    if as_json:
+    if to_json:
         print(json.dumps(answer.receipt(), ensure_ascii=False, indent=2))
         return code_of(answer)
     words.close()

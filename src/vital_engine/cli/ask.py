@@ -6,10 +6,9 @@ import json
 import sys
 from typing import Any
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.app import open_app
 from vital_engine.modes import Finished, Token
-from vital_engine.nouns import Question
+from vital_engine.nouns import Answer, Question
 from vital_engine.settings import Settings
 
 from . import render
@@ -26,7 +25,7 @@ async def ask(
     mode: int,
     expert: str | None,
     changes: dict[str, Any],
-    as_json: bool,
+    to_json: bool,
     timeline: bool,
     sources: bool,
 ) -> int:
@@ -39,12 +38,12 @@ async def ask(
         workflow = app.workflow(mode)
         answer: Answer | None = None
         async for event in workflow.stream(question, **changes):
-            if isinstance(event, Token) and not as_json:
+            if isinstance(event, Token) and not to_json:
                 print(safe(event.text), end="", flush=True)
             elif isinstance(event, Finished):
                 answer = event.answer
         assert answer is not None  # a stream of a turn that was not cancelled ends in Finished
-        if as_json:
+        if to_json:
             print(json.dumps(answer.receipt(), ensure_ascii=False, indent=2))
             return code_of(answer)
         print("\n" if answer.text else "")

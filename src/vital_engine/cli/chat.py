@@ -18,11 +18,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from rich.console import Console
 from rich.text import Text
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.app import App, open_app
 from vital_engine.errors import InvalidArguments, VitalError
-from vital_engine.modes import Broken, Finished, Step, Token, Turn
-from vital_engine.nouns import Approval, ApprovalDecision, Question
+from vital_engine.modes import Broken, Finished, StepEvent, Token, Turn
+from vital_engine.nouns import Answer, Approval, ApprovalDecision, Question
 from vital_engine.settings import Settings
 
 from . import screen
@@ -131,10 +130,10 @@ class Talk:
                     case Token(text=text):
                         status.stop()
                         words.feed(text)
-                    case Step(step=step, outcome="") if step in BUSY:
+                    case StepEvent(step=step, outcome="") if step in BUSY:
                         running[BUSY[step]] = None
                         status.update(Text(", ".join(running), "dim"))
-                    case Step(step=step):
+                    case StepEvent(step=step):
                         running.pop(BUSY.get(step, ""), None)
                     case Finished():
                         answer = event.answer

@@ -7,18 +7,18 @@ from dataclasses import fields
 
 from vital_engine.app import turn_settings
 from vital_engine.modes.settings import KEYS
-from vital_engine.receipt import as_json as plain
+from vital_engine.nouns.codec import to_json as plain
 from vital_engine.services.llm.factory import open_llm
 from vital_engine.settings import Settings
 
 from .exits import OK
 
 
-def show(settings: Settings, *, as_json: bool) -> int:
+def show(settings: Settings, *, to_json: bool) -> int:
     turn = turn_settings(settings)
     values = settings.shown()
     values["turn"] = {key: getattr(turn, key) for key in KEYS}
-    if as_json:
+    if to_json:
         print(json.dumps(plain(values), ensure_ascii=False, indent=2))
         return OK
     helps = {f.name: f.metadata.get("help", "") for f in fields(settings)}

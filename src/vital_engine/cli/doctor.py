@@ -107,9 +107,9 @@ LOOKS: dict[str, Callable[[App], Awaitable[str]]] = {
 }
 
 
-def show(tool_results: list[ToolResult], *, as_json: bool) -> int:
+def show(tool_results: list[ToolResult], *, to_json: bool) -> int:
     """Print, and give the exit code."""
-    if as_json:
+    if to_json:
         print(json.dumps([asdict(f) for f in tool_results], ensure_ascii=False, indent=2))
     else:
         for f in tool_results:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.errors import (
     Conflict,
     ConversationBusy,
@@ -16,6 +15,7 @@ from vital_engine.errors import (
     SetupError,
     VitalError,
 )
+from vital_engine.nouns import Answer
 
 OK: Final = 0
 USAGE: Final = 2

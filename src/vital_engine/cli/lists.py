@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vital_engine.app import open_app
-from vital_engine.receipt import as_json as plain
+from vital_engine.nouns.codec import to_json as plain
 from vital_engine.services.experts import dump_experts, load_experts
 from vital_engine.settings import Settings
 
@@ -15,12 +15,12 @@ from .exits import OK
 from .render import shorten
 
 
-async def show_experts(settings: Settings, *, as_json: bool, as_yaml: bool = False) -> int:
+async def show_experts(settings: Settings, *, to_json: bool, as_yaml: bool = False) -> int:
     async with open_app(settings, watchers=()) as app:
         experts = await app.router.experts(settings.tenant)
     if as_yaml:
         print(dump_experts(experts), end="")
-    elif as_json:
+    elif to_json:
         print(json.dumps([asdict(e) for e in experts], ensure_ascii=False, indent=2))
     else:
         for e in experts:
@@ -38,10 +38,10 @@ async def add_experts(path: Path, settings: Settings, *, replace: bool) -> int:
     return OK
 
 
-async def show_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
+async def show_runs(settings: Settings, *, limit: int, to_json: bool) -> int:
     async with open_app(settings, watchers=()) as app:
         lines = await app.turns.list(app.scope(), limit=limit)
-    if as_json:
+    if to_json:
         print(json.dumps(plain(lines), ensure_ascii=False, indent=2))
     else:
         for line in lines:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.errors import NotFound
-from vital_engine.notices import for_user
-from vital_engine.nouns import Citation, Evidence
+from vital_engine.nouns import Answer, Citation, Evidence
+from vital_engine.turn.plan import for_user
 
 from .visible import arguments, exact
 

@@ -10,8 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from vital_engine.nouns.answer import Answer
-from vital_engine.nouns import Approval, Effect
+from vital_engine.nouns import Answer, Approval, Effect
 
 from . import render
 from .visible import arguments, exact, safe

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vital_engine.nouns.answer import Answer
-from vital_engine.nouns import Prefilled
+from vital_engine.nouns import Answer, Prefilled, StepRow
 
 BAR = 48
 """Characters for the whole turn."""
@@ -62,7 +61,7 @@ def _notes(answer: Answer, row: Row) -> Iterator[str]:
             yield f"thrown away ({lost.why}): {'unknown' if lost.usage is None else lost.usage.output} tokens"
 
 
-def _beside(rows: list[dict[str, Any]], span: float) -> Iterator[str]:
+def _beside(rows: list[StepRow], span: float) -> Iterator[str]:
     """For each step that the end waited for: what else ran meanwhile."""
     for row in rows:
         others = [

@@ -35,7 +35,20 @@ from .events import (
 from .flow import Flow
 from .hedging import Hedge, HedgeOutcome, Load, either
 from .limits import abandoned, background_tasks, bounded, call, gather_outcomes, run_in_background, shutdown
-from .outcome import KINDS, REASONS, BaseOutcome, Degraded, Done, Failed, Kind, Outcome, Reason, Skipped, reason_of, shift
+from .outcome import (
+    KINDS,
+    REASONS,
+    BaseOutcome,
+    Degraded,
+    Done,
+    Failed,
+    Kind,
+    Outcome,
+    Reason,
+    Skipped,
+    reason_of,
+    shift,
+)
 from .policy import DATAFLOW, SEQUENTIAL, TIERS, Policy, Shape
 from .quantiles import DecayedHistogram
 from .run import Run, speedup

@@ -94,7 +94,8 @@ broken_observers: dict[str, int] = {}
 class Log:
     """What happened in a run, or in several that belong together.
 
-    :param observers: are called with each event, soon after it, and at the latest when the run ends.
+    :param observers: are called with each event, soon after it, and at the latest when the run ends. One that has a method
+        ``read`` is handed all that is new at once.
     """
 
     __slots__ = ("_events", "_observers", "_read", "due", "records")
@@ -126,16 +127,21 @@ class Log:
     def flush(self) -> None:
         """Hand to each observer what is new. One that raises is counted and logged; the others get it all the same."""
         self.due = False
-        if not self._observers:
-            return
-        while self._read < len(self.records):
+        while self._observers and self._read < len(self.records):
             fresh = self.events[self._read :]
             self._read += len(fresh)
             for observer in self._observers:
-                for event in fresh:
-                    try:
-                        observer(event)
-                    except (Exception, asyncio.CancelledError):
-                        name = getattr(observer, "__qualname__", type(observer).__name__)
-                        broken_observers[name] = broken_observers.get(name, 0) + 1
-                        _log.exception("an observer failed", extra={"observer": name})
+                if (read := getattr(observer, "read", None)) is not None:
+                    _guarded(observer, read, fresh)
+                else:
+                    for event in fresh:
+                        _guarded(observer, observer, event)
+
+
+def _guarded(observer: Observer, read: Callable[[Any], None], what: Any) -> None:
+    try:
+        read(what)
+    except (Exception, asyncio.CancelledError):
+        name = getattr(observer, "__qualname__", type(observer).__name__)
+        broken_observers[name] = broken_observers.get(name, 0) + 1
+        _log.exception("an observer failed", extra={"observer": name})

@@ -63,7 +63,7 @@ class Flow:
 
         :param within: seconds for the whole run; what has not ended then is cancelled. 0 or less: nothing is started.
         :param observers: read the run's log as it grows; see :class:`.events.Log`.
-        :param log: of a longer run, which this one continues: the log's owner notes where that begins and ends.
+        :param log: of a longer run, which this one continues: its owner notes where that begins and ends, and has the observers.
         :param since: seconds that the longer run had taken before: times of outcomes count from its beginning.
         :raises FlowError: something is needed that nothing makes, given twice, or given before it has ended.
         """
@@ -86,9 +86,9 @@ class Flow:
         for need, i in self.plan.outside:
             if need not in have and self.steps[i].makes not in have:  # what is known is not made, and needs nothing
                 raise FlowError(f"{self.steps[i].name!r} needs a {need.__name__}, which nothing makes and nobody gave")
-        if log is None:
-            return await Execution(self.name, self.plan, have, streams, within, Log(observers)).run()
-        return await Execution(self.name, self.plan, have, streams, within, log, since, whole=False).run()
+        whole = log is None
+        log = Log(observers) if log is None else log
+        return await Execution(self.name, self.plan, have, streams, within, log, since, whole=whole).run()
 
     @property
     def levels(self) -> list[list[str]]:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from vital_engine.errors import FlowError, StepAbandoned, StepFailed, WrongType
 
@@ -23,7 +23,7 @@ from .hedging import HedgeOutcome
 from .limits import ConcurrencyLimit, abandon
 from .outcome import Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
 from .plan import Plan
-from .step import NOTHING, Step, hedged_work
+from .step import NOTHING, hedged_work
 from .stream import Stream
 
 T = TypeVar("T")

@@ -54,7 +54,9 @@ class Step(Generic[T]):
         A method and not a keyword, so that every type checker refuses a value of another type.
         """
         if not isinstance(value, self.makes):
-            raise FlowError(f"{self.name!r} makes {self.makes.__name__}: a {type(value).__name__} is no fallback for it")
+            raise FlowError(
+                f"{self.name!r} makes {self.makes.__name__}: a {type(value).__name__} is no fallback for it"
+            )
         return replace(self, fallback_value=value)
 
     def recover(self, recovery: Recovery[T]) -> Step[T]:

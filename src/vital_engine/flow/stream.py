@@ -121,6 +121,18 @@ class Stream(Generic[T]):
         if buffer.waiters or buffer.subscribers:
             buffer.wake()
 
+    def extend(self, items: Sequence[Any]) -> None:
+        """Add several items at once: readers are woken once."""
+        buffer = self._buffer
+        if buffer.closed or not items:
+            return
+        buffer.last = asyncio.get_running_loop().time()
+        if buffer.first is None:
+            buffer.first = buffer.last
+        buffer.items.extend(items)
+        if buffer.waiters or buffer.subscribers:
+            buffer.wake()
+
     def close(self, value: T | None = None, error: BaseException | None = None) -> None:
         """End the stream, in *value* or in *error*. The first end counts."""
         self._buffer.close(value, error)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any
 
-from vital_engine.nouns.answer import Answer, Status, Timing
-from vital_engine.nouns.transitions import UNKNOWN
 from vital_engine.errors import ModelError, OutOfTime, StepFailed, VitalError
-from vital_engine.flow import Degraded, Done, Failed, Outcome, Skipped, speedup
-from vital_engine.notices import NOTHING_FOUND, for_user
+from vital_engine.flow import Outcome, speedup
 from vital_engine.nouns import (
+    NOTHING_FOUND,
+    Answer,
     Approval,
-    Brief,
     Call,
     Citations,
     Consent,
@@ -25,19 +22,27 @@ from vital_engine.nouns import (
     PausedTurn,
     Quality,
     Question,
+    Status,
     Support,
+    Timing,
     ToolResults,
     TurnRecord,
 )
+from vital_engine.nouns.transitions import UNKNOWN
 from vital_engine.ports import Grader
-from vital_engine.turn import EARLY
-
-T = TypeVar("T")
-
-TIERS: Mapping[str, tuple[str, ...]] = {
-    "tier1": ("retrieve", "suggest", "recall"),
-    "tier2": ("cite", "assess", "tally"),
-}
+from vital_engine.turn.plan import (
+    ASSESS,
+    BRIEF,
+    CITE,
+    CONSENT,
+    EARLY,
+    INVOKE,
+    REPLY,
+    RETRIEVE,
+    TALLY,
+    TIERS,
+    for_user,
+)
 
 
 def assemble(
@@ -53,12 +58,12 @@ def assemble(
     hedges: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Answer:
     """The answer of a turn whose steps ended in *outcomes* (by the step's name)."""
-    brief = _made(outcomes, "brief", cast("Brief | None", None))
-    evidence = _made(outcomes, "retrieve", Evidence.missing())
-    draft = _made(outcomes, "reply", Draft(finish="error"))
-    citations = _made(outcomes, "cite", Citations.missing())
-    support = _made(outcomes, "assess", Support.missing())
-    tool_results = _made(outcomes, "invoke", ToolResults())
+    chosen = BRIEF.outcome(outcomes)
+    evidence = RETRIEVE.made(outcomes, Evidence.missing())
+    draft = REPLY.made(outcomes, Draft(finish="error"))
+    citations = CITE.made(outcomes, Citations.missing())
+    support = ASSESS.made(outcomes, Support.missing())
+    tool_results = INVOKE.made(outcomes, ToolResults())
     status, error = _status(outcomes)
     degraded = _degraded(outcomes)
     return Answer(
@@ -68,10 +73,10 @@ def assemble(
         profile=profile,
         status=status,
         text=draft.text,
-        brief=brief,
+        brief=chosen.value if chosen is not None else None,
         evidence=evidence,
         tool_results=tool_results,
-        consent=_made(outcomes, "consent", Consent()),
+        consent=CONSENT.made(outcomes, Consent()),
         draft=draft,
         citations=citations,
         support=support,
@@ -81,7 +86,7 @@ def assemble(
         degraded=degraded,
         warnings=tuple(_warnings(outcomes, degraded, evidence, citations, tool_results, draft)),
         timing=timing,
-        speedup=speedup([o.seconds for o in outcomes.values() if not isinstance(o, Skipped)], timing.total),
+        speedup=speedup([o.seconds for o in outcomes.values() if o.kind != "skipped"], timing.total),
         critical_path=critical_path,
         tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
         error=error,
@@ -116,7 +121,7 @@ def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, p
         degraded=degraded,
         warnings=(*_warnings(outcomes, degraded, paused.evidence, *nothing), waiting),
         timing=timing,
-        speedup=speedup([o.seconds for o in outcomes.values() if not isinstance(o, Skipped)], timing.total),
+        speedup=speedup([o.seconds for o in outcomes.values() if o.kind != "skipped"], timing.total),
         critical_path=paused.critical_path,
         tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
         approvals=turn.approvals,
@@ -124,11 +129,10 @@ def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, p
 
 
 def _degraded(outcomes: Mapping[str, Outcome[Any]]) -> dict[str, str]:
-    broke = {name: o.reason for name, o in outcomes.items() if isinstance(o, Degraded | Failed)}
-    return {name: reason for name, reason in broke.items() if name not in EARLY}
+    return {name: o.reason for name, o in outcomes.items() if o.broke and name not in EARLY}
 
 
-def kept(answer: Answer) -> TurnRecord:
+def record_of(answer: Answer) -> TurnRecord:
     """The answer as the store keeps it."""
     return TurnRecord(
         run_id=answer.run_id,
@@ -144,29 +148,19 @@ def kept(answer: Answer) -> TurnRecord:
     )
 
 
-def _made(outcomes: Mapping[str, Outcome[Any]], step: str, otherwise: T) -> T:
-    match outcomes.get(step):
-        case Done(value=value) | Degraded(value=value) | Skipped(value=value, known=True):
-            return cast("T", value)
-        case _:
-            return otherwise
-
-
 def _status(outcomes: Mapping[str, Outcome[Any]]) -> tuple[Status, BaseException | None]:
-    match outcomes.get("reply"):
-        case Done() | Skipped(known=True):
-            return "complete", None
-        case Degraded(error=error):
-            return "partial", _typed(error)
-        case Failed(error=error):
-            return "failed", _typed(error)
-        case _:  # it never came to that; what failed before it says why
-            name, failed = next(((n, o) for n, o in outcomes.items() if isinstance(o, Failed)), ("", None))
-            if failed is None or not isinstance(failed.error, VitalError):
-                error = StepFailed(f"the model was not asked: {name or 'a step'} failed")
-                error.__cause__ = failed.error if failed else None
-                return "failed", error
-            return "failed", failed.error
+    spoken = REPLY.outcome(outcomes)
+    if spoken is not None and spoken.error is not None:
+        return "partial" if spoken.made else "failed", _typed(spoken.error)
+    if spoken is not None and spoken.made:
+        return "complete", None
+    # The model was not asked: what failed before it says why.
+    name, failed = next(((n, o) for n, o in outcomes.items() if o.kind == "failed"), ("", None))
+    if failed is not None and isinstance(failed.error, VitalError):
+        return "failed", failed.error
+    error = StepFailed(f"the model was not asked: {name or 'a step'} failed")
+    error.__cause__ = failed.error if failed else None
+    return "failed", error
 
 
 def _typed(error: BaseException) -> BaseException:
@@ -180,13 +174,14 @@ def _typed(error: BaseException) -> BaseException:
 
 def _cost(question: Question, outcomes: Mapping[str, Outcome[Any]], draft: Draft) -> Cost:
     """As tallied; a call that failed is on the bill too, at an unknown price."""
-    if isinstance(outcomes.get("reply"), Failed):
-        return Cost((LedgerRow(Call(question.run_id, "reply", draft.model, draft.provider, None, "failed"), None),))
-    return _made(outcomes, "tally", Cost.missing())
+    spoken = REPLY.outcome(outcomes)
+    if spoken is not None and spoken.kind == "failed":
+        return Cost((LedgerRow(Call(question.run_id, REPLY.name, draft.model, draft.provider, None, "failed"), None),))
+    return TALLY.made(outcomes, Cost.missing())
 
 
 def _tier(outcomes: Mapping[str, Outcome[Any]], steps: Iterable[str]) -> dict[str, Any]:
-    ran = [o for name in steps if (o := outcomes.get(name)) is not None and not isinstance(o, Skipped)]
+    ran = [o for name in steps if (o := outcomes.get(name)) is not None and o.kind != "skipped"]
     if not ran:
         return {}
     wall = round(max(o.ended for o in ran) - min(o.began for o in ran), 9)
@@ -202,10 +197,11 @@ def _warnings(
     draft: Draft,
 ) -> Iterable[str]:
     for step, reason in degraded.items():
-        if not (step == "reply" and isinstance(outcomes[step], Failed)):
+        if not (step == REPLY.name and outcomes[step].kind == "failed"):
             yield for_user(step, reason)
-    retrieved = outcomes.get("retrieve")
-    if not evidence.failed and not evidence.passages and not isinstance(retrieved, Skipped | None):
+    retrieved = RETRIEVE.outcome(outcomes)
+    looked = retrieved is not None and retrieved.kind != "skipped"
+    if looked and not evidence.failed and not evidence.passages:
         yield NOTHING_FOUND
     for tool_result in tool_results.results:
         if tool_result.status == UNKNOWN:
@@ -219,8 +215,3 @@ def _warnings(
         yield f"{mismatched} of its quotations do not stand in the passage that is cited for them."
     if draft.finish == "length":
         yield "The answer reached its length limit and may be incomplete."
-
-
-def later(outcome: Outcome[Any], seconds: float) -> Outcome[Any]:
-    """The same outcome of a step of a run that began *seconds* after its turn."""
-    return replace(outcome, began=round(outcome.began + seconds, 9), ended=round(outcome.ended + seconds, 9))

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from vital_engine.errors import ConfigError
 from vital_engine.flow import DATAFLOW, SEQUENTIAL, TIERS, Shape
@@ -69,12 +69,17 @@ class TurnSettings:
         for field in fields(self):
             _check(field.name, getattr(self, field.name))
 
-    def replace(self, changes: Mapping[str, Any]) -> TurnSettings:
+    def replace(self, changes: Mapping[str, object]) -> TurnSettings:
         """These settings with *changes*.
 
         :raises ConfigError: an unknown key (the nearest known one is named) or a wrong type.
         """
-        return replace(self, **known(changes)) if changes else self
+        return replace(self, **validate_keys(changes)) if changes else self
+
+    @property
+    def hedges(self) -> bool:
+        """Whether late calls may be sent twice: never in the profiles that the dataflow is measured against."""
+        return self.hedging and self.profile == "dataflow"
 
     @property
     def shape(self) -> Shape:
@@ -86,12 +91,35 @@ class TurnSettings:
         return replace(base, lanes=lanes) if lanes else base
 
 
+class TurnOptions(TypedDict, total=False):
+    """The settings of :class:`TurnSettings` as keywords, for one turn or for a workflow; a checker sees a misspelt one."""
+
+    profile: Profile
+    enable_parallel_tier1: bool
+    enable_parallel_tier2: bool
+    parallel_timeout_ms: float
+    post_generation_timeout_ms: float
+    reply_timeout_ms: float
+    turn_timeout_ms: float
+    prefill: Prefill
+    hedging: bool
+    enable_rag: bool
+    enable_tools: bool
+    enable_memory: bool
+    tool_cost_ceiling_usd: Decimal
+    never_automatic: tuple[str, ...]
+    approval_seconds: float
+    lease_seconds: float
+    on_contention: OnContention
+    contention_seconds: float
+
+
 KEYS = tuple(field.name for field in fields(TurnSettings))
 GONE = frozenset({"speculation"})
 """Settings that earlier versions had, and may have written down with a paused turn. They changed no answer."""
 
 
-def known(changes: Mapping[str, Any]) -> dict[str, Any]:
+def validate_keys(changes: Mapping[str, object]) -> dict[str, Any]:
     """*changes*, with each key known and money and lists in their own types.
 
     :raises ConfigError: an unknown key; the nearest known one is named.
@@ -105,12 +133,12 @@ def known(changes: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def written_down(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """As :func:`known`, for settings that were kept with a paused turn, perhaps by an earlier version.
+def kept_keys(changes: Mapping[str, object]) -> dict[str, Any]:
+    """As :func:`validate_keys`, for settings that were kept with a paused turn, perhaps by an earlier version.
 
     :raises ConfigError: an unknown key that is not one of :data:`GONE`.
     """
-    return known({key: value for key, value in changes.items() if key not in GONE})
+    return validate_keys({key: value for key, value in changes.items() if key not in GONE})
 
 
 def _fit(key: str, value: Any) -> Any:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from vital_engine.errors import ConfigError
+from vital_engine.turn.plan import RECALL, REPLY, RETRIEVE
 
 #: Stable, of the general conventions.
 ERROR_TYPE: Final = "error.type"
@@ -42,12 +43,12 @@ class Names:
     documents: str | None = "gen_ai.retrieval.documents"
     query: str | None = "gen_ai.retrieval.query.text"
     operations: Mapping[str, str] = field(
-        default_factory=lambda: {"reply": CHAT, "retrieve": "retrieval", "recall": "search_memory"}
+        default_factory=lambda: {REPLY.name: CHAT, RETRIEVE.name: "retrieval", RECALL.name: "search_memory"}
     )
 
 
 _V0_1: Final = Names("0.1")
-_V1_41: Final = replace(_V0_1, version="1.41", operations={"reply": CHAT, "retrieve": "retrieval"})
+_V1_41: Final = replace(_V0_1, version="1.41", operations={REPLY.name: CHAT, RETRIEVE.name: "retrieval"})
 _V1_36: Final = replace(
     _V1_41,
     version="1.36",
@@ -59,7 +60,7 @@ _V1_36: Final = replace(
     output_messages=None,
     documents=None,
     query=None,
-    operations={"reply": CHAT},
+    operations={REPLY.name: CHAT},
 )
 VERSIONS: Final[Mapping[str, Names]] = {n.version: n for n in (_V1_36, _V1_41, _V0_1)}
 LATEST: Final = _V0_1.version

@@ -7,33 +7,17 @@ A label never holds a tenant, a user, a question or a run id. What stands outsid
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Final
 
-from vital_engine.errors import VitalError
-from vital_engine.flow import Degraded, Done, Failed, Outcome
-from vital_engine.turn import EARLY
+from vital_engine.flow import KINDS
+from vital_engine.turn.plan import BY_NAME
+from vital_engine.turn.plan import TIERS as PLANNED_TIERS
 
-TIERS: Final = ("tier1", "tier2")
+TIERS: Final = tuple(PLANNED_TIERS)
 MODES: Final = ("1", "2", "3", "4")
-STEPS: Final = EARLY | frozenset(
-    {
-        "ask",
-        "register",
-        "brief",
-        "retrieve",
-        "suggest",
-        "recall",
-        "consent",
-        "invoke",
-        "reply",
-        "cite",
-        "assess",
-        "tally",
-        "save",
-    }
-)
+STEPS: Final = frozenset(BY_NAME)
 STATUSES: Final = ("complete", "paused", "partial", "failed", "cancelled")
-OUTCOMES: Final = ("done", "degraded", "failed", "skipped", "unknown")
+OUTCOMES: Final = (*KINDS, "unknown")
 DECISIONS: Final = ("approved", "edited", "rejected", "expired")
 DECIDERS: Final = ("person", "policy", "nobody")
 DISCARDED: Final = ("copy", "fallback")
@@ -65,20 +49,3 @@ def step_label(name: str) -> str:
 def provider_kind(provider: str) -> str:
     """Where the model ran: ``api`` is outside the engine, ``scripted`` is no model at all."""
     return _INSIDE.get(provider, "api") if provider else "unknown"
-
-
-def outcome_label(outcome: Outcome[Any]) -> str:
-    match outcome:
-        case Done():
-            return "done"
-        case Degraded():
-            return "degraded"
-        case Failed():
-            return "failed"
-        case _:
-            return "skipped"
-
-
-def code_of(error: BaseException) -> str:
-    """The stable code of one of our errors, the class name of a foreign one. Never its text, which may hold anything."""
-    return error.code if isinstance(error, VitalError) else type(error).__name__

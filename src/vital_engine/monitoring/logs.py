@@ -20,13 +20,11 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
-from vital_engine.nouns.answer import Answer
-from vital_engine.errors import ConfigError
-from vital_engine.flow import Degraded, Failed, Hedged, LateResult, Skipped, StepEnded, StepStarted
-from vital_engine.nouns import Question
+from vital_engine.errors import ConfigError, code_of
+from vital_engine.flow import Hedged, LateResult, Skipped, StepEnded, StepStarted
+from vital_engine.nouns import Answer, Question
 
 from . import metrics
-from .labels import code_of, outcome_label
 from .track import decided
 from .watching import TURN, OpenFlow, Watch
 
@@ -71,10 +69,10 @@ class TurnLog(Watch):
 
     def step_ended(self, _: OpenFlow, event: StepEnded) -> None:
         outcome = event.outcome
-        facts: dict[str, Any] = {"step": event.step, "tier": event.tier, "outcome": outcome_label(outcome)}
+        facts: dict[str, Any] = {"step": event.step, "tier": event.tier, "outcome": outcome.kind}
         facts["seconds"] = outcome.seconds
-        if isinstance(outcome, Degraded | Failed):
-            self._log.warning("step ended", **facts, reason=outcome.reason, code=code_of(outcome.error))
+        if outcome.broke:
+            self._log.warning("step ended", **facts, reason=outcome.reason, code=outcome.code)
         elif isinstance(outcome, Skipped):
             self._log.info("step ended", **facts, reason="known" if outcome.known else "unmet")
         else:

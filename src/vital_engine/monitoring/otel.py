@@ -17,11 +17,12 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer, TracerProvider
 
-from vital_engine.flow import Degraded, Failed, Outcome, Skipped, StepEnded, StepStarted
+from vital_engine.errors import code_of
+from vital_engine.flow import Outcome, StepEnded, StepStarted
 from vital_engine.nouns import Brief, Draft, Evidence, Question
+from vital_engine.turn.plan import REPLY
 
 from .genai_names import ERROR_TYPE, INVOKE_AGENT, LATEST, Names, names
-from .labels import code_of, outcome_label
 from .watching import TURN, OpenFlow, Watch
 
 INSTRUMENTATION = "vital_engine"
@@ -109,11 +110,11 @@ class TurnTrace(Watch):
         span = self._roots.pop(flow.name, None)
         if span is None:
             return
-        failed = [e.outcome for e in flow.ended if isinstance(e.outcome, Failed)]
+        failed = [e.outcome for e in flow.ended if e.outcome.kind == "failed"]
         if cancelled:
             _mark(span, "cancelled")
         elif failed:
-            _mark(span, code_of(failed[0].error))
+            _mark(span, failed[0].code)
         span.end(self._at(flow, flow.last))
 
     # -- steps
@@ -124,7 +125,7 @@ class TurnTrace(Watch):
         span = self._tracer.start_span(
             operation or event.step,
             context=parent,
-            kind=SpanKind.CLIENT if event.step == "reply" else SpanKind.INTERNAL,
+            kind=SpanKind.CLIENT if event.step == REPLY.name else SpanKind.INTERNAL,
             start_time=self._at(flow, event.at),
         )
         self._steps[flow.name, event.step] = span
@@ -149,20 +150,20 @@ class TurnTrace(Watch):
 
     def _describe(self, flow: OpenFlow, event: StepEnded, span: Span, root: Span | None) -> None:
         outcome = event.outcome
-        span.set_attribute("vital.outcome", outcome_label(outcome))
+        span.set_attribute("vital.outcome", outcome.kind)
         span.set_attribute("vital.own_seconds", outcome.seconds)
         waited = round(outcome.ended - outcome.began - outcome.seconds, 9)
         if waited > 0:
             span.set_attribute("vital.stream_wait_seconds", waited)
-        if isinstance(outcome, Degraded | Failed):
+        if outcome.broke:
             span.set_attribute("vital.reason", outcome.reason)
-            _mark(span, code_of(outcome.error))
-        live = flow.lives.get(event.step)
-        if live is not None and live.first_at is not None:
-            span.add_event("first item", timestamp=self._at(flow, live.first_at))
-            if event.step == "reply" and self._names.time_to_first_chunk:
-                span.set_attribute(self._names.time_to_first_chunk, live.first_at - flow.at - outcome.began)
-        match getattr(outcome, "value", None):
+            _mark(span, outcome.code)
+        stream = flow.streams.get(event.step)
+        if stream is not None and stream.first_at is not None:
+            span.add_event("first item", timestamp=self._at(flow, stream.first_at))
+            if event.step == REPLY.name and self._names.time_to_first_chunk:
+                span.set_attribute(self._names.time_to_first_chunk, stream.first_at - flow.at - outcome.began)
+        match outcome.value:
             case Draft() as draft:
                 self._describe_draft(span, draft)
             case Evidence() as evidence:
@@ -174,7 +175,7 @@ class TurnTrace(Watch):
     def _describe_draft(self, span: Span, draft: Draft) -> None:
         n = self._names
         if draft.model:
-            span.update_name(f"{n.operations['reply']} {draft.model}")
+            span.update_name(f"{n.operations[REPLY.name]} {draft.model}")
             span.set_attribute(n.response_model, draft.model)
         if draft.provider:
             span.set_attribute(n.provider, draft.provider)
@@ -210,13 +211,7 @@ def _mark(span: Span, code: str) -> None:
 
 
 def _why(outcome: Outcome[Any]) -> str:
-    match outcome:
-        case Skipped(known=True):
-            return "known"
-        case Degraded(reason=reason) | Failed(reason=reason):
-            return reason
-        case _:
-            return "unmet"
+    return outcome.reason or ("known" if outcome.made else "unmet")
 
 
 def _message(role: str, text: str, **more: str) -> str:

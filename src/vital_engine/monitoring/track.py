@@ -16,9 +16,8 @@ from typing import ParamSpec
 
 from prometheus_client import Counter, Histogram
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.flow import REASONS
-from vital_engine.nouns import Cost, Usage
+from vital_engine.nouns import Answer, Cost, Usage
 
 from . import metrics
 from .labels import (

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.errors import ConfigError
-from vital_engine.flow import Degraded, Failed, Hedged, LateResult, Skipped, StepEnded, speedup
-from vital_engine.turn import EARLY
+from vital_engine.flow import Hedged, LateResult, Skipped, StepEnded, speedup
+from vital_engine.nouns import Answer
+from vital_engine.turn.plan import EARLY, REPLY
 
 from . import metrics
-from .labels import MODES, TIERS, outcome_label, step_label
+from .labels import MODES, TIERS, step_label
 from .track import step_duration, step_failures, tier_series, track_approvals, track_early, track_spending, track_turn
-from .watching import TURN, OpenFlow, Watch, Watcher, reason_of
+from .watching import TURN, OpenFlow, Watch, Watcher
 
-#: The step that is the model.
-REPLY: Final = "reply"
 _LIMITS: Final = ("timeout", "abandoned")
 
 
@@ -53,10 +51,10 @@ class TurnWatch(Watch):
     def step_ended(self, flow: OpenFlow, event: StepEnded) -> None:
         outcome, step = event.outcome, step_label(event.step)
         if event.step in flow.started:
-            step_duration(step, self._mode, outcome_label(outcome)).observe(outcome.seconds)
-        if isinstance(outcome, Degraded | Failed):
+            step_duration(step, self._mode, outcome.kind).observe(outcome.seconds)
+        if outcome.broke:
             step_failures(step, outcome.reason, self._mode).inc()
-            if isinstance(outcome, Degraded) and step not in EARLY:
+            if outcome.made and step not in EARLY:
                 metrics.degraded_turns.labels(step, outcome.reason).inc()
         elif isinstance(outcome, Skipped):
             metrics.skipped_steps.labels(step, "known" if outcome.known else "unmet").inc()
@@ -97,25 +95,27 @@ class TurnWatch(Watch):
     def _tier_ended(self, tier: str, flow: OpenFlow, mine: list[StepEnded]) -> None:
         series = tier_series(tier, self._mode)
         outcomes = [e.outcome for e in mine if not (isinstance(e.outcome, Skipped) and e.outcome.known)]
-        if any(reason_of(e) in _LIMITS for e in mine):
+        if any(e.outcome.reason in _LIMITS for e in mine):
             series.timeouts.inc()
         ran = [e.outcome for e in mine if e.step in flow.started]
         if not ran:
             return
         began, ended = min(o.began for o in ran), max(o.ended for o in outcomes)
-        beside = sum(_beside(e, began, ended) for e in flow.ended if e.step == REPLY and e.step in flow.started)
+        beside = sum(_beside(e, began, ended) for e in flow.ended if e.step == REPLY.name and e.step in flow.started)
         seconds = round(ended - began, 9)
         series.record(
             seconds,
             speedup([o.seconds for o in ran], seconds),
-            all(outcome_label(o) == "done" for o in outcomes),
+            all(o.kind == "done" for o in outcomes),
             max(round(seconds - beside, 9), 0.0),
         )
 
 
 def _over_before_the_cancel(flow: OpenFlow, mine: list[StepEnded]) -> bool:
     """Whether no step of the tier was cut or kept from starting: a tier that its caller broke off says nothing."""
-    return all(isinstance(e.outcome, Skipped) or (e.step in flow.started and reason_of(e) != "cancelled") for e in mine)
+    return all(
+        isinstance(e.outcome, Skipped) or (e.step in flow.started and e.outcome.reason != "cancelled") for e in mine
+    )
 
 
 def _beside(reply: StepEnded, began: float, ended: float) -> float:

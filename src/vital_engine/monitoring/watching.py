@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from vital_engine.nouns.answer import Answer, TurnEnded
 from vital_engine.flow import (
-    Degraded,
-    Failed,
     FlowEnded,
     FlowStarted,
     Hedged,
     LateResult,
     Observer,
-    Reason,
     StepEnded,
     StepStarted,
     Stream,
     StreamOpened,
 )
-from vital_engine.nouns import Question
+from vital_engine.nouns import Answer, Question, TurnEnded
 
 #: Makes an observer for one turn, given its question and mode.
 Watcher: TypeAlias = Callable[[Question, int], Observer]
@@ -39,7 +34,7 @@ class OpenFlow:
     at: float
     last: float
     started: set[str] = field(default_factory=set)
-    lives: dict[str, Stream[object]] = field(default_factory=dict)
+    streams: dict[str, Stream[object]] = field(default_factory=dict)
     ended: list[StepEnded] = field(default_factory=list)
 
 
@@ -65,7 +60,7 @@ class Watch:
             flow.started.add(event.step)
             self.step_started(flow, event)
         elif isinstance(event, StreamOpened):
-            self._flow(event).lives[event.step] = event.live
+            self._flow(event).streams[event.step] = event.stream
         elif isinstance(event, FlowStarted):
             self._begin(event)
         elif isinstance(event, FlowEnded):
@@ -91,7 +86,7 @@ class Watch:
     def _end(self, event: FlowEnded) -> None:
         flow = self._flow(event)
         del self._open[flow.name]
-        self.flow_ended(flow, _broken_off() and any(reason_of(e) == "cancelled" for e in flow.ended))
+        self.flow_ended(flow, event.cancelled and any(e.outcome.reason == "cancelled" for e in flow.ended))
 
     # -- what subclasses say
     def flow_started(self, flow: OpenFlow) -> None: ...
@@ -110,17 +105,3 @@ class Watch:
 
     def turn_ended(self, answer: Answer) -> None:
         """All is known. A turn whose caller was cancelled need not come to this."""
-
-
-def reason_of(event: StepEnded) -> Reason | None:
-    """Why the step did not make its own product; None if it did, or did not have to."""
-    return event.outcome.reason if isinstance(event.outcome, Degraded | Failed) else None
-
-
-def _broken_off() -> bool:
-    """Whether the caller of the flow, in whose task its end is told, is being cancelled."""
-    try:
-        caller = asyncio.current_task()
-    except RuntimeError:  # events that are told again outside a loop
-        return False
-    return caller is not None and caller.cancelling() > 0

@@ -1,14 +1,16 @@
 """What a turn makes, in the order in which it comes about. Frozen, plain, and nothing else.
 
-Question -> Brief -> Evidence, Menu, Memory -> Consent -> Findings -> Prompt -> Draft
--> Citations, Support, Cost -> Quality -> Answer (in :mod:`vital_engine.turn`).
+Question -> Brief -> Evidence, ToolSuggestions, Memory -> Consent -> ToolResults -> Prompt -> Draft
+-> Citations, Support, Cost -> Quality -> Answer. :mod:`.codec` writes them as versioned JSON and reads them back;
+:mod:`.transitions` is the life of an approval. May import: flow (for outcomes), errors.
 
 Each type is a wire between two steps: a step says in its signature which it needs and which it makes.
-``X.missing()`` is the stand-in of a step that failed; it is never equal to "looked, and found nothing".
+``X.missing()`` is the fallback of a step that failed; it is never equal to "looked, and found nothing".
 All offsets are counted in Unicode characters, half open; all times are seconds; all money is USD in Decimal.
 """
 
-from .approved import Approval, ApprovalDecision, ApprovalStatus, Claim, Lease, PastStep, Paused, PausedTurn
+from .answer import Answer, Receipt, Status, StepRow, Timing, TurnEnded
+from .approved import Action, Approval, ApprovalDecision, ApprovalStatus, Claim, Lease, Paused, PausedTurn
 from .asked import Brief, Expert, Limits, Question, Scope
 from .gathered import (
     Consent,
@@ -24,7 +26,21 @@ from .gathered import (
     ToolSuggestions,
     passages_of,
 )
-from .replied import Discarded, Draft, Piece, Prefilled, Prompt, Segment, Usage
+from .replied import (
+    CACHE,
+    NOTHING_FOUND,
+    TOOL_RESULT,
+    Discarded,
+    Draft,
+    Piece,
+    Prefilled,
+    Prompt,
+    ReadConversation,
+    ReadInstructions,
+    ReadTools,
+    Segment,
+    Usage,
+)
 from .reviewed import (
     Call,
     Citation,
@@ -32,6 +48,8 @@ from .reviewed import (
     Cost,
     LedgerRow,
     Quality,
+    Registered,
+    Saved,
     Sentence,
     SentenceSupport,
     Support,
@@ -39,10 +57,13 @@ from .reviewed import (
 )
 
 __all__ = [
+    "Action",
+    "Answer",
     "Approval",
     "ApprovalDecision",
     "ApprovalStatus",
     "Brief",
+    "CACHE",
     "Call",
     "Citation",
     "Citations",
@@ -59,8 +80,8 @@ __all__ = [
     "LedgerRow",
     "Limits",
     "Memory",
+    "NOTHING_FOUND",
     "Passage",
-    "PastStep",
     "PastTurn",
     "Paused",
     "PausedTurn",
@@ -69,15 +90,26 @@ __all__ = [
     "Prompt",
     "Quality",
     "Question",
+    "ReadConversation",
+    "ReadInstructions",
+    "ReadTools",
+    "Receipt",
+    "Registered",
+    "Saved",
     "Scope",
     "Segment",
     "Sentence",
     "SentenceSupport",
+    "Status",
+    "StepRow",
     "Support",
+    "TOOL_RESULT",
+    "Timing",
     "ToolCall",
     "ToolResult",
     "ToolResults",
     "ToolSuggestions",
+    "TurnEnded",
     "TurnRecord",
     "Usage",
     "passages_of",

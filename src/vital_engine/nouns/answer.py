@@ -1,29 +1,34 @@
-"""What a turn gives back: the text, and everything that can be seen and checked about it."""
+"""What a turn gives back: the text, everything that can be seen and checked about it, and its receipt."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from html import escape
+from typing import Annotated, Any, Literal, TypedDict
 
-from .errors import StepFailed, VitalError
-from .flow import Degraded, Failed, Outcome, Skipped
-from .nouns import (
-    Approval,
-    Brief,
-    Citations,
-    Consent,
-    Cost,
-    Draft,
-    Evidence,
-    Prefilled,
-    Quality,
-    Question,
-    Support,
-    ToolResults,
+from vital_engine.errors import StepFailed, VitalError, WrongType
+from vital_engine.flow import Outcome, Skipped
+
+from .approved import Approval
+from .asked import Brief, Expert, Question
+from .codec import (
+    JSON,
+    ErrorForm,
+    OutcomeForm,
+    error_from,
+    from_form_1,
+    outcome_from,
+    product_in_form_1,
+    read_value,
+    to_json,
 )
-from .nouns.replied import CACHE
-from .receipt import as_json
+from .gathered import Consent, Decision, Evidence, Passage, ToolResult, ToolResults
+from .replied import CACHE, Draft, Prefilled
+from .reviewed import Citation, Citations, Cost, LedgerRow, Quality, SentenceSupport, Support
+
+RECEIPT_VERSION = 2
+"""Of a receipt's form. Receipts without a version were written in form 1, and can be read."""
 
 Status = Literal["complete", "paused", "partial", "failed"]
 
@@ -66,14 +71,14 @@ class Answer:
     support: Support
     cost: Cost
     quality: Quality
-    outcomes: Mapping[str, Outcome[Any]]
+    outcomes: Annotated[Mapping[str, Annotated[Outcome[Any], OutcomeForm]], "by step"]
     degraded: Mapping[str, str]
     warnings: tuple[str, ...]
     timing: Timing
     speedup: float | None
     critical_path: tuple[str, ...]
     tiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    error: BaseException | None = None
+    error: Annotated[BaseException | None, ErrorForm] = None
     approvals: tuple[Approval, ...] = ()
     hedges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -89,18 +94,19 @@ class Answer:
     @property
     def prefilled(self) -> Prefilled:
         """Tokens of the prompt that the model's server had read before the whole was known."""
-        read = [made for o in self.outcomes.values() if isinstance(made := getattr(o, "value", None), Prefilled)]
+        read = [o.value for o in self.outcomes.values() if isinstance(o.value, Prefilled)]
         return Prefilled(sum(one.computed for one in read), sum(one.cached for one in read))
 
     @property
     def cached(self) -> tuple[str, ...]:
         """The steps whose product was known from before, or shared with a turn that ran at the same time."""
-        made = {name: getattr(outcome, "value", None) for name, outcome in self.outcomes.items()}
-        # What a checkpoint has kept of an outcome is not its value.
-        made |= {"retrieve": self.evidence} if "retrieve" in made else {}
-        # of what the model's server had read, ``cached`` is a number of tokens
-        known = [name for name, value in made.items() if getattr(value, "cached", False) is True]
-        return (*known, "reply") if self.draft.provider == CACHE else tuple(known)
+        from_cache = self.draft.provider == CACHE
+        return tuple(
+            name
+            for name, outcome in self.outcomes.items()
+            # of what the model's server had read, ``cached`` is a number of tokens
+            if getattr(outcome.value, "cached", False) is True or (from_cache and isinstance(outcome.value, Draft))
+        )
 
     @property
     def code(self) -> str:
@@ -120,26 +126,29 @@ class Answer:
             raise self.error
         raise StepFailed(f"the turn {self.run_id} is {self.status}") from self.error
 
-    def timeline(self) -> list[dict[str, Any]]:
+    def timeline(self) -> list[StepRow]:
         """When each step ran, in seconds since the turn began, in the order in which they began."""
-        rows = [
+        rows: list[StepRow] = [
             {
                 "step": name,
+                "makes": type(outcome.value).__name__ if outcome.value is not None else None,
                 "began": outcome.began,
                 "ended": outcome.ended,
                 "seconds": outcome.seconds,
-                "outcome": type(outcome).__name__.lower(),
-                "reason": outcome.reason if isinstance(outcome, Degraded | Failed) else "",
+                "outcome": outcome.kind,
+                "reason": outcome.reason,
+                "code": outcome.code,
                 "critical": name in self.critical_path,
             }
             for name, outcome in self.outcomes.items()
-            if not isinstance(outcome, Skipped) or outcome.ended > outcome.began
+            if outcome.kind != "skipped" or outcome.ended > outcome.began
         ]
         return sorted(rows, key=lambda row: (row["began"], row["ended"]))
 
-    def receipt(self) -> dict[str, Any]:
+    def receipt(self) -> Receipt:
         """The turn's whole account as plain JSON: steps, paid calls, citations, approvals, the critical path."""
         return {
+            "version": RECEIPT_VERSION,
             "run_id": self.run_id,
             "mode": self.mode,
             "profile": self.profile,
@@ -150,39 +159,242 @@ class Answer:
             "expert": self.expert,
             "expert_reason": self.brief.reason if self.brief else "",
             "expert_fallback": self.brief.fallback if self.brief else False,
-            "expert_scores": as_json(self.brief.scores) if self.brief else {},
+            "expert_scores": to_json(self.brief.scores) if self.brief else {},
             "model": {"name": self.draft.model, "provider": self.draft.provider, "finish": self.draft.finish},
             "steps": {row["step"]: row for row in self.timeline()},
             "skipped": {n: o.because for n, o in self.outcomes.items() if isinstance(o, Skipped)},
             "degraded": dict(self.degraded),
-            "hedges": as_json(self.hedges),
-            "prefilled": as_json(self.prefilled),
+            "hedges": to_json(self.hedges),
+            "prefilled": to_json(self.prefilled),
             "warnings": list(self.warnings),
             "retrieved": [
                 {
                     "number": i,
-                    **{k: as_json(getattr(p, k)) for k in ("id", "document", "title", "page", "start", "end")},
+                    **{k: to_json(getattr(p, k)) for k in ("id", "document", "title", "page", "start", "end")},
                 }
                 for i, p in enumerate(self.evidence.passages, start=1)
             ],
             "index_version": self.evidence.index_version,
             "cached": list(self.cached),
-            "citations": [as_json(c) for c in self.citations.items],
-            "support": {"score": self.support.score, "sentences": [as_json(s) for s in self.support.sentences]},
-            "quality": as_json(self.quality),
+            "citations": to_json(self.citations.items),
+            "support": {"score": self.support.score, "sentences": to_json(self.support.sentences)},
+            "quality": to_json(self.quality),
             "cost": {
-                "usd": as_json(self.cost.usd),
-                "at_least_usd": as_json(self.cost.at_least),
-                "calls": [as_json(row) for row in self.cost.rows],
+                "usd": to_json(self.cost.usd),
+                "at_least_usd": to_json(self.cost.at_least),
+                "calls": to_json(self.cost.rows),
             },
-            "approvals": [as_json(d) for d in self.consent.decisions],
-            "proposed": [as_json(a) for a in self.approvals],
-            "tool_results": [as_json(f) for f in self.tool_results.results],
-            "timing": as_json(self.timing),
+            "approvals": to_json(self.consent.decisions),
+            "proposed": to_json(self.approvals),
+            "tool_results": to_json(self.tool_results.results),
+            "timing": to_json(self.timing),
             "speedup": self.speedup,
-            "tiers": as_json(self.tiers),
+            "tiers": to_json(self.tiers),
             "critical_path": list(self.critical_path),
         }
+
+    @classmethod
+    def from_receipt(
+        cls,
+        receipt: Mapping[str, Any],
+        *,
+        question: Question | None = None,
+        brief: Brief | None = None,
+        evidence: Evidence | None = None,
+        outcomes: Mapping[str, Outcome[Any]] | None = None,
+    ) -> Answer:
+        """The answer that *receipt* tells of, also one that an earlier version wrote.
+
+        A receipt holds no identity, no instructions and no text of passages: where you have them, pass them.
+
+        :param question: whose turn it was; default: its text, with an empty tenant and user.
+        :param brief: the expert as it was; default: its id and the reason for it.
+        :param evidence: what was found; default: the passages without their text.
+        :param outcomes: by step, of which the receipt says only how they ended: their values are taken over.
+        :raises WrongType: it is no receipt, or a newer engine wrote it.
+        """
+        return _from_receipt(cls, receipt, question, brief, evidence, outcomes or {})
+
+    def __str__(self) -> str:
+        """The text, and below it what its numbers stand for."""
+        seen: dict[int, Citation] = {}
+        for citation in self.citations:
+            seen.setdefault(citation.marker, citation)
+        lines = [f"[{number}] {_source(seen[number])}" for number in sorted(seen)]
+        return "\n\n".join([self.text, "\n".join(lines)] if lines else [self.text])
+
+    def __repr__(self) -> str:
+        score = "unknown" if self.quality.score is None else f"{self.quality.score:.2f}"
+        text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
+        return (
+            f"<Answer {self.status} {text!r} citations={len(self.citations)} quality={score} {self.timing.total:.2f}s>"
+        )
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the text, its sources and its warnings, escaped."""
+        seen = {citation.marker: citation for citation in reversed(self.citations.cited)}
+        paragraphs = "".join(f"<p>{escape(part)}</p>" for part in self.text.split("\n\n"))
+        sources = "".join(f"<li value='{n}'>{escape(_source(seen[n]))}</li>" for n in sorted(seen))
+        warnings = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
+        return (
+            f"{paragraphs}{f'<ol>{sources}</ol>' if sources else ''}"
+            f"{f'<ul class=warnings>{warnings}</ul>' if warnings else ''}<small>{escape(repr(self))}</small>"
+        )
+
+
+def _source(citation: Citation) -> str:
+    page = f", p. {citation.page}" if citation.page is not None else ""
+    quote = f': "{citation.quote}"' if citation.quote else ""
+    return f"{citation.title or citation.document or citation.passage}{page} ({citation.verdict}){quote}"
+
+
+class StepRow(TypedDict):
+    """How one step ended. ``began``, ``ended``, ``seconds``: since the turn began; ``makes``: the class of its product."""
+
+    step: str
+    makes: str | None
+    began: float
+    ended: float
+    seconds: float
+    outcome: str
+    reason: str
+    code: str
+    critical: bool
+
+
+class Receipt(TypedDict):
+    """A turn's whole account as JSON. Money is text, times are seconds."""
+
+    version: int
+    run_id: str
+    mode: int
+    profile: str
+    status: Status
+    error: str
+    question: str
+    text: str
+    expert: str
+    expert_reason: str
+    expert_fallback: bool
+    expert_scores: JSON
+    model: JSON
+    steps: dict[str, StepRow]
+    skipped: dict[str, str]
+    degraded: dict[str, str]
+    hedges: JSON
+    prefilled: JSON
+    warnings: list[str]
+    retrieved: JSON
+    index_version: str
+    cached: list[str]
+    citations: JSON
+    support: JSON
+    quality: JSON
+    cost: JSON
+    approvals: JSON
+    proposed: JSON
+    tool_results: JSON
+    timing: JSON
+    speedup: float | None
+    tiers: JSON
+    critical_path: list[str]
+
+
+def _from_receipt(
+    cls: type[Answer],
+    receipt: Mapping[str, Any],
+    question: Question | None,
+    brief: Brief | None,
+    evidence: Evidence | None,
+    before: Mapping[str, Outcome[Any]],
+) -> Answer:
+    version = receipt.get("version", 1)
+    if version not in (1, RECEIPT_VERSION):
+        raise WrongType(
+            f"a receipt of version {version!r} cannot be read, only 1 and {RECEIPT_VERSION}", service="codec"
+        )
+
+    def part(kind: Any, value: Any) -> Any:
+        return read_value(kind, from_form_1(kind, value) if version == 1 else value)
+
+    try:
+        made = {n: product_in_form_1(n) if version == 1 else row["makes"] for n, row in receipt["steps"].items()}
+        broke = {made[name] for name, row in receipt["steps"].items() if row["outcome"] in ("degraded", "failed")}
+        model, usage = receipt["model"], None
+        rows = part(tuple[LedgerRow, ...], receipt["cost"]["calls"])
+        usage = next((row.call.usage for row in rows if row.call.status != "discarded"), None)
+        draft = Draft(receipt["text"], model["name"], model["provider"], model["finish"], usage)
+        if brief is None and receipt["expert"]:
+            expert = Expert(receipt["expert"], receipt["expert"], "", "")
+            brief = Brief(expert, receipt["expert_reason"], receipt["expert_scores"], receipt["expert_fallback"])
+        if evidence is None:
+            found = [
+                part(Passage, {"text": "", **{k: v for k, v in p.items() if k != "number"}})
+                for p in receipt["retrieved"]
+            ]
+            evidence = Evidence(tuple(found), failed="Evidence" in broke, index_version=receipt["index_version"])
+        products: list[Any] = [
+            brief,
+            evidence,
+            Consent(part(tuple[Decision, ...], receipt["approvals"])),
+            ToolResults(part(tuple[ToolResult, ...], receipt["tool_results"]), failed="ToolResults" in broke),
+            draft,
+            Citations(part(tuple[Citation, ...], receipt["citations"]), failed="Citations" in broke),
+            Support(part(tuple[SentenceSupport, ...], receipt["support"]["sentences"]), failed="Support" in broke),
+            Cost(rows, failed="Cost" in broke),
+        ]
+        by_class = {type(one).__name__: one for one in products} | {
+            type(o.value).__name__: o.value for o in before.values() if o.value is not None
+        }
+        _, _, consent, tool_results, _, citations, support, cost = products
+        return cls(
+            run_id=receipt["run_id"],
+            question=question or Question(receipt["question"], "", "", run_id=receipt["run_id"]),
+            mode=receipt["mode"],
+            profile=receipt.get("profile", ""),
+            status=part(Status, receipt["status"]),
+            text=receipt["text"],
+            brief=brief,
+            evidence=evidence,
+            tool_results=tool_results,
+            consent=consent,
+            draft=draft,
+            citations=citations,
+            support=support,
+            cost=cost,
+            quality=part(Quality, receipt["quality"]),
+            outcomes=_outcomes(receipt, made, by_class),
+            degraded=dict(receipt["degraded"]),
+            warnings=tuple(receipt["warnings"]),
+            timing=part(Timing, receipt["timing"]),
+            speedup=receipt["speedup"],
+            critical_path=tuple(receipt["critical_path"]),
+            tiers=receipt["tiers"],
+            error=error_from(receipt["error"]) if receipt["error"] else None,
+            approvals=part(tuple[Approval, ...], receipt.get("proposed", [])),
+            hedges=receipt.get("hedges", {}),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise WrongType(f"this is no receipt: {type(error).__name__}", service="codec") from error
+
+
+def _outcomes(
+    receipt: Mapping[str, Any], made: Mapping[str, str | None], products: Mapping[str, Any]
+) -> dict[str, Outcome[Any]]:
+    outcomes: dict[str, Outcome[Any]] = {}
+    for name, row in receipt["steps"].items():
+        given = {
+            **row,
+            "kind": row["outcome"],
+            "made": made[name],
+            "error": row.get("code", ""),
+            "because": row["reason"],
+        }
+        outcomes[name] = outcome_from({**given, "known": True}, products)
+    for name, because in receipt["skipped"].items():
+        if name not in outcomes:
+            outcomes[name] = Skipped(because, None, because == "known")
+    return outcomes
 
 
 @dataclass(frozen=True, slots=True)

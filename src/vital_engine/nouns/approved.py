@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from vital_engine.flow import Outcome
 
 from .asked import Brief, Question, Scope
+from .codec import OutcomeForm
 from .gathered import Decision, Evidence, Memory, ToolCall, ToolResult, ToolSuggestions
 
 Action = Literal["approve", "reject", "edit"]
@@ -64,24 +67,11 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
-class PastStep:
-    """How a step ended before the pause. ``code``: of the error, where there was one; times in seconds."""
-
-    name: str
-    outcome: Literal["done", "degraded", "failed", "skipped"]
-    reason: str = ""
-    code: str = ""
-    seconds: float = 0.0
-    began: float = 0.0
-    ended: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Paused:
     """What a turn had made when it was paused: all that the rest of it needs, so that nothing is made twice.
 
-    ``settings``: what the request had set for this turn alone. ``refused``: proposals that no person is asked about.
-    ``seconds``: what the turn had taken by then.
+    ``outcomes``: of the steps before the pause. ``settings``: what the request had set for this turn alone. ``refused``: calls
+    that no person is asked about. ``seconds``: what the turn had taken by then.
     """
 
     question: Question
@@ -90,7 +80,7 @@ class Paused:
     evidence: Evidence
     suggestions: ToolSuggestions
     memory: Memory
-    steps: tuple[PastStep, ...] = ()
+    outcomes: Annotated[Mapping[str, Annotated[Outcome[Any], OutcomeForm]], "by step"] = field(default_factory=dict)
     critical_path: tuple[str, ...] = ()
     seconds: float = 0.0
     refused: tuple[Decision, ...] = ()

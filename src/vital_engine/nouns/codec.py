@@ -42,7 +42,7 @@ _PLAIN = frozenset({NoneType, bool, int, float, str})
 def to_json(value: object) -> JSON:
     """*value* as JSON can hold it: dataclasses as objects, Decimal as text (money is never a float), times as ISO 8601,
     outcomes and errors without foreign text. What JSON cannot hold becomes its ``str``."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _PLAIN:
         return value
     if (names := _field_names(kind)) is not None:
@@ -75,9 +75,9 @@ def _other_json(value: Any) -> JSON:
 
 
 @cache
-def _field_names(kind: type) -> tuple[str, ...] | None:
+def _field_names(kind: Any) -> tuple[str, ...] | None:
     """The names of a dataclass's fields; None for anything else, and for an outcome, which has a form of its own."""
-    if not is_dataclass(kind) or issubclass(kind, BaseOutcome):
+    if issubclass(kind, BaseOutcome) or not is_dataclass(kind):
         return None
     return tuple(f.name for f in fields(kind))
 
@@ -121,10 +121,12 @@ def read(expected: type[T], given: object) -> T:
         if not isinstance(given, Mapping):
             raise TypeError(f"expected {expected.__name__}, got {type(given).__name__}")
         value = _opened(expected, given) if "vital" in given else given
-        return _with_outcomes(expected, value) if "outcomes" in _hints(expected) else _validated(expected, value)
+        kind: Any = expected
+        noun: T = _with_outcomes(kind, value) if "outcomes" in _hints(kind) else _validated(kind, value)
     except (TypeError, KeyError, ValueError) as error:
         why = _fields_at_fault(error) if isinstance(error, ValidationError) else str(error)
         raise WrongType(f"this is no {expected.__name__}: {why}", service="codec") from error
+    return noun
 
 
 def read_value(kind: Any, value: JSON) -> Any:
@@ -220,18 +222,17 @@ def _validated(expected: Any, value: JSON) -> Any:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind) if is_dataclass(kind) else {}
 
 
-def _with_outcomes(expected: type[T], given: Mapping[str, Any]) -> T:
+def _with_outcomes(expected: Any, given: Mapping[str, Any]) -> Any:
     """A noun that holds the outcomes of steps beside what they made: each outcome gets its value back."""
-    hints = _hints(expected)
-    names = [f.name for f in fields(expected) if f.name != "outcomes" and f.name in given]  # type: ignore[arg-type]
-    values = {name: _validated(get_type_hints(expected, include_extras=True)[name], given[name]) for name in names}
-    del hints
+    hints = get_type_hints(expected, include_extras=True)
+    names = [f.name for f in fields(expected) if f.name != "outcomes" and f.name in given]
+    values = {name: _validated(hints[name], given[name]) for name in names}
     products = {type(value).__name__: value for value in values.values()}
-    outcomes = {step: outcome_from(row, products) for step, row in given["outcomes"].items()}
+    outcomes = {step: outcome_from(row, products) for step, row in given.get("outcomes", {}).items()}
     return expected(**values, outcomes=outcomes)
 
 
@@ -274,14 +275,13 @@ def from_form_1(kind: Any, value: JSON) -> JSON:
     for name, each in value.items():
         today = renamed.get(name, name)
         result[today] = from_form_1(hints[today], each) if today in hints else each
-    if "outcomes" in result:
-        result["outcomes"] = outcomes_from_form_1(result["outcomes"])
+    if "outcomes" in hints:  # a pause had them as a list of ``steps``, all left out of which class a product was
+        steps = result.pop("steps", [])
+        rows = {s["name"]: {**s, "kind": s["outcome"], "error": s["code"], "because": s["reason"]} for s in steps}
+        rows = {name: {**row, "known": row["because"] == "known"} for name, row in rows.items()}
+        rows |= result.get("outcomes", {})
+        result["outcomes"] = {step: {"made": product_in_form_1(step), **row} for step, row in rows.items()}
     return result
-
-
-def outcomes_from_form_1(outcomes: Mapping[str, Mapping[str, JSON]]) -> dict[str, JSON]:
-    """Form 1 left out of which class a step's product was."""
-    return {step: {"made": product_in_form_1(step), **row} for step, row in outcomes.items()}
 
 
 def product_in_form_1(step: str) -> str | None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from .asked import Brief, Question
 from .gathered import Evidence, Memory, ToolResults
 
+NOTHING_FOUND: Final = "No passage that fits the question was found in the documents."
+"""Said to the model and to the user. A search that failed is never worded like one that found nothing."""
+TOOL_RESULT: Final = "Result of the tool"
+"""How an answer that only quotes begins what a tool has said: no claim that a passage could carry."""
 CACHE = "cache"
 """The provider of an answer that was given before, or to another at the same time: nobody was paid for it."""
 
@@ -68,6 +73,21 @@ class Prefilled:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadInstructions(Prefilled):
+    """The instructions, and who answers, have been read; or it was not tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadConversation(Prefilled):
+    """The earlier conversation has been read as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTools(Prefilled):
+    """What the tools said has been read as well."""
+
+
+@dataclass(frozen=True, slots=True)
 class Discarded:
     """A call whose words nobody was shown: it is paid for all the same. ``why``: copy (another replica was faster) or
     fallback (it failed before its first word)."""
@@ -101,5 +121,4 @@ class Draft:
     finish: str = "stop"
     usage: Usage | None = None
     error: str = ""
-    call_id: str = ""
     discarded: tuple[Discarded, ...] = ()

@@ -157,6 +157,20 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class Registered:
+    """The turn's beginning is written down, or there is no store."""
+
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The turn is kept, or there is no store."""
+
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnRecord:
     """A finished turn as the store keeps it. ``receipt`` is the turn's whole account, ready to be JSON."""
 

@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from vital_engine.errors import Conflict, Expired, InvalidArguments, NotFound, Refused
+
 from .approved import Approval, ApprovalDecision, ApprovalStatus, Paused
 from .gathered import Effect, ToolCall, ToolResult
 

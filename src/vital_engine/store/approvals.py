@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from vital_engine.nouns import transitions
 from vital_engine.errors import Conflict, InvalidQuestion, NotFound, Refused
-from vital_engine.nouns import Approval, ApprovalDecision, Claim, Paused, PausedTurn, Scope, ToolResult
+from vital_engine.nouns import Approval, ApprovalDecision, Claim, Paused, PausedTurn, Scope, ToolResult, transitions
 
 from .paused_state import read, written
 from .plain import storable

@@ -12,9 +12,8 @@ from typing import Any
 
 from psycopg.rows import class_row
 
-from vital_engine.nouns import transitions
 from vital_engine.errors import NotFound
-from vital_engine.nouns import Approval, Scope
+from vital_engine.nouns import Approval, Scope, transitions
 
 from .paused_state import read
 from .plain import storable

@@ -130,7 +130,7 @@ class Turns:
         if found != tuple(given[name] for name in ("user", "conversation", "mode", "question")):
             raise Refused(f"the run {question.run_id} is another question's")
 
-    async def keep(self, turn: TurnRecord) -> None:
+    async def save(self, turn: TurnRecord) -> None:
         """Keeps *turn*, its citations and its ledger in one transaction, whether or not it was begun.
 
         Exactly once: the same turn again changes nothing. Characters that PostgreSQL cannot hold become U+FFFD.

@@ -13,8 +13,16 @@
 
 from vital_engine.flow import Deadlock, run_virtual
 
-from .pauses import MemoryApprovals, MemoryFloor
+from .pauses import MemoryApprovals, MemoryConversationLock
 from .script import Recorded
 from .scripted import ScriptedServices, scripted
 
-__all__ = ["Deadlock", "MemoryApprovals", "MemoryFloor", "Recorded", "ScriptedServices", "run_virtual", "scripted"]
+__all__ = [
+    "Deadlock",
+    "MemoryApprovals",
+    "MemoryConversationLock",
+    "Recorded",
+    "ScriptedServices",
+    "run_virtual",
+    "scripted",
+]

@@ -40,7 +40,7 @@ def _passages() -> Iterator[Passage]:
 EVIDENCE = Evidence(tuple(_passages()), index_version="scripted")
 MEMORY = Memory((PastTurn("Which drug did we speak of?", "We spoke of the scripted drug."),))
 TOOL_OUTPUT = "the scripted tool says 42"
-MENU = ToolSuggestions(
+SUGGESTIONS = ToolSuggestions(
     (ToolCall("call-1", "scripted_tool", {"x": 6}, "the question asks for a figure", 1.0, Decimal(0), Effect.PURE),)
 )
 EXPERT = Expert(

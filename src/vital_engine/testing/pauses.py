@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from vital_engine.nouns import transitions
 from vital_engine.errors import Conflict, NotFound
 from vital_engine.nouns import (
     Approval,
@@ -25,6 +24,7 @@ from vital_engine.nouns import (
     Scope,
     ToolResult,
     TurnRecord,
+    transitions,
 )
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,7 +50,7 @@ class MemoryApprovals:
     """
 
     kept: list[TurnRecord] = field(default_factory=list)
-    conversation_lock: MemoryFloor | None = None
+    conversation_lock: MemoryConversationLock | None = None
     _entries: dict[tuple[str, str, str], _Entry] = field(default_factory=dict)
 
     async def pause(self, paused: Paused, *, seconds: float) -> PausedTurn:
@@ -129,7 +129,7 @@ class MemoryApprovals:
 
 
 @dataclass(slots=True)
-class MemoryFloor:
+class MemoryConversationLock:
     """Fulfils the port Floor."""
 
     _number: int = 0

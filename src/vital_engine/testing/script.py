@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vital_engine.errors import ConfigError
+from vital_engine.turn.plan import REPLY
 
 BLOCKED_SECONDS = 0.5
 """How long a ``"block"`` holds its thread."""
@@ -54,7 +55,7 @@ class Act:
                 return cls(step, float(script))
             case (int() | float() as seconds, BaseException() as error) if seconds >= 0:
                 return cls(step, float(seconds), error=error)
-            case (int() | float() as seconds, str() as said, BaseException() as error) if step == "reply":
+            case (int() | float() as seconds, str() as said, BaseException() as error) if step == REPLY.name:
                 return cls(step, float(seconds), said=said, error=error)
             case (int() | float() as seconds, value) if seconds >= 0:
                 return cls(step, float(seconds), value)

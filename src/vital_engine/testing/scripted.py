@@ -29,25 +29,30 @@ from vital_engine.services.citations import QuoteChecker
 from vital_engine.services.cost import Prices
 from vital_engine.services.quality import quality
 from vital_engine.services.support import LogisticJudge, Matcher
+from vital_engine.turn.plan import (
+    ASSESS,
+    BRIEF,
+    CITE,
+    INVOKE,
+    RECALL,
+    REGISTER,
+    REPLY,
+    RETRIEVE,
+    SAVE,
+    SUGGEST,
+    TALLY,
+    PlannedStep,
+)
 
-from .material import EVIDENCE, EXPERT, MEMORY, MENU, TOOL_OUTPUT
-from .pauses import MemoryApprovals, MemoryFloor
+from .material import EVIDENCE, EXPERT, MEMORY, SUGGESTIONS, TOOL_OUTPUT
+from .pauses import MemoryApprovals, MemoryConversationLock
 from .script import NOTHING, Act, Recorded, Stage
 from .speaker import MODEL, ReadingSpeaker, Speaker, Text
 
-STEPS = (
-    "brief",
-    "retrieve",
-    "suggest",
-    "recall",
-    "invoke",
-    "reply",
-    "cite",
-    "assess",
-    "tally",
-    "register",
-    "save",
+STEPS = tuple(
+    planned.name for planned in (BRIEF, RETRIEVE, SUGGEST, RECALL, INVOKE, REPLY, CITE, ASSESS, TALLY, REGISTER, SAVE)
 )
+"""The steps that lean on a service, and can be scripted."""
 PRICES = {MODEL: {"input": "0.000001", "output": "0.000004"}}
 """USD per token of the scripted model."""
 
@@ -97,35 +102,39 @@ def scripted(
     kept: list[Any] = []
     text = Text(tokens, sentences)
     if isinstance(prefill, Mapping):
-        speaker: Speaker = ReadingSpeaker(act["reply"], stage, prompts, text, prefill)
+        speaker: Speaker = ReadingSpeaker(act[REPLY.name], stage, prompts, text, prefill)
     else:
-        speaker = Speaker(act["reply"], stage, prompts, text, prefill)
+        speaker = Speaker(act[REPLY.name], stage, prompts, text, prefill)
 
     def each(step: str) -> Any:
         return lambda: act[step].seconds / sentences
 
-    def single(name: str, step: str, method: Any, result: Any) -> Any:
-        return _Port(name, stage.port(act[step], method, result))
+    def single(planned: PlannedStep[Any], method: Any, result: Any) -> Any:
+        return _Port(method.__name__, stage.port(act[planned.name], method, result))
 
-    def fold(name: str, step: str, method: Any, result: Any) -> Any:
-        return _Port(name, stage.port(act[step], method, result, seconds=each(step)))
+    def fold(planned: PlannedStep[Any], method: Any, result: Any) -> Any:
+        seconds = each(planned.name)
+        return _Port(
+            method.__name__, stage.port(act[planned.name], method, _nth(act[planned.name], result), seconds=seconds)
+        )
 
-    conversation_lock = MemoryFloor()
+    turns = single(REGISTER, ports.TurnStore.begin, lambda *_, **__: None)
+    turns.save = stage.port(act[SAVE.name], ports.TurnStore.save, kept.append)
+    conversation_lock = MemoryConversationLock()
     matcher, prices = _matcher(), Prices(overrides=PRICES)
     checker, judge = QuoteChecker(matcher, offload=_here), LogisticJudge(matcher, offload=_here)
     return ScriptedServices(
-        router=single("choose", "brief", ports.Router.route, lambda *_, **__: Brief(EXPERT, "scripted")),
-        retriever=single("search", "retrieve", ports.Retriever.search, lambda *_, k, **__: _top(k)),
-        tool_suggester=single("suggest", "suggest", ports.ToolSuggester.suggest, lambda *_: MENU),
-        memory=single("recall", "recall", ports.MemoryStore.recall, lambda *_: MEMORY),
-        caller=single("call", "invoke", ports.Caller.call, lambda tool_call, **_: _found(tool_call)),
+        router=single(BRIEF, ports.Router.route, lambda *_, **__: Brief(EXPERT, "scripted")),
+        retriever=single(RETRIEVE, ports.Retriever.search, lambda *_, k, **__: _top(k)),
+        tool_suggester=single(SUGGEST, ports.ToolSuggester.suggest, lambda *_: SUGGESTIONS),
+        memory=single(RECALL, ports.MemoryStore.recall, lambda *_: MEMORY),
+        caller=single(INVOKE, ports.Caller.call, lambda tool_call, **_: _found(tool_call)),
         llm=speaker,
-        checker=fold("check", "cite", ports.CitationChecker.check, _nth(act["cite"], checker.check)),
-        judge=fold("support", "assess", ports.Judge.support, _nth(act["assess"], judge.support)),
-        accountant=fold("price", "tally", ports.Accountant.price, _nth(act["tally"], prices.price)),
+        checker=fold(CITE, ports.CitationChecker.check, checker.check),
+        judge=fold(ASSESS, ports.Judge.support, judge.support),
+        accountant=fold(TALLY, ports.Accountant.price, prices.price),
         grader=quality,
-        register=single("begin", "register", ports.Register.begin, lambda *_, **__: None),
-        keeper=single("keep", "save", ports.Keeper.keep, kept.append),
+        turns=turns,
         approvals=MemoryApprovals(kept, conversation_lock),
         argument_validator=_Undemanding(),
         conversation_lock=conversation_lock,
@@ -147,7 +156,7 @@ async def _here(work: Callable[..., Any], *args: Any) -> Any:
 
 
 class _Undemanding:
-    """Fulfils the port Vetter: the scripted tool takes any arguments."""
+    """Fulfils the port ArgumentValidator: the scripted tool takes any arguments."""
 
     async def validate(self, tool_call: ToolCall) -> ToolCall:
         return tool_call

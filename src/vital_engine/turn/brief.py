@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from vital_engine.flow import call
 from vital_engine.nouns import Brief, Question
 from vital_engine.ports import Router
 
 
-def briefing(router: Router, *, mode: int) -> Callable[..., Awaitable[Brief]]:
-    async def brief(question: Question) -> Brief:
-        return await call(router.route, question, mode=mode)
-
-    return brief
+async def brief(router: Router, mode: int, question: Question) -> Brief:
+    """The expert for *question* in *mode*. NotFound if the question names one that there is not."""
+    return await call(router.route, question, mode=mode)

@@ -1,50 +1,45 @@
-"""Tier 1: evidence, a menu of tools and memory, all at once. Each has a stand-in that says that it is one."""
+"""Tier 1: evidence, tool calls worth making, and memory, all at once. Each has a fallback that says that it is one."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from functools import partial
 
 from vital_engine.errors import WrongType
-from vital_engine.flow import Flow, Policy, call, step
+from vital_engine.flow import Flow, call
 from vital_engine.nouns import Brief, Evidence, Memory, Question, Scope, ToolSuggestions, passages_of
 from vital_engine.ports import MemoryStore, Retriever, Services, ToolSuggester
+
+from .plan import RECALL, RETRIEVE, SUGGEST, TIER1
 
 
 def gather(services: Services, *, within: float | None = None) -> Flow:
     """The steps of tier 1. *within*: seconds that each may take."""
-    policy = Policy(within=within, tier="tier1")
     return Flow(
-        "tier1",
-        step(retrieving(services.retriever)).fallback(Evidence.missing()).under(policy),
-        step(suggesting(services.tool_suggester)).fallback(ToolSuggestions.missing()).under(policy),
-        step(recalling(services.memory)).fallback(Memory.missing()).under(policy),
+        TIER1,
+        RETRIEVE.of(partial(retrieve, services.retriever), within=within),
+        SUGGEST.of(partial(suggest, services.tool_suggester), within=within),
+        RECALL.of(partial(recall, services.memory), within=within),
         given=(Question, Brief),
     )
 
 
-def retrieving(retriever: Retriever) -> Callable[..., Awaitable[Evidence]]:
-    async def retrieve(question: Question, brief: Brief) -> Evidence:
-        scope = Scope(question.tenant, question.user, brief.expert.domains)
-        found = await call(retriever.search, question.text, k=question.limits.passages, scope=scope)
-        if isinstance(found, Evidence):
-            return found
-        try:
-            return Evidence(passages_of(found))
-        except TypeError as error:
-            raise WrongType(f"the retriever broke its promise: {error}", service="retrieval") from error
-
-    return retrieve
+async def retrieve(retriever: Retriever, question: Question, brief: Brief) -> Evidence:
+    """Passages for *question* within the expert's domains. WrongType if the retriever gives anything else."""
+    scope = Scope(question.tenant, question.user, brief.expert.domains)
+    found = await call(retriever.search, question.text, k=question.limits.passages, scope=scope)
+    if isinstance(found, Evidence):
+        return found
+    try:
+        return Evidence(passages_of(found))
+    except TypeError as error:
+        raise WrongType(f"the retriever broke its promise: {error}", service="retrieval") from error
 
 
-def suggesting(tool_suggester: ToolSuggester) -> Callable[..., Awaitable[ToolSuggestions]]:
-    async def suggest(question: Question, brief: Brief) -> ToolSuggestions:
-        return await call(tool_suggester.suggest, question, brief)
-
-    return suggest
+async def suggest(suggester: ToolSuggester, question: Question, brief: Brief) -> ToolSuggestions:
+    """Tool calls worth making for *question*."""
+    return await call(suggester.suggest, question, brief)
 
 
-def recalling(memory: MemoryStore) -> Callable[..., Awaitable[Memory]]:
-    async def recall(question: Question) -> Memory:
-        return await call(memory.recall, question)
-
-    return recall
+async def recall(memory: MemoryStore, question: Question) -> Memory:
+    """Earlier turns of the conversation, and what is known of the user."""
+    return await call(memory.recall, question)

@@ -6,13 +6,14 @@ What is known early is streamed on (``out``), for whoever watches.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from typing import Any
 
 from vital_engine.errors import WrongType
-from vital_engine.flow import Flow, Policy, Stream, call, step
+from vital_engine.flow import Flow, Stream, call
 from vital_engine.nouns import (
     Call,
     Citation,
@@ -34,51 +35,48 @@ from vital_engine.ports import Accountant, CitationChecker, Judge, Services
 from vital_engine.sentences import SentenceStream
 from vital_engine.tokens import weigh
 
+from .plan import ASSESS, CITE, REPLY, TALLY, TIER2
+
 
 def review(services: Services, *, within: float | None = None) -> Flow:
     """The steps of tier 2. *within*: seconds that each may take after the last token."""
-    policy = Policy(within=within, tier="tier2")
     return Flow(
-        "tier2",
-        step(citing(services.checker)).fallback(Citations.missing()).under(policy),
-        step(assessing(services.judge)).fallback(Support.missing()).under(policy),
-        step(tallying(services.accountant)).fallback(Cost.missing()).under(policy),
+        TIER2,
+        CITE.of(partial(cite, services.checker), within=within),
+        ASSESS.of(partial(assess, services.judge), within=within),
+        TALLY.of(partial(tally, services.accountant), within=within),
         given=(Question, Evidence, Draft),
     )
 
 
-def assessing(judge: Judge) -> Callable[..., Awaitable[Support]]:
-    async def assess(evidence: Evidence, draft: Stream[Draft]) -> Support:
-        judged = [supported(await call(judge.support, each, evidence)) async for each in sentences(draft)]
-        return Support(tuple(judged))
-
-    return assess
+async def assess(judge: Judge, evidence: Evidence, draft: Stream[Draft]) -> Support:
+    """How well the evidence carries each sentence of *draft*."""
+    judged = [supported(await call(judge.support, each, evidence)) async for each in sentences(draft)]
+    return Support(tuple(judged))
 
 
-def citing(checker: CitationChecker) -> Callable[..., Awaitable[Citations]]:
-    async def cite(question: Question, evidence: Evidence, draft: Stream[Draft], out: Stream[Citations]) -> Citations:
-        scope = Scope(question.tenant, question.user)
-        async for sentence in sentences(draft):
-            for citation in cited(await call(checker.check, sentence, evidence, scope=scope)):
-                out.push(citation)
-        return Citations(tuple(out.items))
+async def cite(
+    checker: CitationChecker, question: Question, evidence: Evidence, draft: Stream[Draft], out: Stream[Citations]
+) -> Citations:
+    """The citations of *draft*, each streamed on as soon as its sentence is checked."""
+    scope = Scope(question.tenant, question.user)
+    async for sentence in sentences(draft):
+        for citation in cited(await call(checker.check, sentence, evidence, scope=scope)):
+            out.push(citation)
+    return Citations(tuple(out.items))
 
-    return cite
 
-
-def tallying(accountant: Accountant) -> Callable[..., Awaitable[Cost]]:
-    async def tally(question: Question, draft: Stream[Draft], out: Stream[Cost]) -> Cost:
-        row: LedgerRow | None = None
-        running = _Running()
-        async for sentence in sentences(draft):
-            row = await _price(accountant, _paid(question, draft.value or running.said(draft.items, sentence)))
-            out.push(Cost((row,)))
-        if row is None or row.call.status == "running":  # the end came after the last sentence
-            row = await _price(accountant, _paid(question, draft.value or running.said(draft.items)))
-        thrown_away = draft.value.discarded if draft.value is not None else ()
-        return Cost((row, *[await _price(accountant, paid) for paid in discarded(question, thrown_away)]))
-
-    return tally
+async def tally(accountant: Accountant, question: Question, draft: Stream[Draft], out: Stream[Cost]) -> Cost:
+    """What the turn's calls cost: an estimate with each sentence, what the server reported at the end."""
+    row: LedgerRow | None = None
+    running = _Running()
+    async for sentence in sentences(draft):
+        row = await _price(accountant, _paid(question, draft.value or running.said(draft.items, sentence)))
+        out.push(Cost((row,)))
+    if row is None or row.call.status == "running":  # the end came after the last sentence
+        row = await _price(accountant, _paid(question, draft.value or running.said(draft.items)))
+    thrown_away = draft.value.discarded if draft.value is not None else ()
+    return Cost((row, *[await _price(accountant, paid) for paid in discarded(question, thrown_away)]))
 
 
 def cited(found: Any) -> Sequence[Citation]:
@@ -109,7 +107,7 @@ async def _price(accountant: Accountant, paid: Call) -> LedgerRow:
 def _paid(question: Question, said: Draft | _Running) -> Call:
     """The model call: an estimate while it runs, as the server reported it once it has ended."""
     status = "running" if isinstance(said, _Running) else "partial" if said.error else "done"
-    return Call(question.run_id, "reply", said.model, said.provider, said.usage, status)
+    return Call(question.run_id, REPLY.name, said.model, said.provider, said.usage, status)
 
 
 def discarded(question: Question, calls: Sequence[Discarded]) -> list[Call]:

@@ -29,18 +29,18 @@ from vital_engine.nouns import (
     Usage,
 )
 from vital_engine.testing import run_virtual, scripted
-from vital_engine.testing.material import EVIDENCE, MEMORY, MENU
+from vital_engine.testing.material import EVIDENCE, MEMORY, SUGGESTIONS
 
 NOUNS = [
     Question(text="x", tenant="t", user="u", conversation="c"),
     EVIDENCE,
     Evidence.missing(),
-    MENU,
+    SUGGESTIONS,
     ToolSuggestions(
         (ToolCall("1", "t", {"a": [1, {"b": None}]}, cost_usd=Decimal("0.10"), effect=Effect.EFFECT, tainted=True),)
     ),
     MEMORY,
-    ToolResults((ToolResult(MENU.tool_calls[0], "done", "42", {"figure": 42}),)),
+    ToolResults((ToolResult(SUGGESTIONS.tool_calls[0], "done", "42", {"figure": 42}),)),
     Draft("text", "m", "p", "stop", Usage(1, 2, 0, 0, True)),
     Cost.missing(),
 ]

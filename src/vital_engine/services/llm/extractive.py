@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vital_engine.errors import RetrievalError
-from vital_engine.notices import TOOL_RESULT
-from vital_engine.nouns import Evidence, Passage, Piece, Prompt, Sentence, ToolResults
+from vital_engine.nouns import TOOL_RESULT, Evidence, Passage, Piece, Prompt, Sentence, ToolResults
 from vital_engine.ports import Embedder
 from vital_engine.sentences import split
 from vital_engine.tokens import estimate_usage

@@ -16,8 +16,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vital_engine.notices import NOTHING_FOUND
-from vital_engine.nouns import Piece, Prompt, Usage
+from vital_engine.nouns import NOTHING_FOUND, Piece, Prompt, Usage
 from vital_engine.nouns.replied import CACHE
 from vital_engine.ports import LLM, prefiller
 from vital_engine.services.caching.cache import Count, Kept, Start, uncounted

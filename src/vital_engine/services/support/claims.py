@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vital_engine.notices import TOOL_RESULT
+from vital_engine.nouns import TOOL_RESULT
 from vital_engine.services.checks.markers import without_markers
 
 __all__ = ["claims_something", "is_not_found"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastapi import FastAPI
 
-from .app import MODES, open_app
+from vital_engine.app import MODES, open_app
 
 if TYPE_CHECKING:
     from langgraph.graph import StateGraph

@@ -1,19 +1,21 @@
 """A turn as a graph keeps it: a channel per key that holds nouns, and gives checkpoints plain JSON.
 
-The only modules that import LangGraph are this one and :mod:`.graph`, and nobody imports them before a graph is built.
+A checkpointer's own serializer would bring dataclasses back with lists for tuples and texts for errors, or refuse
+them. So what is written is JSON already, by :mod:`vital_engine.nouns.codec`: any checkpointer and any serializer keeps it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, TypedDict, get_type_hints
+from typing import Annotated, Any, Final, TypedDict, get_type_hints
 
 from langgraph.channels.base import BaseChannel
 from langgraph.errors import EmptyChannelError, InvalidUpdateError
 
-from vital_engine.nouns.answer import Answer, Timing
+from vital_engine.errors import InvalidQuestion, WrongType
 from vital_engine.flow import Outcome
 from vital_engine.nouns import (
+    Answer,
     Brief,
     Citations,
     Consent,
@@ -23,17 +25,19 @@ from vital_engine.nouns import (
     Memory,
     Question,
     Support,
+    Timing,
     ToolResults,
     ToolSuggestions,
 )
-
-from .graph_plain import outcome_of, plain, plain_outcome, revived, written
+from vital_engine.nouns.codec import outcome_from, outcome_json, read, write
 
 _EMPTY: Any = object()
+FORMER_KEYS: Final[Mapping[str, str]] = {"menu": "suggestions", "findings": "tool_results"}
+"""Key in checkpoints of the first form -> key today."""
 
 
 class Noun(BaseChannel[Any, Any, Any]):
-    """Holds the latest noun of one class, or None where its step made none. Takes it plain as well.
+    """Holds the latest noun of one class, or None where its step made none. Takes it as JSON as well.
 
     :raises InvalidQuestion, WrongType: what is written is no such noun.
     """
@@ -69,7 +73,7 @@ class Noun(BaseChannel[Any, Any, Any]):
     def checkpoint(self) -> Any:
         if self.value is _EMPTY:
             return super().checkpoint()
-        return None if self.value is None else plain(self.value)
+        return None if self.value is None else write(self.value)
 
     def update(self, values: Sequence[Any]) -> bool:
         if len(values) > 1:
@@ -87,13 +91,20 @@ class Noun(BaseChannel[Any, Any, Any]):
         return self.value is not _EMPTY
 
     def _read(self, value: Any) -> Any:
-        return None if value is None else revived(self.typ, value)
+        if value is None:
+            return None
+        try:
+            return read(self.typ, value)
+        except WrongType as error:
+            if self.typ is Question:
+                raise InvalidQuestion(str(error)) from error
+            raise
 
 
 class Outcomes(BaseChannel[Any, Any, Any]):
     """How the steps of one turn ended, by name; what a node writes is added.
 
-    A node of ours writes ``{"run_id": ..., "steps": {...}}``: another run's steps are let go, so that the next turn on
+    A node of ours writes ``{"run_id": ..., "steps": {...}}``: another run's steps are dropped, so that the next turn on
     a thread begins with none. A plain mapping of outcomes is added as it is.
     """
 
@@ -130,7 +141,7 @@ class Outcomes(BaseChannel[Any, Any, Any]):
     def checkpoint(self) -> Any:
         if self.steps is None:
             return super().checkpoint()
-        return {"run_id": self.run_id, "steps": {name: plain_outcome(o) for name, o in self.steps.items()}}
+        return {"run_id": self.run_id, "steps": {name: outcome_json(o) for name, o in self.steps.items()}}
 
     def update(self, values: Sequence[Any]) -> bool:
         for value in values:
@@ -139,7 +150,7 @@ class Outcomes(BaseChannel[Any, Any, Any]):
                 steps = value["steps"]
                 if value["run_id"] != self.run_id:
                     self.run_id, self.steps = value["run_id"], None
-            self.steps = {**(self.steps or {}), **{name: outcome_of(o) for name, o in steps.items()}}
+            self.steps = {**(self.steps or {}), **{name: outcome_from(o) for name, o in steps.items()}}
         return bool(values)
 
     def get(self) -> Any:
@@ -155,7 +166,8 @@ class GraphState(TypedDict, total=False):
     """The state of a turn in a graph. Inherit from it to put nodes of ours into a graph of yours (see :func:`plainly`).
 
     ``question`` is given, as a :class:`Question` or as JSON; ``answer`` is what comes out; every other key is written
-    by the node that makes it and read by a later one. None: its step made nothing, and ``outcomes`` says why.
+    by the node that makes it and read by a later one. None: its step made nothing, and ``outcomes`` says why. ``menu`` and
+    ``findings`` are read from checkpoints of an earlier form only.
     """
 
     question: Annotated[Question, Noun(Question)]
@@ -172,21 +184,45 @@ class GraphState(TypedDict, total=False):
     cost: Annotated[Cost, Noun(Cost)]
     outcomes: Annotated[dict[str, Any], Outcomes()]
     answer: Annotated[Answer, Noun(Answer)]
+    menu: Annotated[ToolSuggestions, Noun(ToolSuggestions)]
+    findings: Annotated[ToolResults, Noun(ToolResults)]
 
 
 def reading(name: str, keys: Sequence[str]) -> type[Any]:
-    """The part of the state that a node is given: *keys*, and no other."""
+    """The part of the state that a node is given: *keys*, also under their former names, and no other."""
     hints = get_type_hints(GraphState, include_extras=True)
-    return TypedDict(name, {key: hints[key] for key in keys}, total=False)  # type: ignore[operator, no-any-return]
+    former = [before for before, today in FORMER_KEYS.items() if today in keys]
+    return TypedDict(name, {key: hints[key] for key in (*keys, *former)}, total=False)  # type: ignore[operator, no-any-return]
+
+
+def with_todays_keys(state: Mapping[str, Any]) -> dict[str, Any]:
+    """*state*, in which what stands under a former key stands under today's."""
+    former = {FORMER_KEYS[key]: value for key, value in state.items() if key in FORMER_KEYS}
+    return {**former, **{key: value for key, value in state.items() if key not in FORMER_KEYS}}
+
+
+def written(made: Mapping[str, Any], run_id: str = "") -> dict[str, Any]:
+    """What a node made, in the form in which a checkpointer keeps it; what is not ours stays as it is.
+
+    *run_id*: of a turn whose graph knows where it begins: the outcomes of another are dropped.
+    """
+    result: dict[str, Any] = {}
+    for key, value in made.items():
+        if key == "outcomes":
+            steps = {name: outcome_json(outcome) for name, outcome in value.items()}
+            result[key] = {"run_id": run_id, "steps": steps} if run_id else steps
+        else:
+            result[key] = write(value) if type(value).__module__.startswith("vital_engine.") else value
+    return result
 
 
 def plainly(node: Callable[[Any], Awaitable[Mapping[str, Any]]]) -> Callable[[Any], Awaitable[dict[str, Any]]]:
-    """*node* of ours for a graph of yours whose state is a :class:`GraphState`: what it makes is written plain.
+    """*node* of ours for a graph of yours whose state is a :class:`GraphState`: what it makes is written as JSON.
 
     So that a checkpointer that kept what a node wrote, and no more before a crash, gives it back as it was.
     """
 
     async def plain_node(state: Any) -> dict[str, Any]:
-        return written(await node(state))
+        return written(await node(with_todays_keys(state)))
 
     return plain_node
