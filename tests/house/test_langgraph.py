@@ -17,7 +17,7 @@ from vital_engine import (
     Mode4ChatAutomaticWorkflow,
 )
 from vital_engine.errors import ConfigError
-from vital_engine.modes.parts import parts
+from vital_engine.modes.segments import parts
 from vital_engine.testing import scripted
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +103,7 @@ def test_only_the_door_and_the_bench_name_langgraph() -> None:
 
 
 def test_without_langgraph_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [m for m in sys.modules if m.startswith("vital_engine.modes.graph")]:
+    for name in [m for m in sys.modules if m.startswith("vital_engine.langgraph.graph")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "langgraph", None)
     for name in [m for m in sys.modules if m.startswith("langgraph.")]:

@@ -15,7 +15,7 @@ from langgraph.types import Command
 
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
 from vital_engine.errors import ConfigError, InvalidQuestion, StepFailed
-from vital_engine.modes.graph_state import GraphState
+from vital_engine.langgraph.state import GraphState
 from vital_engine.nouns import Evidence, Question, ToolSuggestions
 from vital_engine.testing import run_virtual, scripted
 

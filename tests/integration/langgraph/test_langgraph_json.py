@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from vital_engine import langgraph_app
+from vital_engine.langgraph import server as langgraph_app
 from vital_engine.errors import Conflict
 
 ROOT = Path(__file__).parents[3]

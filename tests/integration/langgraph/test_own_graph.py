@@ -13,8 +13,8 @@ from langgraph.graph import END, START, StateGraph
 from vital_engine import Mode2AutomaticWorkflow
 from vital_engine.errors import FlowError, RetrievalError
 from vital_engine.flow import Degraded, Done
-from vital_engine.modes.graph_state import GraphState, plainly
-from vital_engine.modes.state import TurnState
+from vital_engine.langgraph.state import GraphState, plainly
+from vital_engine.modes.segments import TurnState
 from vital_engine.nouns import Brief, Citations, Cost, Draft, Evidence, Memory, Question, Support, ToolSuggestions
 from vital_engine.testing import run_virtual, scripted
 from vital_engine.testing.material import EVIDENCE, EXPERT

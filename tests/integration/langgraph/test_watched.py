@@ -18,7 +18,7 @@ from vital_engine.nouns.answer import TurnEnded
 from vital_engine.errors import RetrievalError
 from vital_engine.flow import FlowEnded, FlowStarted, StepEnded, StepStarted
 from vital_engine.modes import TurnSettings, graph_watching
-from vital_engine.modes.graph import TurnGraph
+from vital_engine.langgraph.graph import TurnGraph
 from vital_engine.monitoring import Tracing, registry
 from vital_engine.nouns import Question
 from vital_engine.testing import run_virtual, scripted

@@ -13,7 +13,7 @@ import pytest
 
 from vital_engine.errors import RetrievalError
 from vital_engine.nouns import PastTurn, Question, Scope, TurnRecord
-from vital_engine.ports import Embedder, Keeper
+from vital_engine.ports import Embedder, TurnStore
 from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.store import Conversations, Store, Summaries, Turns, TurnVectors
 from vital_engine.store import turn_vectors as module
@@ -49,7 +49,7 @@ class Counting(HashedEmbedder):
 
 async def say(store: Store, run_id: str, said: tuple[str, str], status: str = "complete", **changes: Any) -> Question:
     question = replace(NOW, text=said[0], run_id=run_id, **changes)
-    await Turns(store).keep(TurnRecord(run_id, question, 4, status, said[1], "e", {}, seconds=1.0))
+    await Turns(store).save(TurnRecord(run_id, question, 4, status, said[1], "e", {}, seconds=1.0))
     return question
 
 
@@ -222,10 +222,10 @@ async def test_a_turn_is_embedded_after_it_is_kept_and_not_while(
 ) -> None:
     begun: list[Coroutine[Any, Any, int]] = []
     _, vectors = talks(store)
-    keeper = vectors.beside(Turns(store), begun.append)
-    assert isinstance(keeper, Keeper)
+    keeper = vectors.embedding(Turns(store), begun.append)
+    assert isinstance(keeper, TurnStore)
     question = replace(NOW, conversation=talk)
-    await keeper.keep(TurnRecord("now", question, 4, status, "500 mg.", "e", {}, seconds=1.0))
+    await keeper.save(TurnRecord("now", question, 4, status, "500 mg.", "e", {}, seconds=1.0))
     assert len(begun) == embedded
     assert [await work for work in begun] == [1] * embedded
 

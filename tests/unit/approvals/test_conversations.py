@@ -11,7 +11,7 @@ import pytest
 from vital_engine import Mode2AutomaticWorkflow, Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.errors import ConversationBusy, InvalidQuestion, StoreError
 from vital_engine.flow import run_virtual
-from vital_engine.modes import Broken, Step
+from vital_engine.modes import Broken, StepEvent
 from vital_engine.nouns import Question
 from vital_engine.testing import MemoryConversationLock, scripted
 
@@ -106,7 +106,7 @@ def test_a_message_that_waits_is_written_down_first() -> None:
         return list(second.events.items)
 
     events = run_virtual(at_once())
-    assert [(e.step, e.outcome) for e in events if isinstance(e, Step)] == [("register", ""), ("register", "done")]
+    assert [(e.step, e.outcome) for e in events if isinstance(e, StepEvent)] == [("register", ""), ("register", "done")]
 
 
 def test_a_message_during_a_pending_approval_waits_and_is_no_approval() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from vital_engine.errors import ConfigError
 from vital_engine.flow import run_in_background, run_virtual
-from vital_engine.services.caching import Cache, TurnRecord
+from vital_engine.services.caching import Cache, Kept
 
 
 class Source:
@@ -146,7 +146,7 @@ def test_what_may_not_be_kept_is_given_and_made_again() -> None:
 
 
 def test_what_was_used_least_recently_goes_first() -> None:
-    kept: TurnRecord[str, int] = TurnRecord(entries=2)
+    kept: Kept[str, int] = Kept(entries=2)
     for key in "ab":
         kept.put(key, 1)
     assert kept.get("a") == 1

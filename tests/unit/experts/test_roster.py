@@ -9,7 +9,7 @@ import yaml
 
 from vital_engine.errors import ConfigError, NotFound, RetrievalError, StoreError
 from vital_engine.nouns import Expert, Question
-from vital_engine.ports import ExpertRouter as RosterPort
+from vital_engine.ports import Router as RosterPort
 from vital_engine.ports import Vectors
 from vital_engine.services.experts import ExpertRouter, shipped_experts
 from vital_engine.services.retrieval.hashed import HashedEmbedder

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from vital_engine.flow import Deadlock, VirtualLoop, abandoned, bounded, run_virtual
-from vital_engine.flow.offload import abandon
+from vital_engine.flow.limits import abandon
 
 from .things import deaf, hang
 

@@ -25,7 +25,7 @@ from vital_engine.flow import (
     abandoned,
     step,
 )
-from vital_engine.flow.hedge import LATER
+from vital_engine.flow.hedging import LATER
 
 from .things import A, B, Watcher, deaf, virtual
 

@@ -21,8 +21,8 @@ from vital_engine import (
 )
 from vital_engine.errors import WrongType
 from vital_engine.flow import Done
-from vital_engine.modes.graph_state import GraphState, Noun, Outcomes
-from vital_engine.modes.parts import parts
+from vital_engine.langgraph.state import GraphState, Noun, Outcomes
+from vital_engine.modes.segments import parts
 from vital_engine.nouns import Brief, Draft, Evidence, Question, ToolSuggestions
 from vital_engine.testing import run_virtual, scripted
 from vital_engine.testing.material import EVIDENCE, EXPERT

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vital_engine.flow import run_virtual
-from vital_engine.modes import Broken, Cited, Finished, Mode2AutomaticWorkflow, Started, Step, Token
+from vital_engine.modes import Broken, Cited, Finished, Mode2AutomaticWorkflow, Started, StepEvent, Token
 from vital_engine.nouns import Question
 from vital_engine.testing import scripted
 
@@ -40,7 +40,7 @@ def test_citations_come_while_the_model_still_speaks() -> None:
 
 
 def test_each_step_begins_and_ends_once() -> None:
-    steps = [(e.step, bool(e.outcome)) for e in events_of(**SEED) if isinstance(e, Step)]
+    steps = [(e.step, bool(e.outcome)) for e in events_of(**SEED) if isinstance(e, StepEvent)]
     assert len(steps) == len(set(steps))
     assert {s for s, ended in steps if ended} == {s for s, ended in steps if not ended}
 

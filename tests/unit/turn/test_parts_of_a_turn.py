@@ -29,7 +29,7 @@ from vital_engine.nouns import (
     Usage,
 )
 from vital_engine.testing import scripted
-from vital_engine.turn import compose, drafted, registering, saving
+from vital_engine.turn import compose, drafted, register, save
 
 QUESTION = Question("Why?", tenant="t", user="u", run_id="r")
 BRIEF = Brief(Expert("e", "E", "answers", "Be exact."))
@@ -59,8 +59,8 @@ def test_a_model_that_says_nothing_has_failed() -> None:
 
 async def test_a_turn_may_be_kept_by_nobody() -> None:
     kept = TurnRecord("r", QUESTION, 2, "complete", "text", "e", {})
-    assert (await registering(None, mode=2)(question=QUESTION)).run_id == "r"
-    assert (await saving(None)(turn=kept)).run_id == "r"
+    assert (await register(None, mode=2)(question=QUESTION)).run_id == "r"
+    assert (await save(None)(turn=kept)).run_id == "r"
     services = replace(scripted(), register=None, keeper=None)
     answer = await Mode2AutomaticWorkflow(services, watchers=()).execute(QUESTION)
     assert answer.degraded == {}

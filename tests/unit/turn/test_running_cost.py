@@ -10,7 +10,7 @@ import pytest
 
 from vital_engine.flow import Flow, Stream, run_virtual, step
 from vital_engine.nouns import Call, Cost, Draft, LedgerRow, Piece, Question, Usage
-from vital_engine.turn.review import tallying
+from vital_engine.turn.review import tally
 
 QUESTION = Question("Why?", tenant="t", user="u", run_id="r")
 TEXT = "The dose was low. It was pseudohypoparathyroidism, 1 in 40. Yes."
@@ -39,7 +39,7 @@ def said(pieces: list[Piece], draft: Draft) -> tuple[Cost, list[Call], list[Any]
 
     lives: list[Any] = []
     accountant = Seen()
-    flow = Flow("test", step(speak), step(tallying(accountant)))
+    flow = Flow("test", step(speak), step(tally(accountant)))
     run = run_virtual(flow.run(QUESTION, observers=[lambda e: lives.append(e.live) if hasattr(e, "live") else None]))
     return run[Cost], accountant.calls, list(lives[1].items)
 
