@@ -1,14 +1,25 @@
-"""The few things that the routes need of an engine, so that they can be served by less than a whole one."""
+"""What stands behind the routes: the few things that they need of an engine, and what all routes of one application share.
+
+An :class:`Engine` is less than a whole one, so that one workflow alone can be served.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol, cast
 
+from fastapi import Depends, Request
+
+from vital_engine.errors import OverCapacity
 from vital_engine.modes import ParallelBaseWorkflow
 from vital_engine.nouns import Expert, PastTurn, Scope
 from vital_engine.ports import Embedder
+
+from .identity import Identity
+from .limits import ServerLimits
+from .running import RunningTurns
 
 if TYPE_CHECKING:
     from vital_engine.app import App
@@ -89,3 +100,44 @@ class Engine:
     def around(cls, workflow: ParallelBaseWorkflow) -> Engine:
         """One workflow and nothing else: no archive, no library."""
         return cls(workflow=lambda _: workflow, modes=(workflow.mode.number,))
+
+
+@dataclass(slots=True)
+class UploadLimiter:
+    """At most *count* at once; one more is refused, not queued: it would wait with its whole body in memory."""
+
+    count: int
+    taken: int = 0
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a place. OverCapacity if there is none."""
+        if self.taken >= self.count:
+            raise OverCapacity(f"{self.taken} uploads run")
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    engine: Engine
+    limits: ServerLimits
+    identity: Identity
+    running: RunningTurns
+    uploads: UploadLimiter
+
+
+async def _desk(request: Request) -> AppState:
+    return cast("AppState", request.app.state.app_state)
+
+
+async def _asker(request: Request) -> Scope:
+    return await (await _desk(request)).identity(request)
+
+
+TheDesk = Annotated[AppState, Depends(_desk)]
+Principal = Annotated[Scope, Depends(_asker)]
+"""Every route below ``/v1`` asks for it: a request without an identity gets no further."""

@@ -23,7 +23,7 @@ from vital_engine.monitoring.logs import logger
 from vital_engine.settings import Settings
 
 from .app import create_app
-from .app_state import AppState
+from .engine import AppState
 from .identity import is_loopback
 from .running import DRAINING
 

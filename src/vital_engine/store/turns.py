@@ -13,6 +13,7 @@ from psycopg.rows import class_row, tuple_row
 
 from vital_engine.errors import InvalidQuestion, NotFound, Refused, StoreError
 from vital_engine.nouns import Call, Citation, Citations, Cost, LedgerRow, Question, Scope, TurnRecord, Usage
+from vital_engine.nouns.answer import receipt_today
 
 from .plain import json_text, storable
 from .pool import Connection, Store
@@ -180,6 +181,7 @@ class Turns:
             )
             paid = tuple(_ledger_row(row) for row in await ledger.fetchall())
         *line, text, receipt, citations_failed, cost_failed = turn
+        receipt = None if receipt is None else receipt_today(receipt)
         return StoredTurn(
             TurnLine(*line), text, receipt, Citations(cited, failed=citations_failed), Cost(paid, failed=cost_failed)
         )
