@@ -23,6 +23,8 @@
     operations.py    /v1/experts, /metrics, /livez, /readyz
 
 A turn is not its request: it runs detached and writes a log, and a stream is a reader of that log.
+
+May import: everything but the command line and the bench.
 """
 
 from .app import create_app

@@ -18,8 +18,8 @@ from vital_engine.answer import Answer
 from vital_engine.modes import Broken, Event, Finished, Token
 from vital_engine.nouns import Citation, Usage
 from vital_engine.receipt import as_json
-from vital_engine.sentences import split
 from vital_engine.services.checks.markers import markers
+from vital_engine.text.sentences import split
 
 from .bodies import links
 from .problems import body, told

@@ -16,8 +16,7 @@ from vital_engine.flow import run_in_background, run_virtual
 from vital_engine.nouns import Brief, Evidence, Memory, Passage, Question, Scope, ToolCall, ToolSuggestions
 from vital_engine.ports import Services
 from vital_engine.services.caching.cache import Cache
-from vital_engine.services.caching.retrieval import CachedRetriever
-from vital_engine.services.caching.suggestions import CachedToolSuggester
+from vital_engine.services.caching.cached import CachedRetriever, CachedToolSuggester
 from vital_engine.services.foresight import Recollection
 
 from .draws import Draws, Odds, draw

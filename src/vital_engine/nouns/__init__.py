@@ -6,6 +6,8 @@ Question -> Brief -> Evidence, Menu, Memory -> Consent -> Findings -> Prompt -> 
 Each type is a wire between two steps: a step says in its signature which it needs and which it makes.
 ``X.missing()`` is the stand-in of a step that failed; it is never equal to "looked, and found nothing".
 All offsets are counted in Unicode characters, half open; all times are seconds; all money is USD in Decimal.
+
+May import: errors.
 """
 
 from .approved import Approval, ApprovalDecision, ApprovalStatus, Claim, Lease, PastStep, Paused, PausedTurn

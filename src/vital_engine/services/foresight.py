@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from vital_engine.nouns import Brief, Evidence, Guess, Kept, Memory, PastTurn, Question, ToolCall, ToolSuggestions
 from vital_engine.ports import Keeper
 
-from .caching.cache import Kept as Bounded
+from .caching.cache import LRUCache as Bounded
 
 __all__ = ["Recollection", "Window"]
 

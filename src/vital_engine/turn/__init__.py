@@ -13,7 +13,7 @@
     ahead    before reply, where the settings allow: the model starts on a guess of the rest
 
 Steps are plain async functions made from the port that they lean on; nobody here knows who fulfils it.
-May import: flow, ports, nouns, errors, notices, sentences.
+May import: flow, ports, nouns, errors, notices, text.
 """
 
 from .ask import ask

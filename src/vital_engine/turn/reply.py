@@ -29,7 +29,7 @@ from vital_engine.nouns import (
     ToolSuggestions,
 )
 from vital_engine.ports import LLM
-from vital_engine.tokens import estimate_tokens, estimate_usage
+from vital_engine.text.tokens import estimate_tokens, estimate_usage
 
 RULES = """\
 Answer the question from the numbered passages and tool results below, and from nothing else.

@@ -31,8 +31,8 @@ from vital_engine.nouns import (
     Usage,
 )
 from vital_engine.ports import Accountant, CitationChecker, Judge, Services
-from vital_engine.sentences import SentenceStream
-from vital_engine.tokens import weigh
+from vital_engine.text.sentences import SentenceStream
+from vital_engine.text.tokens import weigh
 
 
 def review(services: Services, *, within: float | None = None) -> Flow:

@@ -21,10 +21,8 @@ from rich.console import Console
 from vital_engine import Mode4ChatAutomaticWorkflow, Question
 from vital_engine.approving import hash_of
 from vital_engine.cli import screen
-from vital_engine.cli.approvals import decide, show_approvals
-from vital_engine.cli.chat import chat
-from vital_engine.cli.follow import followed
-from vital_engine.cli.keys import END, read_key, read_line
+from vital_engine.cli.ask import decide, show_approvals
+from vital_engine.cli.chat import END, chat, followed, read_key, read_line
 from vital_engine.errors import ConfigError
 from vital_engine.modes import Broken, Token
 from vital_engine.nouns import Approval, ApprovalDecision, Effect, ToolCall
