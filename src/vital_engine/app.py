@@ -31,7 +31,7 @@ from .modes.settings import KEYS, validate_keys
 from .monitoring import Tracing, Watcher, default_watchers, log_turn, track_cache
 from .nouns import Expert, Question, Scope
 from .ports import LLM, Embedder, Replicas, Retriever, Services, ToolSuggester
-from .services.caching import Cache, CachedEmbedder, CachedRetriever, CachedToolSuggester
+from .services.caching import Cache, CachedEmbedder, CachedRetriever, CachedToolSuggester, KeptVectors
 from .services.citations import QuoteChecker
 from .services.cost import Prices
 from .services.experts import ExpertRouter
@@ -39,7 +39,6 @@ from .services.llm.factory import open_llm
 from .services.llm.remembered import CachedLLM
 from .services.quality import quality
 from .services.retrieval.embedder import MiniLM
-from .services.retrieval.kept import KeptVectors
 from .services.retrieval.library import Library
 from .services.retrieval.minilm import find_weights
 from .services.retrieval.sentence_vectors import SentenceVectors

@@ -21,6 +21,8 @@
 
 Each resource has a module of its own, with its routes and the bodies that are its alone; what several share is in schemas.py.
 A turn is not its request: it runs detached and writes a log, and a stream is a reader of that log.
+
+May import: everything but the command line and the bench.
 """
 
 from .app import create_app

@@ -28,8 +28,8 @@ from vital_engine.errors import VitalError
 from vital_engine.modes import Broken, Event, Finished, Token
 from vital_engine.nouns import Answer, Citation, Memory, PastTurn, Scope, Usage
 from vital_engine.nouns.codec import to_json
-from vital_engine.sentences import split
 from vital_engine.services.checks.markers import markers
+from vital_engine.text.sentences import split
 
 from .engine import AppState, Principal, TheDesk
 from .events import EventStream, streamed

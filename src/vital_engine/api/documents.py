@@ -13,11 +13,10 @@ from starlette.formparsers import MultiPartException
 
 from vital_engine.errors import NotFound, UnreadableDocument
 from vital_engine.nouns.codec import to_json
-from vital_engine.services.retrieval.analysis import ANALYSIS
-from vital_engine.services.retrieval.batch import Failure
-from vital_engine.services.retrieval.ingest import ingest
+from vital_engine.services.retrieval.ingest import Failure, ingest
+from vital_engine.services.retrieval.lexical import keep_up
 from vital_engine.services.retrieval.reading import Document, read
-from vital_engine.services.retrieval.upkeep import keep_up
+from vital_engine.text.words import ANALYSIS
 
 from .engine import AppState, Library, Principal, TheDesk
 from .problems import ErrorBody, ErrorDetail, Problem, json_response, refusals

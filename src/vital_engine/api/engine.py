@@ -68,7 +68,7 @@ class Engine:
         """Which of a conversation's turns the model is shown, oldest first, whoever keeps them."""
         if self.conversations is not None:
             return self.conversations.window(newest_first)
-        from vital_engine.store.window import TOKENS, TURNS, fitting
+        from vital_engine.store.conversations import TOKENS, TURNS, fitting
 
         return fitting(newest_first[:TURNS], TOKENS)
 

@@ -1,4 +1,7 @@
-"""``vital ingest``: documents into the library, with progress; running it again does only what is new."""
+"""``vital ingest``: documents into the library, with progress; running it again does only what is new.
+
+It stands alone because it loads all that reads documents, which no other command needs.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from vital_engine.app import App, open_app
 from vital_engine.errors import NotFound, UnreadableDocument
-from vital_engine.services.retrieval.batch import Failure
-from vital_engine.services.retrieval.ingest import IngestReport, ingest
+from vital_engine.services.retrieval.ingest import Failure, IngestReport, ingest
 from vital_engine.services.retrieval.reading import MEDIA_TYPES, Document, read
 from vital_engine.settings import Settings
 
-from .exits import DEGRADED, OK
+from .terminal import DEGRADED, OK
 
 SAMPLE = resources.files("vital_engine") / "sample" / "abstracts.jsonl"
 

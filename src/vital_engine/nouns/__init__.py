@@ -7,6 +7,8 @@ Question -> Brief -> Evidence, ToolSuggestions, Memory -> Consent -> ToolResults
 Each type is a wire between two steps: a step says in its signature which it needs and which it makes.
 ``X.missing()`` is the fallback of a step that failed; it is never equal to "looked, and found nothing".
 All offsets are counted in Unicode characters, half open; all times are seconds; all money is USD in Decimal.
+
+May import: errors.
 """
 
 from .answer import Answer, Receipt, Status, StepRow, Timing, TurnEnded

@@ -16,7 +16,7 @@ from vital_engine.errors import ModelUnavailable, StreamBroken
 from vital_engine.modes import Mode2AutomaticWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Expert, PastTurn, Scope
 from vital_engine.store import Conversations, Store, StoredConversationLock, Turns
-from vital_engine.store.window import CUT
+from vital_engine.store.conversations import CUT
 from vital_engine.testing import scripted
 
 USER: Any = [{"role": "user", "content": "What was found?"}]

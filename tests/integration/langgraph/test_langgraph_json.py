@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from vital_engine.langgraph import server as langgraph_app
 from vital_engine.errors import Conflict
+from vital_engine.langgraph import server as langgraph_app
 
 ROOT = Path(__file__).parents[3]
 DECLARED = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ import Stemmer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.services.retrieval.analysis import LONGEST_TERM, STOP_WORDS, terms
+from vital_engine.text.words import LONGEST_TERM, STOP_WORDS, terms
 
 TEXT = "Do mutations causing low HDL-C promote increased carotid intima-media thickness? Müller's β-blockers, 40mg/day."
 

@@ -1,4 +1,8 @@
-"""Citations of a sentence, each tied to the stretch of the document that carries it, with a verdict."""
+"""Citations: the markers of an answer, tied to passages and to the words that carry them, each with a verdict.
+
+The shapes of a marker are in :mod:`vital_engine.services.checks.markers`; which sentence carries a claim is decided
+by :class:`vital_engine.services.support.Matcher`.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,8 @@ from dataclasses import replace
 
 from vital_engine.errors import NotFound, StoreError
 from vital_engine.nouns import Citation, Evidence, Passage, Scope, Sentence
-from vital_engine.services.checks.parts import Part, parts
-from vital_engine.services.checks.quotations import find
-from vital_engine.services.support.matching import Match, Matcher, Offload
+from vital_engine.services.checks.markers import Part, find, parts
+from vital_engine.services.support.judge import Match, Matcher, Offload
 
 __all__ = ["DocumentText", "QuoteChecker"]
 
@@ -21,8 +24,8 @@ DocumentText = Callable[[str, Scope], Awaitable[str]]
 class QuoteChecker:
     """Fulfils :class:`~vital_engine.ports.CitationChecker`.
 
-    Each marker answers for its part of the sentence (:mod:`vital_engine.services.checks.parts`). The quote is the sentence of the passage that best carries the claim, or the sentence's own
-    quotation if it has one. Verdicts:
+    Each marker answers for its part of the sentence (:func:`vital_engine.services.checks.markers.parts`). The quote is
+    the sentence of the passage that best carries the claim, or the sentence's own quotation if it has one. Verdicts:
 
     ========= ====================================================================================
     verified  the quote stands in the stored text, all hard checks agree, and its score is above .5

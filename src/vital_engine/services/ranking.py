@@ -17,10 +17,10 @@ from typing import Any
 
 import bm25s
 import numpy as np
-import Stemmer
 from numpy.typing import NDArray
 
 from vital_engine.ports import Embedder
+from vital_engine.text.words import stem
 
 # bm25s sets its own logger to DEBUG when it is imported.
 logging.getLogger("bm25s").setLevel(logging.WARNING)
@@ -122,6 +122,5 @@ class Shortlist:
 
     @staticmethod
     def _tokens(text: str) -> list[str]:
-        stemmer = Stemmer.Stemmer("english")  # one per call: it is not safe to share between threads
-        tokens = bm25s.tokenize([words(text)], stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False)
+        tokens = bm25s.tokenize([words(text)], stopwords="en", stemmer=stem, return_ids=False, show_progress=False)
         return list(tokens[0])

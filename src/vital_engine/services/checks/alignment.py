@@ -7,12 +7,11 @@ to the end of the clause. A negating prefix ("non-significant", "ineffective") n
 from __future__ import annotations
 
 import re
-import threading
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-import Stemmer
+from vital_engine.text.words import FUNCTION_WORDS, stem
 
 __all__ = ["COPY", "Alignment", "Word", "align", "words"]
 
@@ -41,15 +40,6 @@ def _set(listed: str) -> frozenset[str]:
     return frozenset(listed.split())
 
 
-_FUNCTION = _set(
-    """a about after all also although am among an and any are as at be because been before being between both but by
-    can could did do does doing due during each either et etc for from further had has have having he her here him his
-    how however i if in into is it its itself may me might more most must my of on only or other our out over own per
-    same she should so some such than that the their them then there therefore these they this those through thus to
-    too under until up upon very via was we were what when where whereas whether which while who whom whose why will
-    with within would you your
-    not no nor never neither none without cannot"""
-)
 _NEGATORS = _set("no not nor never neither none without cannot lack lacks lacked lacking absence unable")
 _TWO_WORDS = {
     "fail": "to", "fails": "to", "failed": "to", "failing": "to", "failure": "to", "rather": "than", "instead": "of",
@@ -108,16 +98,6 @@ _SUBORDINATE = _set("although though while whereas because if when since despite
 _WORD_OR_SIGN = re.compile(r"\d+(?:[.,·]\d+)+|[^\W_]+(?:['’]t\b)?|[;:(),]")
 
 
-class _Local(threading.local):
-    """A stemmer for each thread: Snowball's object keeps state between calls and is not safe to share."""
-
-    def __init__(self) -> None:
-        self.stem = Stemmer.Stemmer("english", 50_000).stemWord
-
-
-_local = _Local()
-
-
 @lru_cache(maxsize=8192)
 def words(text: str) -> tuple[Word, ...]:
     """The words of *text* in order."""
@@ -136,13 +116,13 @@ def words(text: str) -> tuple[Word, ...]:
             left = 0
         negator = lower.endswith("n't") or (lower in _NEGATORS and (lower, following) not in _NOT_NEGATING)
         negator = negator or _TWO_WORDS.get(lower) == following != ""
-        content = lower not in _FUNCTION and not negator
+        content = lower not in FUNCTION_WORDS and not negator
         prefix = _PREFIXED.match(lower)
         bare = lower[prefix.end() :] if prefix else lower
         # "non-significant" comes as two tokens
         negated = content and ((left > 0) != (prefix is not None))
         direction = None if prefix else _DIRECTION.get(lower)
-        found.append(Word(word, _local.stem(bare), start, end, content, negator, negated, direction))
+        found.append(Word(word, stem([bare])[0], start, end, content, negator, negated, direction))
         if negator or lower == "non":
             left = SCOPE if lower != "non" else 1
         elif content:

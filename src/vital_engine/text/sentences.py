@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import re
 
-from .nouns import Sentence
+from vital_engine.nouns import Sentence
 
 __all__ = ["LONGEST", "SentenceStream", "split"]
 
