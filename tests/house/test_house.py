@@ -147,7 +147,7 @@ def test_public_names_are_pinned_and_load() -> None:
         "ApprovalDecision",
         "Services",
         "__version__",
-        "open_app",
+        "Engine",
     ]
     for name in vital_engine.__all__:
         assert getattr(vital_engine, name) is not None

@@ -4,7 +4,7 @@
 
     serve.py         serve(settings): open the engine, listen, drain on SIGTERM
     app.py           create_app(engine): the FastAPI application, and its description
-    engine.py        Engine: the few things that the routes need of an engine; what all routes of one application share
+    backend.py       Backend: the few things that the routes need of an engine; what all routes of one application share
     limits.py        every bound of the service, as one value; no request body larger than its route allows
     identity.py      who asks: the one place where a request becomes a tenant and a user
     problems.py      errors.py as HTTP: one table, one body
@@ -26,7 +26,7 @@ May import: everything but the command line and the bench.
 """
 
 from .app import create_app
-from .engine import Engine
+from .backend import Backend
 from .limits import ServerLimits
 
-__all__ = ["Engine", "ServerLimits", "create_app"]
+__all__ = ["Backend", "ServerLimits", "create_app"]

@@ -16,14 +16,14 @@ from vital_engine import __version__
 from vital_engine.monitoring import Watchdog
 
 from . import approvals, chat, conversations, documents, events, operations, problems, turns
-from .engine import AppState, Engine, UploadLimiter
+from .backend import AppState, Backend, UploadLimiter
 from .identity import Development, Identity
 from .limits import BodyLimit, ServerLimits
 from .problems import json_response
 from .running import RunningTurns
 
 if TYPE_CHECKING:
-    from vital_engine.app import App
+    from vital_engine.engine import Engine
 
 
 STREAMED: Final[tuple[type[BaseModel], ...]] = (events.TurnEvent, chat.ChatStream)
@@ -67,13 +67,13 @@ class Service(FastAPI):
 
 
 def create_app(
-    engine: App | Engine, *, identity: Identity | None = None, limits: ServerLimits | None = None
+    engine: Engine | Backend, *, identity: Identity | None = None, limits: ServerLimits | None = None
 ) -> FastAPI:
     """The service around *engine*, ready for any ASGI server.
 
     :param identity: who asks; None: development, which serves this machine alone, and without keys.
     """
-    served = engine if isinstance(engine, Engine) else Engine.of(engine)
+    served = engine if isinstance(engine, Backend) else Backend.of(engine)
     limits = limits or ServerLimits()
     identity = identity or Development(served.tenant, served.user)
     app_state = AppState(served, limits, identity, RunningTurns(limits), UploadLimiter(limits.uploads))

@@ -20,7 +20,7 @@ from vital_engine.nouns.codec import to_json
 from vital_engine.store.plain import json_text
 
 from . import schemas
-from .engine import AppState, Principal, TheDesk
+from .backend import AppState, Principal, TheDesk
 from .problems import Problem, refusals
 from .schemas import Body, CallStatus, EffectClass, Moment, Money, Strict, TurnStatus, links
 from .visible import visible

@@ -31,7 +31,7 @@ from vital_engine.nouns.codec import to_json
 from vital_engine.services.checks.markers import markers
 from vital_engine.text.sentences import split
 
-from .engine import AppState, Principal, TheDesk
+from .backend import AppState, Principal, TheDesk
 from .events import EventStream, streamed
 from .problems import ErrorBody, Problem, body, json_response, refusals, retry_after, status_of, told
 from .running import CANCELLED, RunningTurn

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field
 from vital_engine.errors import ConversationBusy, NotFound
 
 from . import schemas
-from .engine import AppState, Principal, TheDesk
+from .backend import AppState, Principal, TheDesk
 from .problems import refusals
 from .schemas import Body, Moment, Strict, links
 

@@ -18,7 +18,7 @@ from vital_engine.services.retrieval.lexical import keep_up
 from vital_engine.services.retrieval.reading import Document, read
 from vital_engine.text.words import ANALYSIS
 
-from .engine import AppState, Library, Principal, TheDesk
+from .backend import AppState, Library, Principal, TheDesk
 from .problems import ErrorBody, ErrorDetail, Problem, json_response, refusals
 from .schemas import Body, Moment
 

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from vital_engine.errors import StoreError
 from vital_engine.monitoring import render
 
-from .engine import Principal, TheDesk
+from .backend import Principal, TheDesk
 from .problems import json_response, refusals
 from .schemas import Body, one_of
 

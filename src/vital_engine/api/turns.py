@@ -13,7 +13,7 @@ from vital_engine.errors import ConfigError, NotFound, VitalError
 from vital_engine.modes import ParallelBaseWorkflow, StepEvent
 from vital_engine.nouns import Memory, Question, Scope
 
-from .engine import AppState, Principal, TheDesk
+from .backend import AppState, Principal, TheDesk
 from .events import EVENTS, HEADERS, STORED, EventStream, TurnEvent, ending, rendered, streamed
 from .problems import Problem, json_response, refusals, response_of
 from .running import LAST_SECONDS, OnDisconnect, RunningTurn

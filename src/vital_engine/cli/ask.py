@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from vital_engine.app import open_app
+from vital_engine.engine import Engine
 from vital_engine.modes import Finished, Token
 from vital_engine.nouns import Answer, ApprovalDecision, Question
 from vital_engine.nouns.codec import to_json as plain
@@ -38,7 +38,7 @@ async def ask(
 ) -> int:
     """Ask, and print. Returns the exit code."""
     show_log(settings)
-    async with open_app(settings) as app:
+    async with Engine(settings) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
         question = Question(text, settings.tenant, settings.user, expert=expert or settings.expert)
@@ -64,7 +64,7 @@ async def ask(
 
 async def show_approvals(settings: Settings, *, limit: int, to_json: bool) -> int:
     """What waits: calls without a decision, and turns that were decided but have not gone on."""
-    async with open_app(settings, watchers=()) as app:
+    async with Engine(settings, watchers=()) as app:
         turns = await app.approvals.pending(app.scope(), limit=limit)
     if to_json:
         rows = [plain(a) | {"question": t.paused.question.text} for t in turns for a in t.approvals]
@@ -86,7 +86,7 @@ async def show_approvals(settings: Settings, *, limit: int, to_json: bool) -> in
 async def decide(approval: str, decision: ApprovalDecision, settings: Settings, *, to_json: bool) -> int:
     """Settle one call; when its turn has no other that waits, the rest of the turn runs, and is shown."""
     console = Console(highlight=False)
-    async with open_app(settings) as app:
+    async with Engine(settings) as app:
         found = await app.approvals.find(approval, app.scope())
         workflow = app.workflow(found.paused.mode)
         turn = await workflow.start_resumed(found.paused.question.run_id, {approval: decision}, scope=app.scope())

@@ -20,7 +20,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from rich.console import Console
 from rich.text import Text
 
-from vital_engine.app import App, open_app
+from vital_engine.engine import Engine
 from vital_engine.errors import InvalidArguments, VitalError
 from vital_engine.modes import Broken, Event, Finished, StepEvent, Token, Turn
 from vital_engine.nouns import Answer, Approval, ApprovalDecision, Question
@@ -51,7 +51,7 @@ def chat(
     console = console or Console(highlight=False)
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  # lines can be edited and found again
-    with start_blocking_portal(name="vital") as portal, portal.wrap_async_context_manager(open_app(settings)) as app:
+    with start_blocking_portal(name="vital") as portal, portal.wrap_async_context_manager(Engine(settings)) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
         talk = Talk(app, portal, console, mode, expert or settings.expert, conversation or uuid.uuid4().hex)
@@ -64,7 +64,7 @@ def chat(
 class Talk:
     """One person's conversation. ``waiting``: the calls of the turn that waits for a decision, if one does."""
 
-    app: App
+    app: Engine
     portal: BlockingPortal
     console: Console
     mode: int

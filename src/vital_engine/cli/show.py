@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from vital_engine.app import App, open_app, turn_settings
+from vital_engine.engine import Engine, turn_settings
 from vital_engine.errors import VitalError
 from vital_engine.modes.settings import KEYS
 from vital_engine.nouns import Question
@@ -68,7 +68,7 @@ async def examine(settings: Settings) -> list[Examined]:
     tool_results += [_package(name, why) for name, why in OPTIONAL.items()]
     began = time.perf_counter()
     try:
-        async with open_app(settings, watchers=()) as app:
+        async with Engine(settings, watchers=()) as app:
             where = "of your own" if settings.database_url else f"embedded, in {settings.home / 'database'}"
             opened = f"{where}; opened in {time.perf_counter() - began:.2f} s"
             tool_results.append(Examined("database", "ok", opened))
@@ -97,33 +97,33 @@ def _package(name: str, why: str) -> Examined:
         return Examined(name, "missing", "not installed", why)
 
 
-async def _look(name: str, look: Callable[[App], Awaitable[str]], app: App) -> Examined:
+async def _look(name: str, look: Callable[[Engine], Awaitable[str]], app: Engine) -> Examined:
     try:
         return Examined(name, "ok", await look(app))
     except VitalError as error:
         return Examined(name, "broken", f"{error.code}: {error}")
 
 
-async def _library(app: App) -> str:
+async def _library(app: Engine) -> str:
     status = await app.library.status(scope=app.scope())
     return ", ".join(f"{value} {key}" for key, value in status.items())
 
 
-async def _search(app: App) -> str:
+async def _search(app: Engine) -> str:
     began = time.perf_counter()
     found = await app.library.search("blood pressure", k=8, scope=app.scope())
     return f"{len(found.passages)} passages in {1000 * (time.perf_counter() - began):.1f} ms"
 
 
-async def _experts(app: App) -> str:
+async def _experts(app: Engine) -> str:
     return f"{len(await app.router.experts(app.settings.tenant))} experts"
 
 
-async def _tools(app: App) -> str:
+async def _tools(app: Engine) -> str:
     return f"{len(app.toolbox)} tools"
 
 
-async def _turn(app: App) -> str:
+async def _turn(app: Engine) -> str:
     question = Question("What is known about blood pressure?", app.settings.tenant, app.settings.user)
     answer = await app.workflow(2).execute(question)
     answer.raise_for_status()
@@ -131,7 +131,7 @@ async def _turn(app: App) -> str:
     return f"{answer.draft.model} answered in {answer.timing.total:.3f} s{degraded}"
 
 
-LOOKS: dict[str, Callable[[App], Awaitable[str]]] = {
+LOOKS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "library": _library,
     "search": _search,
     "experts": _experts,
@@ -152,7 +152,7 @@ def show_findings(tool_results: list[Examined], *, to_json: bool) -> int:
 
 
 async def show_experts(settings: Settings, *, to_json: bool, as_yaml: bool = False) -> int:
-    async with open_app(settings, watchers=()) as app:
+    async with Engine(settings, watchers=()) as app:
         experts = await app.router.experts(settings.tenant)
     if as_yaml:
         print(dump_experts(experts), end="")
@@ -167,7 +167,7 @@ async def show_experts(settings: Settings, *, to_json: bool, as_yaml: bool = Fal
 async def add_experts(path: Path, settings: Settings, *, replace: bool) -> int:
     """Keep the experts of a YAML file. All of them are read before the first is kept."""
     experts = load_experts(path)
-    async with open_app(settings, watchers=()) as app:
+    async with Engine(settings, watchers=()) as app:
         for expert in experts:
             await app.experts.add(expert, app.scope(), replace=replace)
             print(f"{expert.id}: kept for {settings.tenant}")
@@ -175,7 +175,7 @@ async def add_experts(path: Path, settings: Settings, *, replace: bool) -> int:
 
 
 async def show_runs(settings: Settings, *, limit: int, to_json: bool) -> int:
-    async with open_app(settings, watchers=()) as app:
+    async with Engine(settings, watchers=()) as app:
         lines = await app.turns.list(app.scope(), limit=limit)
     if to_json:
         print(json.dumps(plain(lines), ensure_ascii=False, indent=2))
@@ -186,7 +186,7 @@ async def show_runs(settings: Settings, *, limit: int, to_json: bool) -> int:
 
 
 async def show_run(run_id: str, settings: Settings) -> int:
-    async with open_app(settings, watchers=()) as app:
+    async with Engine(settings, watchers=()) as app:
         turn = await app.turns.show(run_id, app.scope())
     print(json.dumps(plain(turn), ensure_ascii=False, indent=2))
     return OK

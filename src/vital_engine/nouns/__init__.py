@@ -59,13 +59,15 @@ from .reviewed import (
 )
 
 __all__ = [
+    "CACHE",
+    "NOTHING_FOUND",
+    "TOOL_RESULT",
     "Action",
     "Answer",
     "Approval",
     "ApprovalDecision",
     "ApprovalStatus",
     "Brief",
-    "CACHE",
     "Call",
     "Citation",
     "Citations",
@@ -82,7 +84,6 @@ __all__ = [
     "LedgerRow",
     "Limits",
     "Memory",
-    "NOTHING_FOUND",
     "Passage",
     "PastTurn",
     "Paused",
@@ -105,7 +106,6 @@ __all__ = [
     "Status",
     "StepRow",
     "Support",
-    "TOOL_RESULT",
     "Timing",
     "ToolCall",
     "ToolResult",

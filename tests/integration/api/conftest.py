@@ -17,8 +17,8 @@ import pytest
 from fastapi import FastAPI
 
 from http_schema import Exchange, Recorder, Schemas
-from vital_engine.api import Engine, ServerLimits, create_app
-from vital_engine.api.engine import AppState
+from vital_engine.api import Backend, ServerLimits, create_app
+from vital_engine.api.backend import AppState
 from vital_engine.api.serve import Server, listening
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.testing import scripted
@@ -64,7 +64,7 @@ def parsed(text: str) -> list[dict[str, Any]]:
 
 
 @contextlib.asynccontextmanager
-async def _serving(engine: Engine, limits: ServerLimits = QUICK) -> AsyncIterator[Served]:
+async def _serving(engine: Backend, limits: ServerLimits = QUICK) -> AsyncIterator[Served]:
     app = create_app(engine, limits=limits)
     with listening("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -97,9 +97,9 @@ def serving() -> Callable[..., contextlib.AbstractAsyncContextManager[Served]]:
     """``async with serving(scripted(...)) as served``, or ``serving(engine)``."""
 
     def serve(what: Any = None, limits: ServerLimits = QUICK) -> contextlib.AbstractAsyncContextManager[Served]:
-        if isinstance(what, Engine):
+        if isinstance(what, Backend):
             return _serving(what, limits)
-        return _serving(Engine.around(Mode2AutomaticWorkflow(what or scripted())), limits)
+        return _serving(Backend.around(Mode2AutomaticWorkflow(what or scripted())), limits)
 
     return serve
 

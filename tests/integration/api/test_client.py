@@ -16,8 +16,8 @@ import pytest
 from openapi_python_client import generate
 from openapi_python_client.config import Config, ConfigFile, MetaType
 
-from vital_engine.api import Engine, create_app
-from vital_engine.api.engine import Library
+from vital_engine.api import Backend, create_app
+from vital_engine.api.backend import Library
 from vital_engine.modes import Mode1ManualWorkflow, Mode2AutomaticWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Expert
 from vital_engine.store import Conversations, Listing, Store, StoredApprovals, StoredConversationLock, Turns
@@ -32,7 +32,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The generated package, importable by its name."""
     folder = tmp_path_factory.mktemp("client")
     document = folder / "openapi.json"
-    app = create_app(Engine.around(Mode2AutomaticWorkflow(scripted())))
+    app = create_app(Backend.around(Mode2AutomaticWorkflow(scripted())))
     document.write_text(json.dumps(app.openapi()), encoding="utf-8")
     options = ConfigFile(post_hooks=[], package_name_override=NAME, literal_enums=True)
     config = Config.from_sources(
@@ -55,7 +55,7 @@ def _model(name: str) -> Any:
     return getattr(importlib.import_module(f"{NAME}.models"), name)
 
 
-def _engine(store: Store) -> Engine:
+def _engine(store: Store) -> Backend:
     turns, knowledge, conversations = Turns(store), Knowledge(store), Conversations(store)
     services = replace(
         scripted(tokens=12, sentences=3),
@@ -74,7 +74,7 @@ def _engine(store: Store) -> Engine:
     async def experts(_: str) -> tuple[Expert, ...]:
         return (Expert("research", "Researcher", "all", ""),)
 
-    return Engine(
+    return Backend(
         workflow=modes.__getitem__,
         modes=tuple(modes),
         archive=turns,
@@ -86,12 +86,12 @@ def _engine(store: Store) -> Engine:
 
 
 @pytest.fixture
-def engine(store: Store) -> Engine:
+def engine(store: Store) -> Backend:
     return _engine(store)
 
 
 @pytest.mark.usefixtures("package")
-async def test_it_asks_reads_and_finds_the_receipt(serving: Any, engine: Engine) -> None:
+async def test_it_asks_reads_and_finds_the_receipt(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served, _client(served) as client:
         request = _model("TurnRequest")(question="Does metformin lower HbA1c?", limits=_model("TurnLimits")(passages=5))
         begun = await _call("turns.create_turn")(client=client, body=request, idempotency_key="k")
@@ -113,7 +113,7 @@ async def test_it_asks_reads_and_finds_the_receipt(serving: Any, engine: Engine)
 
 
 @pytest.mark.usefixtures("package")
-async def test_it_decides_what_waits(serving: Any, engine: Engine) -> None:
+async def test_it_decides_what_waits(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served, _client(served) as client:
         begun = await _call("turns.create_turn")(client=client, body=_model("TurnRequest")(question="?", mode=1))
         paused = _events(await _call("turns.stream_turn_events")(begun.run_id, client=client))[-1]
@@ -133,7 +133,7 @@ async def test_it_decides_what_waits(serving: Any, engine: Engine) -> None:
 
 
 @pytest.mark.usefixtures("package")
-async def test_it_lists_what_there_is(serving: Any, engine: Engine) -> None:
+async def test_it_lists_what_there_is(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served, _client(served) as client:
         request = _model("TurnRequest")(question="Does it help?", mode=4, conversation="c1")
         begun = await _call("turns.create_turn")(client=client, body=request)

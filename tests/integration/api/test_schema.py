@@ -14,14 +14,14 @@ import pytest
 from openapi_spec_validator import validate
 
 from http_schema import Exchange, Schemas
-from vital_engine.api import Engine, create_app
+from vital_engine.api import Backend, create_app
 from vital_engine.api.app import STREAMED
 from vital_engine.api.problems import codes_of
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.testing import scripted
 
 DOCS = (Path(__file__).parents[3] / "docs" / "http.md").read_text(encoding="utf-8")
-DOCUMENT: Any = create_app(Engine.around(Mode2AutomaticWorkflow(scripted()))).openapi()
+DOCUMENT: Any = create_app(Backend.around(Mode2AutomaticWorkflow(scripted()))).openapi()
 SCHEMAS = Schemas(DOCUMENT)
 PARTS = DOCUMENT["components"]["schemas"]
 TEXTS = {"text/plain", "application/openmetrics-text"}
@@ -42,7 +42,7 @@ def test_the_document_is_valid() -> None:
 
 
 async def test_it_is_served_and_made_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = create_app(Engine.around(Mode2AutomaticWorkflow(scripted())))
+    app = create_app(Backend.around(Mode2AutomaticWorkflow(scripted())))
     threads, make = [], app.openapi
 
     def openapi() -> Any:

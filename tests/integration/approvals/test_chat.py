@@ -102,9 +102,9 @@ def test_an_unknown_mode_is_refused_before_anything_is_said(settings: Settings) 
 
 
 async def test_calls_are_listed_and_decided_from_the_shell(settings: Settings, capsys: Any) -> None:
-    from vital_engine.app import open_app
+    from vital_engine.engine import Engine
 
-    async with open_app(settings, watchers=()) as app:
+    async with Engine(settings, watchers=()) as app:
         scope = app.scope()
         question = Question("please \x1b[2J calculate 3*3", scope.tenant, scope.user)
         paused = await app.workflow(1).execute(question)

@@ -7,7 +7,7 @@
                 CachedSuggester (tool calls, under the definitions of the tools that exist), CachedEmbedder (vectors
                 of single texts, which are questions), KeptVectors (of lists of texts, on disk)
 
-May import: nouns, ports, errors. Tasks are begun by what :mod:`vital_engine.app` hands in.
+May import: nouns, ports, errors. Tasks are begun by what :mod:`vital_engine.engine` hands in.
 """
 
 from .cache import Cache, LRUCache, Start

@@ -1,6 +1,6 @@
 """What stands behind the routes: the few things that they need of an engine, and what all routes of one application share.
 
-An :class:`Engine` is less than a whole one, so that one workflow alone can be served.
+A :class:`Backend` is less than a whole engine, so that one workflow alone can be served.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .limits import ServerLimits
 from .running import RunningTurns
 
 if TYPE_CHECKING:
-    from vital_engine.app import App
+    from vital_engine.engine import Engine
     from vital_engine.store import Conversations, Listing, StoredTurn
     from vital_engine.store.knowledge import Knowledge
 
@@ -42,7 +42,7 @@ class Library:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class Backend:
     """What the routes lean on.
 
     ``workflow``: the workflow of one of ``modes``. ``tenant``, ``user``: who asks where a request
@@ -73,31 +73,31 @@ class Engine:
         return fitting(newest_first[:TURNS], TOKENS)
 
     @classmethod
-    def of(cls, app: App) -> Engine:
-        """A whole engine, as :func:`vital_engine.app.open_app` opens it."""
-        from vital_engine.app import MODES
+    def of(cls, engine: Engine) -> Backend:
+        """A whole engine, as it is opened."""
+        from vital_engine.engine import MODES
         from vital_engine.store import Listing
 
         async def ping(within: float) -> None:
-            await app.store.ping(within=within)
+            await engine.store.ping(within=within)
 
         return cls(
-            workflow=app.workflow,
+            workflow=engine.workflow,
             modes=tuple(MODES),
-            tenant=app.settings.tenant,
-            user=app.settings.user,
-            expert=app.settings.expert,
-            archive=app.turns,
-            listing=Listing(app.store),
-            conversations=app.conversations,
-            library=Library(app.knowledge, app.embedder),
-            experts=app.router.experts,
+            tenant=engine.settings.tenant,
+            user=engine.settings.user,
+            expert=engine.settings.expert,
+            archive=engine.turns,
+            listing=Listing(engine.store),
+            conversations=engine.conversations,
+            library=Library(engine.knowledge, engine.embedder),
+            experts=engine.router.experts,
             ping=ping,
-            notes=app.notes,
+            notes=engine.notes,
         )
 
     @classmethod
-    def around(cls, workflow: ParallelBaseWorkflow) -> Engine:
+    def around(cls, workflow: ParallelBaseWorkflow) -> Backend:
         """One workflow and nothing else: no archive, no library."""
         return cls(workflow=lambda _: workflow, modes=(workflow.mode.number,))
 
@@ -123,7 +123,7 @@ class UploadLimiter:
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    engine: Engine
+    engine: Backend
     limits: ServerLimits
     identity: Identity
     running: RunningTurns
