@@ -143,7 +143,7 @@ async def test_it_is_foreseen_likewise_where_older_turns_are_recalled_by_their_m
     monkeypatch.setattr("vital_engine.app._embedder", lambda _: (HashedEmbedder(), ()))
     async with open_app(load(environ={}, file=file, turn_keys=KEYS), watchers=()) as app:
         await foreseen(app)
-        await shutdown(within=10)
+        await shutdown(within=60)
         recalled = await app.conversations.recall(Question("What is 2 + 3?", "local", "local", "c1", run_id="next"))
         assert recalled.by_question and len(recalled.turns) > 10
 
@@ -172,7 +172,7 @@ async def test_an_early_turn_of_a_long_conversation_is_recalled_by_its_meaning(
         asked = Question(text, app.settings.tenant, app.settings.user, conversation="c1")
         for n in range(12):
             await app.workflow(4).execute(replace(asked, text=f"Number {n}?" if n else text, run_id=f"r{n}"))
-        assert await shutdown(within=10) == 0  # what nobody waits for
+        assert await shutdown(within=60) == 0  # what nobody waits for
         memory = await app.conversations.recall(replace(asked, run_id="now"))
         assert [turn.run_id for turn in memory.turns] == ["r0", *(f"r{n}" for n in range(2, 12))]
         await app.conversations.delete("c1", app.scope())

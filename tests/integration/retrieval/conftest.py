@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from vital_engine.nouns import Evidence, Scope
+from vital_engine.services.retrieval.batch import Failure
 from vital_engine.services.retrieval.chunking import Chunk, chunk
 from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.retrieval.ingest import IngestReport, ingest
@@ -74,7 +75,7 @@ class Shelf:
 
     async def take(
         self,
-        documents: Iterable[Document],
+        documents: Iterable[Document | Failure],
         *,
         tenant: str = "t1",
         domain: str = "",

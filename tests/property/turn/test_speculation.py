@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -64,7 +65,7 @@ def run(services: ScriptedServices, told: Told, speculation: str) -> tuple[Answe
     return run_virtual(turn())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     times=st.fixed_dictionaries(dict.fromkeys(("brief", "retrieve", "suggest", "recall", "invoke"), SECONDS)),
     breaks=st.fixed_dictionaries(dict.fromkeys(("retrieve", "suggest", "recall", "invoke"), BREAKS)),
@@ -86,7 +87,7 @@ def test_a_guess_changes_nothing_but_the_time(
     reads_ahead: bool,
 ) -> None:
     makes = dict(zip(("retrieve", "suggest", "recall"), found, strict=True))
-    script: dict[str, object] = {"brief": times["brief"]}
+    script: dict[str, Any] = {"brief": times["brief"]}
     for step in ("retrieve", "suggest", "recall", "invoke"):
         value = (times[step], makes[step]) if step in makes else times[step]
         script[step] = {None: value, "error": (times[step], ValueError("broke")), "hang": "hang"}[breaks[step]]

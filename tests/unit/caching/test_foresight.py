@@ -142,7 +142,7 @@ def test_a_turn_that_was_not_completed_is_not_recalled() -> None:
 
 
 @pytest.mark.parametrize("other", [{"tenant": "t2"}, {"user": "u2"}, {"conversation": "c2"}])
-def test_a_conversation_that_this_process_does_not_know_is_not_guessed(other: dict[str, str]) -> None:
+def test_a_conversation_that_this_process_does_not_know_is_not_guessed(other: dict[str, Any]) -> None:
     recollection = make()
     learn(recollection, TALK, replace(FOUND, memory=EARLIER))
     recollection.kept(kept(TALK))

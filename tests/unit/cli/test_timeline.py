@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from seed_profile import SEED, TIERS_TOTAL
 from vital_engine import Mode2AutomaticWorkflow, Question
 from vital_engine.answer import Answer
 from vital_engine.cli.timeline import BAR, time_line
@@ -16,7 +18,6 @@ from vital_engine.ports import Services
 from vital_engine.testing import run_virtual, scripted
 from vital_engine.testing.material import EVIDENCE, MEMORY, MENU
 
-SEED = {"retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "assess": 0.1, "tally": 0.05}
 READING = {"instructions": 0.15, "evidence": 0.15}
 WRONG = Evidence((Passage("p", "What is not found."),), index_version=EVIDENCE.index_version)
 
@@ -33,7 +34,7 @@ class Foresees:
     async def learn(self, question: Question, brief: Brief, found: Guess) -> None: ...
 
 
-def asked(services: Services, times: int = 1, **settings: object) -> Answer:
+def asked(services: Services, times: int = 1, **settings: Any) -> Answer:
     """The answer to the last of so many questions: on the first, nothing is begun on a guess."""
     workflow = Mode2AutomaticWorkflow(services, watchers=(), **settings)
 
@@ -59,9 +60,9 @@ def test_bars_begin_and_end_where_the_steps_did() -> None:
     answer = asked(scripted(**SEED), profile="tiers")
     lines = shown(answer)
     at = lines["retrieve"].index("#")
-    assert bar(lines["retrieve"]) == "#" * round(BAR * 0.5 / 2.15)
-    assert bar(lines["recall"]) == "=" * round(BAR * 0.2 / 2.15)
-    assert lines["reply"].index("#") - at == int(BAR * 0.5 / 2.15)
+    assert bar(lines["retrieve"]) == "#" * round(BAR * 0.5 / TIERS_TOTAL)
+    assert bar(lines["recall"]) == "=" * round(BAR * 0.2 / TIERS_TOTAL)
+    assert lines["reply"].index("#") - at == int(BAR * 0.5 / TIERS_TOTAL)
     assert len({len(line.split(" s")[0]) for line in lines.values()}) == 1, "the columns stand below each other"
 
 

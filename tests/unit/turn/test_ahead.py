@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from seed_profile import DATAFLOW_TOTAL, SEED, SEQUENTIAL_TOTAL, TIERS_TOTAL
 from vital_engine.answer import Answer
 from vital_engine.errors import ModelUnavailable, StreamBroken
 from vital_engine.flow import Load, Skipped, run_virtual
@@ -19,9 +20,6 @@ from vital_engine.testing import scripted
 from vital_engine.testing.material import EVIDENCE, MEMORY, MENU
 from vital_engine.turn.ahead import Speculation
 
-SEED: dict[str, Any] = {
-    "retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "assess": 0.1, "tally": 0.05,
-}  # fmt: skip
 QUESTION = Question("How did HbA1c change?", tenant="t", user="u")
 RIGHT = Guess(EVIDENCE, MENU, MEMORY, source="told")
 WRONG = replace(RIGHT, evidence=Evidence())
@@ -69,7 +67,7 @@ def test_a_right_guess_gives_the_turn_in_the_time_of_its_model_call() -> None:
 
 def test_a_wrong_guess_costs_its_tokens_and_no_time() -> None:
     answer = turn(Told(WRONG))
-    assert answer.timing.total == 2.01875
+    assert answer.timing.total == DATAFLOW_TOTAL
     assert (answer.guessed.right, answer.guessed.used) == (False, True)
     assert isinstance(answer.outcomes["ahead"], Skipped)
     paid = answer.cost.rows[1].call
@@ -85,14 +83,14 @@ def test_a_wrong_guess_costs_its_tokens_and_no_time() -> None:
 
 def test_what_is_off_is_compared_all_the_same() -> None:
     answer = turn(Told(), speculation="off")
-    assert answer.timing.total == 2.01875
+    assert answer.timing.total == DATAFLOW_TOTAL
     assert (answer.guessed.right, answer.guessed.used) == (True, False)
 
 
 @pytest.mark.parametrize("profile", ["tiers", "sequential"])
 def test_the_other_profiles_guess_nothing(profile: str) -> None:
     answer = turn(Told(), profile=profile)
-    assert answer.timing.total == {"tiers": 2.15, "sequential": 2.8}[profile]
+    assert answer.timing.total == {"tiers": TIERS_TOTAL, "sequential": SEQUENTIAL_TOTAL}[profile]
     assert "foresee" not in answer.outcomes
 
 
@@ -105,7 +103,7 @@ def test_a_source_must_have_been_right_before(known: int, right: bool, used: boo
 
 def test_a_guess_that_takes_too_long_is_none() -> None:
     answer = turn(Told(seconds=30.0))
-    assert answer.timing.total == 2.01875
+    assert answer.timing.total == DATAFLOW_TOTAL
     assert answer.guessed.right is None
     assert not answer.degraded
 
