@@ -31,7 +31,7 @@ SHORT = {"tokens": 12, "sentences": 3}
 def test_any_cuts_of_a_stream_join_to_the_log(cuts: list[tuple[int, float]], frame_bytes: int, sse: Any) -> None:
     """A reader takes some writes, goes, waits, and comes back with the last id that it has seen."""
 
-    async def subscribe() -> None:
+    async def follow() -> None:
         running = RunningTurns(ServerLimits(frame_bytes=frame_bytes))
         workflow = Mode2AutomaticWorkflow(scripted(retrieve=0.02, reply=0.1, tokens=12, sentences=3))
         question = Question("?", "t", "u")
