@@ -17,7 +17,7 @@ from seed_profile import TIERS_TOTAL
 from vital_engine.errors import ConfigError, ModelUnavailable
 from vital_engine.flow import Flow, FlowEnded, run_virtual, step
 from vital_engine.monitoring import Tracing
-from vital_engine.monitoring.genai_names import VERSIONS
+from vital_engine.monitoring.otel import VERSIONS
 from vital_engine.nouns import Evidence
 
 
