@@ -15,7 +15,6 @@
     bodies.py        what requests may say, and what a turn looks like as JSON
     turns.py         /v1/turns
     approvals.py     /v1/approvals: calls that wait for a person
-    visible.py       text of others, so that whoever decides on it sees all of it
     conversations.py /v1/conversations
     chat.py          /v1/chat/completions and /v1/models, as OpenAI's clients know them
     chat_chunks.py   a turn's log as chunks of a chat completion

@@ -18,11 +18,11 @@ from vital_engine.modes import Turn
 from vital_engine.nouns import ApprovalDecision, ApprovalStatus, Question, Scope
 from vital_engine.receipt import as_json
 from vital_engine.store.plain import json_text
+from vital_engine.visible import visible
 
 from .app_state import AppState, Principal, TheDesk
 from .bodies import Strict, links
 from .problems import Problem
-from .visible import visible
 
 if TYPE_CHECKING:
     from vital_engine.store import ApprovalLine, Listing
@@ -131,6 +131,8 @@ def approval_body(line: ApprovalLine) -> dict[str, Any]:
         "cost_usd": as_json(call.cost_usd),
         "effect": call.effect.value,
         "tainted": call.tainted,
+        "sources": as_json(call.sources),
+        "needs_consent": call.needs_consent,
         "proposed_at": a.proposed_at.isoformat(),
         "expires_at": a.expires_at.isoformat(),
         "decided": said and {"decision": said.action, "reason": said.reason, "by": a.by, "at": as_json(a.decided_at)},

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from vital_engine.answer import Answer
 from vital_engine.modes import Step
 from vital_engine.nouns import Limits
+from vital_engine.nouns.asked import MOST_PASSAGES
+from vital_engine.turn.ask import LONGEST_NAME
 
 from .problems import nearest, told
 from .running import CANCELLED, RunningTurn
@@ -39,12 +41,12 @@ class Strict(BaseModel):
 
 
 class TurnLimits(Strict):
-    """What one turn may use: seconds in all, tokens of the answer, money for tools, passages of evidence."""
+    """What one turn may use: seconds in all, tokens of the answer, US dollars for tools and model, passages of evidence."""
 
     seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     output_tokens: Annotated[int, Field(ge=1)] | None = None
     cost_usd: Annotated[Decimal, Field(ge=0)] | None = None
-    passages: Annotated[int, Field(ge=1, le=100)] = 8
+    passages: Annotated[int, Field(ge=1, le=MOST_PASSAGES)] = 8
 
     def noun(self) -> Limits:
         return Limits(self.seconds, self.output_tokens, self.cost_usd, self.passages)
@@ -56,7 +58,7 @@ class TurnRequest(Strict):
     question: str
     mode: int = 2
     expert: str | None = None
-    conversation: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    conversation: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None = None
     profile: str | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     limits: TurnLimits = Field(default_factory=TurnLimits)

@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from vital_engine.nouns import Memory, Scope
+from vital_engine.turn.ask import LONGEST_NAME
 
 from .app_state import AppState, Principal, TheDesk
 from .bodies import TurnLimits, TurnRequest, degradations
@@ -56,7 +57,7 @@ class ChatRequest(BaseModel):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     n: Annotated[int, Field(ge=1, le=1)] | None = None
-    conversation: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    conversation: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None = None
 
     def question(self) -> int:
         """Which message is the question. Problem if there is none."""

@@ -18,7 +18,7 @@ from vital_engine.settings import Settings, load
 
 from .benchmark import bench
 from .exits import FAILED, code_of_error
-from .options import AsJson, Mode, Model, ModelUrl, Profile, Set, Tenant
+from .options import AsJson, Limit, Mode, Model, ModelUrl, Profile, Set, Tenant, limits_of
 from .terminal import prepare_terminal
 
 cli = typer.Typer(
@@ -45,6 +45,7 @@ def ask(
     mode: Mode = 2,
     profile: Profile = None,
     setting: Set = None,
+    limit: Limit = None,
     timeline: Annotated[bool, typer.Option("--timeline", help="Show when each step ran.")] = False,
     sources: Annotated[bool, typer.Option("--sources", help="Show all that was retrieved.")] = False,
     model: Model = None,
@@ -66,6 +67,7 @@ def ask(
             mode=mode,
             expert=expert,
             changes=changes,
+            limits=limits_of(limit or ()),
             as_json=as_json,
             timeline=timeline,
             sources=sources,
@@ -208,9 +210,9 @@ def approvals_approve(
 ) -> None:
     """Let a call run, once; when its turn waits for nothing else, it goes on."""
     from vital_engine.nouns import ApprovalDecision
+    from vital_engine.visible import json_object
 
     from .approvals import decide
-    from .visible import json_object
 
     edit = None if arguments is None else json_object(arguments)
     decision = ApprovalDecision("approve" if edit is None else "edit", reason, edit)

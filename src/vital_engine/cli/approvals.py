@@ -13,10 +13,10 @@ from vital_engine.modes import Finished, Token
 from vital_engine.nouns import ApprovalDecision
 from vital_engine.receipt import as_json as plain
 from vital_engine.settings import Settings
+from vital_engine.visible import arguments, exact, safe
 
 from . import render, screen
 from .exits import FAILED, OK, code_of
-from .visible import arguments, exact, safe
 
 
 async def show_approvals(settings: Settings, *, limit: int, as_json: bool) -> int:
@@ -32,7 +32,7 @@ async def show_approvals(settings: Settings, *, limit: int, as_json: bool) -> in
     for turn in turns:
         print(safe(render.shorten(turn.paused.question.text)), f"(run {turn.paused.question.run_id})")
         for a in turn.approvals:
-            lines = "\n      ".join(arguments(a.call.arguments).splitlines())
+            lines = "\n      ".join((*arguments(a.call.arguments).splitlines(), *render.cautions(a.call)))
             print(f"  {a.id}  {a.status}  until {a.expires_at:%Y-%m-%d %H:%M} UTC")
             print(f"      {exact(a.call.tool)}: {a.call.effect.value}, {render.money(a.call.cost_usd)}\n      {lines}")
         if not turn.pending:

@@ -9,14 +9,14 @@ from typing import Any
 from vital_engine.answer import Answer
 from vital_engine.app import open_app
 from vital_engine.modes import Finished, Token
-from vital_engine.nouns import Question
+from vital_engine.nouns import Limits, Question
 from vital_engine.settings import Settings
+from vital_engine.visible import safe
 
 from . import render
 from .exits import code_of
 from .terminal import show_log
 from .timeline import time_line
-from .visible import safe
 
 
 async def ask(
@@ -26,6 +26,7 @@ async def ask(
     mode: int,
     expert: str | None,
     changes: dict[str, Any],
+    limits: Limits | None = None,
     as_json: bool,
     timeline: bool,
     sources: bool,
@@ -35,7 +36,9 @@ async def ask(
     async with open_app(settings) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
-        question = Question(text, settings.tenant, settings.user, expert=expert or settings.expert)
+        question = Question(
+            text, settings.tenant, settings.user, expert=expert or settings.expert, limits=limits or Limits()
+        )
         workflow = app.workflow(mode)
         answer: Answer | None = None
         async for event in workflow.stream(question, **changes):

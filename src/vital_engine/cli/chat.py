@@ -24,13 +24,13 @@ from vital_engine.errors import InvalidArguments, VitalError
 from vital_engine.modes import Broken, Finished, Step, Token, Turn
 from vital_engine.nouns import Approval, ApprovalDecision, Question
 from vital_engine.settings import Settings
+from vital_engine.visible import exact, json_object, safe
 
 from . import screen
 from .exits import OK
 from .follow import followed
 from .keys import END, read_key, read_line
 from .timeline import time_line
-from .visible import exact, json_object, safe
 
 COMMANDS = (
     ("/help", "this list"),

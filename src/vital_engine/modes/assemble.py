@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, TypeVar, cast
 
 from vital_engine.answer import Answer, Status, Timing
 from vital_engine.approving import UNKNOWN
-from vital_engine.errors import ModelError, OutOfTime, StepFailed, VitalError
+from vital_engine.errors import CostLimit, ModelError, OutOfTime, StepFailed, VitalError
 from vital_engine.flow import Degraded, Done, Failed, Outcome, Skipped, speedup
 from vital_engine.notices import NOTHING_FOUND, for_user
 from vital_engine.nouns import (
@@ -61,6 +62,7 @@ def assemble(
     tool_results = _made(outcomes, "invoke", ToolResults())
     status, error = _status(outcomes)
     degraded = _degraded(outcomes)
+    cost = _cost(question, outcomes, draft)
     return Answer(
         run_id=question.run_id,
         question=question,
@@ -75,11 +77,14 @@ def assemble(
         draft=draft,
         citations=citations,
         support=support,
-        cost=_cost(question, outcomes, draft),
+        cost=cost,
         quality=grader(citations, support, evidence, draft, degraded),
         outcomes=outcomes,
         degraded=degraded,
-        warnings=tuple(_warnings(outcomes, degraded, evidence, citations, tool_results, draft)),
+        warnings=(
+            *_warnings(outcomes, degraded, evidence, citations, tool_results, draft),
+            *_spending(question.limits.cost_usd, tool_results, cost, draft),
+        ),
         timing=timing,
         speedup=speedup([o.seconds for o in outcomes.values() if not isinstance(o, Skipped)], timing.total),
         critical_path=critical_path,
@@ -180,7 +185,9 @@ def _typed(error: BaseException) -> BaseException:
 
 def _cost(question: Question, outcomes: Mapping[str, Outcome[Any]], draft: Draft) -> Cost:
     """As tallied; a call that failed is on the bill too, at an unknown price."""
-    if isinstance(outcomes.get("reply"), Failed):
+    if isinstance(failed := outcomes.get("reply"), Failed):
+        if isinstance(failed.error, CostLimit):  # nobody was asked
+            return Cost()
         return Cost((LedgerRow(Call(question.run_id, "reply", draft.model, draft.provider, None, "failed"), None),))
     return _made(outcomes, "tally", Cost.missing())
 
@@ -219,6 +226,18 @@ def _warnings(
         yield f"{mismatched} of its quotations do not stand in the passage that is cited for them."
     if draft.finish == "length":
         yield "The answer reached its length limit and may be incomplete."
+
+
+def _spending(limit: Decimal | None, tool_results: ToolResults, cost: Cost, draft: Draft) -> Iterable[str]:
+    """What became of the question's cost limit."""
+    if limit is None:
+        return
+    if draft.output_limit is not None:
+        yield f"The cost limit of ${limit:f} left {draft.output_limit} tokens for the answer."
+    if cost.usd is None:
+        yield f"What the model costs is not known: it could not be held to the cost limit of ${limit:f}."
+    elif (spent := cost.usd + tool_results.cost_usd) > limit:
+        yield f"This question cost ${spent:f}, more than its limit of ${limit:f}."
 
 
 def later(outcome: Outcome[Any], seconds: float) -> Outcome[Any]:

@@ -57,14 +57,16 @@ class Early:
         if settings.profile != "dataflow":
             return self.plain_reply(settings)
         if self._speculates(settings):
-            speak = self._limited(step(replying_ahead(self._services.llm, self.load)), settings)
+            speak = self._limited(
+                step(replying_ahead(self._services.llm, self.load, self._services.accountant)), settings
+            )
         else:
             speak = self.plain_reply(settings)
         return speak.after(*(s.makes for part in self._reading(settings) for s in part.steps))
 
     def plain_reply(self, settings: TurnSettings) -> Step[Draft]:
         """The step that speaks when it is its turn."""
-        return self._limited(step(replying(self._services.llm, self.load)), settings)
+        return self._limited(step(replying(self._services.llm, self.load, self._services.accountant)), settings)
 
     def _limited(self, speak: Step[Draft], settings: TurnSettings) -> Step[Draft]:
         return speak.recover(recovered).under(Policy(settings.reply_timeout_ms / 1000, tier="reply"))

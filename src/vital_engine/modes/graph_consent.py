@@ -92,7 +92,7 @@ def _paused(here: Here) -> Paused:
         steps=past_steps(state["outcomes"]),
         critical_path=here.run(here.outcomes()).critical_path,
         seconds=spent(state),
-        refused=not_asked(state["suggestions"], brief),
+        refused=not_asked(state["suggestions"], brief, here.question.limits.cost_usd),
         settings={k: as_json(v) for k in KEYS if (v := getattr(here.settings, k)) != getattr(deployed, k)},
     )
 
@@ -148,6 +148,8 @@ def _call(approval: Approval) -> dict[str, Any]:
         "cost_usd": as_json(tool_call.cost_usd),
         "effect": tool_call.effect.value,
         "tainted": tool_call.tainted,
+        "sources": as_json(tool_call.sources),
+        "needs_consent": tool_call.needs_consent,
         "expires_at": approval.expires_at.isoformat(),
     }
 

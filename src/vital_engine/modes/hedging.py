@@ -40,7 +40,7 @@ class Hedges:
         if replicas.retriever is not None:
             self._copies["retrieve"] = retrieving(replicas.retriever)
         if replicas.tool_suggester is not None:
-            self._copies["suggest"] = suggesting(replicas.tool_suggester)
+            self._copies["suggest"] = suggesting(replicas.tool_suggester, services.caller)
         if replicas.memory is not None:
             self._copies["recall"] = recalling(replicas.memory)
         self.of = {step: Hedge(half_life=REMEMBERED) for step in self._copies}
@@ -85,8 +85,8 @@ class Hedges:
 
 
 def _replying(llm: LLM, load: Load, *, reads_ahead: bool) -> Callable[..., Awaitable[Draft]]:
-    """A copy takes what the first call takes, of which it may have no use."""
-    return replying_anew(llm, load) if reads_ahead else replying(llm, load)
+    """A copy takes what the first call takes, of which it may have no use. It has no share of a cost limit."""
+    return replying_anew(llm, load, None) if reads_ahead else replying(llm, load, None)
 
 
 def discarded(pieces: Sequence[Piece]) -> Piece:

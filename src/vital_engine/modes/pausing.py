@@ -116,7 +116,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
             steps=past_steps(outcomes),
             critical_path=run.critical_path,
             seconds=course.clock.now(),
-            refused=not_asked(run[ToolSuggestions], run[Brief]),
+            refused=not_asked(run[ToolSuggestions], run[Brief], question.limits.cost_usd),
             settings={k: as_json(v) for k in KEYS if (v := getattr(settings, k)) != getattr(self.settings, k)},
         )
         if asked(paused):

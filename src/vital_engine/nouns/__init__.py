@@ -11,6 +11,7 @@ All offsets are counted in Unicode characters, half open; all times are seconds;
 from .approved import Approval, ApprovalDecision, ApprovalStatus, Claim, Lease, PastStep, Paused, PausedTurn
 from .asked import Brief, Expert, Limits, Question, Scope
 from .gathered import (
+    ArgumentSource,
     Consent,
     Decision,
     Effect,
@@ -44,6 +45,7 @@ __all__ = [
     "Approval",
     "ApprovalDecision",
     "ApprovalStatus",
+    "ArgumentSource",
     "Brief",
     "Call",
     "Citation",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 from .asked import Brief, Question, Scope
 from .gathered import Decision, Evidence, Memory, ToolCall, ToolResult, ToolSuggestions
+from .provenance import edited
 
 Action = Literal["approve", "reject", "edit"]
 ApprovalStatus = Literal[
@@ -56,7 +57,7 @@ class Approval:
         """The call as it may run: with the arguments of a person's edit."""
         if self.decision is None or self.decision.arguments is None:
             return self.tool_call
-        return replace(self.tool_call, arguments=self.decision.arguments, tainted=False)
+        return edited(self.tool_call, self.decision.arguments)
 
     @property
     def pending(self) -> bool:

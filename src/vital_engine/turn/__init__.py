@@ -10,6 +10,7 @@
     review   tier 2: citations | support | cost, while it speaks
     save     keep the turn
     prefill  before reply, where the services can: the model's server reads what is known of the prompt already
+    budget   before reply, where the question has a cost limit: what the model's call may cost at most is reserved
     ahead    before reply, where the settings allow: the model starts on a guess of the rest
 
 Steps are plain async functions made from the port that they lean on; nobody here knows who fulfils it.
@@ -27,7 +28,7 @@ from .save import Registered, Saved, registering, saving
 EARLY = frozenset({"read_instructions", "read_conversation", "read_tools", "foresee", "ahead", "compare"})
 """Steps that add nothing to an answer: one that fails costs time at most, and degrades nothing."""
 
-BEFOREHAND = ("prefill", "ahead")
+BEFOREHAND = ("prefill", "budget", "ahead")
 ORDER = ("ask", "brief", "gather", "invoke", "reply", "review", "save")
 
 __all__ = [

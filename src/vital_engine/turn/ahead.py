@@ -35,7 +35,7 @@ from vital_engine.nouns import (
     ToolResults,
     ToolSuggestions,
 )
-from vital_engine.ports import LLM, Foresight
+from vital_engine.ports import LLM, Accountant, Foresight
 
 from .reply import compose, drafted, listen, speak, spoken
 
@@ -130,6 +130,8 @@ def speaking_ahead(
         guess, allowed = foreseen.guess, foreseen.consent
         if guess is None or not foreseen.admitted or not load.free:  # there may have been room when it was admitted
             return Ahead()
+        if question.limits.cost_usd is not None:  # what is thrown away is paid for as well
+            return Ahead()
         tool_results = await invoke(question, brief, allowed) if allowed.approved else ToolResults()
         asked = Asked(_composed(question, brief, guess, tool_results))
         with load.call(gives_way=partial(asked.stop, out)) as asked.keep:
@@ -143,7 +145,7 @@ def speaking_ahead(
     return ahead
 
 
-def replying_ahead(llm: LLM, load: Load) -> Callable[..., Awaitable[Draft]]:
+def replying_ahead(llm: LLM, load: Load, accountant: Accountant) -> Callable[..., Awaitable[Draft]]:
     """As :func:`.reply.replying`; what the model was asked ahead is not asked again."""
 
     async def reply(
@@ -164,13 +166,13 @@ def replying_ahead(llm: LLM, load: Load) -> Callable[..., Awaitable[Draft]]:
             await _throw_away(ahead, out)
         elif await _follow(ahead, asked, out):
             return spoken(out)
-        await speak(llm, prompt, out, load)
+        await speak(llm, prompt, out, load, accountant)
         return spoken(out)
 
     return reply
 
 
-def replying_anew(llm: LLM, load: Load) -> Callable[..., Awaitable[Draft]]:
+def replying_anew(llm: LLM, load: Load, accountant: Accountant | None) -> Callable[..., Awaitable[Draft]]:
     """As :func:`replying_ahead` by its signature, but asks *llm* itself: for a second model beside the first."""
 
     async def reply(
@@ -186,7 +188,7 @@ def replying_anew(llm: LLM, load: Load) -> Callable[..., Awaitable[Draft]]:
         prompt = compose(
             question, brief, evidence=evidence, suggestions=suggestions, memory=memory, tool_results=tool_results
         )
-        await speak(llm, prompt, out, load)
+        await speak(llm, prompt, out, load, accountant)
         return spoken(out)
 
     return reply

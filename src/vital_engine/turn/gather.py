@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from vital_engine.errors import WrongType
 from vital_engine.flow import Flow, Policy, call, step
 from vital_engine.nouns import Brief, Evidence, Memory, Question, Scope, ToolSuggestions, passages_of
-from vital_engine.ports import MemoryStore, Retriever, Services, ToolSuggester
+from vital_engine.nouns.provenance import marked
+from vital_engine.ports import Caller, Declaring, MemoryStore, Retriever, Services, ToolSuggester
 
 
 def gather(services: Services, *, within: float | None = None) -> Flow:
@@ -16,7 +18,7 @@ def gather(services: Services, *, within: float | None = None) -> Flow:
     return Flow(
         "tier1",
         step(retrieving(services.retriever)).fallback(Evidence.missing()).under(policy),
-        step(suggesting(services.tool_suggester)).fallback(ToolSuggestions.missing()).under(policy),
+        step(suggesting(services.tool_suggester, services.caller)).fallback(ToolSuggestions.missing()).under(policy),
         step(recalling(services.memory)).fallback(Memory.missing()).under(policy),
         given=(Question, Brief),
     )
@@ -36,9 +38,20 @@ def retrieving(retriever: Retriever) -> Callable[..., Awaitable[Evidence]]:
     return retrieve
 
 
-def suggesting(tool_suggester: ToolSuggester) -> Callable[..., Awaitable[ToolSuggestions]]:
+def suggesting(tool_suggester: ToolSuggester, caller: Caller) -> Callable[..., Awaitable[ToolSuggestions]]:
+    """Here proposals enter the turn: whoever makes them, they are as risky as their tools and as foreign as their words.
+
+    :param caller: of the calls; if it is a :class:`~vital_engine.ports.Declaring` one, it has the last word on its tools.
+    """
+    declared = caller.declared if isinstance(caller, Declaring) else None
+
     async def suggest(question: Question, brief: Brief) -> ToolSuggestions:
-        return await call(tool_suggester.suggest, question, brief)
+        suggestions = await call(tool_suggester.suggest, question, brief)
+        if not isinstance(suggestions, ToolSuggestions):
+            raise WrongType(f"the suggester gave a {type(suggestions).__name__}", service="tool")
+        if declared is not None and suggestions.tool_calls:
+            suggestions = replace(suggestions, tool_calls=tuple(map(declared, suggestions.tool_calls)))
+        return marked(suggestions, question)
 
     return suggest
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from vital_engine.nouns import Brief, Question, ToolCall, ToolSuggestions
+from vital_engine.nouns.provenance import marked
 
 from .cache import Cache
 
@@ -44,9 +45,12 @@ class CachedToolSuggester:
         """As the suggester beneath; raises what that raises. A menu of a failure is not kept."""
         expert = brief.expert
         key = (question.tenant, expert.id, expert.tools, question.text, self._suggester.definitions)
-        suggestions, outcome = await self._cache.get(
-            key, lambda: self._suggester.suggest(question, brief), keep=lambda suggestions: not suggestions.failed
-        )
+
+        async def suggest() -> ToolSuggestions:
+            # Marked before it is kept: of what it knew, nobody could tell later what it had been read from.
+            return marked(await self._suggester.suggest(question, brief), question)
+
+        suggestions, outcome = await self._cache.get(key, suggest, keep=lambda suggestions: not suggestions.failed)
         if outcome == "miss":
             return suggestions
         again = tuple(self._suggester.renewed(tool_call, question) for tool_call in suggestions.tool_calls)
