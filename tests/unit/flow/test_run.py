@@ -393,7 +393,7 @@ async def test_an_observer_may_read_the_stream_that_it_is_told_of() -> None:
 
     lives: list[Stream[A]] = []
     await Flow("f", step(streams)).run(
-        observers=[lambda event: lives.append(event.live) if isinstance(event, StreamOpened) else None]
+        observers=[lambda event: lives.append(event.stream) if isinstance(event, StreamOpened) else None]
     )
     assert [item async for item in lives[0]] == ["a", "b"] and lives[0].value == A("ab")
 
