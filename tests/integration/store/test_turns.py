@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from vital_engine.errors import InvalidQuestion, NotFound, Refused, StoreError
 from vital_engine.nouns import Call, Citation, Citations, Cost, LedgerRow, Question, Scope, TurnRecord, Usage
-from vital_engine.ports import TurnStore, TurnStore
+from vital_engine.ports import TurnStore
 from vital_engine.store import Store, Turns
 from vital_engine.store.address import ADMIN
 from vital_engine.store.embedded import EmbeddedServer
@@ -241,7 +241,7 @@ any_text = st.text(st.characters(), max_size=20)  # with NUL and with halves of 
 any_json = st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | any_text, st.lists, max_leaves=6)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=any_text, receipt=st.dictionaries(any_text, any_json, max_size=4))
 async def test_any_text_and_any_json_is_kept(turns: Turns, text: str, receipt: dict[str, Any]) -> None:
     """Also what PostgreSQL cannot hold, which becomes U+FFFD: never a lost turn."""

@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.nouns import transitions
-from vital_engine.nouns.transitions import UNKNOWN
 from vital_engine.errors import Conflict, Expired, InvalidArguments, NotFound, Refused
 from vital_engine.nouns import (
     Approval,
@@ -28,7 +26,9 @@ from vital_engine.nouns import (
     ToolCall,
     ToolResult,
     ToolSuggestions,
+    transitions,
 )
+from vital_engine.nouns.transitions import UNKNOWN
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=10)
@@ -152,7 +152,7 @@ moves = st.lists(
 
 
 @given(moves, st.sampled_from(Effect))
-def test_whatever_is_tried_a_call_ends_once_and_an_effect_starts_once(tried: list[str], effect: Effect) -> None:
+def test_whatever_is_tried_a_call_ends_once_and_an_effect_starts_once(tried: list[Any], effect: Effect) -> None:
     approval, made, first, ended = fresh(effect), 0, None, None
     for move in tried:
         try:

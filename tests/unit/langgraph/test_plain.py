@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vital_engine.modes.graph_plain import VERSION, outcome_of, plain, plain_outcome, revived
 
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow, errors
 from vital_engine.errors import InvalidQuestion, ModelUnavailable, RetrievalError, ServiceError, WrongType
 from vital_engine.flow import Degraded, Done, Failed, Skipped
-from vital_engine.modes.graph_plain import VERSION, outcome_of, plain, plain_outcome, revived
 from vital_engine.nouns import (
     Cost,
     Draft,
