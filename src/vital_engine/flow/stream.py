@@ -123,7 +123,7 @@ class Stream(Generic[T]):
             buffer.wake()
 
     def extend(self, items: Sequence[Any]) -> None:
-        """Add several items at once: readers are woken once."""
+        """Add several items at once, none of them metadata: readers are woken once."""
         buffer = self._buffer
         if buffer.closed or not items:
             return
@@ -137,6 +137,10 @@ class Stream(Generic[T]):
     def close(self, value: T | None = None, error: BaseException | None = None) -> None:
         """End the stream, in *value* or in *error*. The first end counts."""
         self._buffer.close(value, error)
+
+    def redirect(self, to: Stream[T]) -> None:
+        """From here on this is a handle on *to*; what was pushed before stays behind."""
+        self._buffer = to._buffer
 
     # -- its state
     @property

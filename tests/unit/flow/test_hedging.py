@@ -224,6 +224,28 @@ async def test_one_that_fails_before_its_first_word_is_not_heard_and_the_other_g
     assert run[A] == A("copy") and list(watcher.of(StreamOpened)[0].stream.items) == ["copy called", "copy0"]
 
 
+@pytest.mark.parametrize("winner", ["first", "copy"])
+@virtual
+async def test_several_words_at_once_are_a_first_word_too(winner: str) -> None:
+    def extending(first: float, made: str) -> Any:
+        async def work(out: Stream[A]) -> A:
+            await asyncio.sleep(first)
+            out.extend([])
+            out.extend([f"{made}0", f"{made}1"])
+            await asyncio.sleep(1)
+            out.extend([f"{made}2"])
+            return A(made)
+
+        return work
+
+    first, second = extending(1.4 if winner == "first" else 9, "first"), extending(0.5, "copy")
+    run = await Flow("f", hedged(first, second)).run()
+    stream = next(event.stream for event in run.log.events if isinstance(event, StreamOpened))
+    said = 1.4 if winner == "first" else 1.5
+    assert list(stream.items) == [f"{winner}0", f"{winner}1", f"{winner}2"] and stream.first_at == said
+    assert run[A] == A(winner) and run.seconds == said + 1
+
+
 @virtual
 async def test_one_that_ends_without_a_word_wins_all_the_same() -> None:
     async def silent(out: Stream[A]) -> A:

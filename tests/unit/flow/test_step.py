@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NewType, Protocol, runtime_checkable
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from vital_engine.errors import ConfigError, FlowError
 from vital_engine.flow import Flow, Policy, Shape, Stream, step
 
-from .things import A, B, C
+from .things import A, B, C, virtual
 
 Token = NewType("Token", str)
 
@@ -63,6 +64,67 @@ def test_a_decorated_function_keeps_its_wiring() -> None:
         return wrapped
 
     assert step(twice(make_b)).needs == {"a": A}
+
+
+class Shelf:
+    """Something that a step is given beforehand."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def find(self, a: A, b: B | None = None, *, limit: int) -> C:
+        return C(f"{self.name} {a.made} {b and b.made} {limit}")
+
+    async def __call__(self, limit: int, a: A) -> C:
+        return await self.find(a, limit=limit)
+
+
+async def find(shelf: Shelf, a: A, b: B | None = None, *, limit: int) -> C:
+    return await shelf.find(a, b, limit=limit)
+
+
+async def find_by_place(shelf: Shelf, /, a: A, b: B | None = None, *, limit: int) -> C:
+    return await shelf.find(a, b, limit=limit)
+
+
+BOUND = {
+    "by place": partial(find, Shelf("s"), limit=3),
+    "by place alone": partial(find_by_place, Shelf("s"), limit=3),
+    "by name": partial(find, limit=3, shelf=Shelf("s")),
+    "twice": partial(partial(find, limit=4), Shelf("s"), limit=3),
+    "a method": partial(Shelf("s").find, limit=3),
+}
+
+
+@pytest.mark.parametrize("work", BOUND.values(), ids=BOUND)
+@virtual
+async def test_what_a_partial_has_bound_is_no_need(work: Callable[..., Awaitable[C]]) -> None:
+    made = step(work)
+    assert (made.name, made.makes, dict(made.needs), made.optional) == ("find", C, {"a": A, "b": B}, {"b"}) or (
+        made.name == "find_by_place"
+    )
+    assert (await Flow("f", made, given=[A]).run(A()))[C] == C("s a None 3")
+    assert (await Flow("f", made).run(A(), B()))[C] == C("s a b 3")
+
+
+@virtual
+async def test_a_partial_of_an_object_is_named_as_the_object_is() -> None:
+    made = step(partial(Shelf("s"), 7))
+    assert (made.name, dict(made.needs)) == ("shelf", {"a": A})
+    assert (await Flow("f", made).run(A()))[C] == C("s a None 7")
+
+
+@virtual
+async def test_an_optional_wire_that_is_bound_is_not_wired() -> None:
+    made = step(partial(find, Shelf("s"), b=B("bound"), limit=3))
+    assert (dict(made.needs), made.optional) == ({"a": A}, frozenset())
+    assert (await Flow("f", made).run(A(), B()))[C] == C("s a bound 3")
+
+
+def test_what_is_not_bound_is_a_need() -> None:
+    assert dict(step(partial(find, limit=3)).needs) == {"shelf": Shelf, "a": A, "b": B}
+    with pytest.raises(FlowError, match="'find' needs a Shelf, which nothing makes"):
+        Flow("f", step(partial(find, limit=3)), given=[A])
 
 
 def test_a_runtime_protocol_can_be_needed() -> None:

@@ -176,6 +176,45 @@ def test_a_stream_is_pushed_only_from_the_loop() -> None:
         Stream[A]().push(1)
 
 
+@virtual
+async def test_several_items_come_at_once_and_wake_once() -> None:
+    live: Stream[A] = Stream()
+    told: list[int] = []
+    batches: list[list[object]] = []
+    live.subscribe(lambda: told.append(len(live.items)))
+
+    async def read() -> None:
+        batches.extend([batch async for batch in live.batches()])
+
+    reader, one_by_one = asyncio.ensure_future(read()), asyncio.ensure_future(listen(live))
+    pairs = live.pipe(Pairs)
+    await asyncio.sleep(1)
+    live.extend([1, 2, 3])
+    await asyncio.sleep(1)
+    live.extend([])
+    await asyncio.sleep(1)
+    live.extend((4,))
+    live.close(A())
+    live.extend([5])
+    await reader
+    assert await one_by_one == [1, 2, 3, 4] and batches == [[1, 2, 3], [4]]
+    assert told == [3, 4, 4]  # the last one is the end
+    assert await listen(pairs) == [(1, 2), (3, 4)]
+    assert (live.first_at, live.last_at) == (1.0, 3.0) and list(live.items) == [1, 2, 3, 4]
+
+
+@virtual
+async def test_a_handle_that_is_redirected_writes_to_the_other_stream() -> None:
+    one, other = Stream[A](), Stream[A]()
+    one.push("stays behind")
+    reader = one.reader()
+    one.redirect(other)
+    one.push(1)
+    one.close(A())
+    assert list(other.items) == [1] and other.value == A() and one.ended
+    assert list(reader.items) == ["stays behind"] and not reader.ended
+
+
 class Pairs:
     """A fold: two items make one."""
 
