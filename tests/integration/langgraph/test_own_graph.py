@@ -28,7 +28,7 @@ class Mine(GraphState, total=False):
     language: str
 
 
-async def route(state: Mine) -> dict[str, Any]:
+async def choose(state: Mine) -> dict[str, Any]:
     return {"brief": Brief(EXPERT), "language": "en"}
 
 

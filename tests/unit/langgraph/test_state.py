@@ -64,14 +64,14 @@ def test_it_is_not_compiled_and_draws_itself() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_each_node_is_given_what_it_is_said_to_read_and_nothing_else(mode: Any) -> None:
     graph = compiled(mode)
-    for part in parts(mode.mode.approves):
+    for part in parts(mode(scripted()).runner.approver):
         assert reads(graph, part.name) == set(part.reads)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_key_read_is_written_before_and_every_key_written_is_read_after(mode: Any) -> None:
     there, unread = {"question", "outcomes"}, set[str]()
-    for part in parts(mode.mode.approves):
+    for part in parts(mode(scripted()).runner.approver):
         assert set(part.reads) <= there, part.name
         unread = (unread - set(part.reads)) | set(part.writes)
         there |= set(part.writes)
@@ -121,7 +121,7 @@ def test_nodes_return_documented_keys_and_leave_their_state_alone(
     monkeypatch.setattr(_graph_module().TurnGraph, "_node", instrumented)
     run_virtual(drive(mode(scripted(**script)), question))
     assert list(seen) == NODES
-    for part in parts(mode.mode.approves):
+    for part in parts(mode(scripted()).runner.approver):
         read, made = seen[part.name]
         assert read <= set(part.reads), part.name
         assert made == set(part.writes), part.name
@@ -130,7 +130,7 @@ def test_nodes_return_documented_keys_and_leave_their_state_alone(
 
 
 def _graph_module() -> Any:
-    from vital_engine.modes import graph
+    from vital_engine.langgraph import graph
 
     return graph
 
