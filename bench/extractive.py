@@ -28,10 +28,10 @@ import Stemmer
 from numpy.typing import NDArray
 
 from vital_engine.nouns import Brief, Evidence, Expert, Passage, Prompt, Question, Segment
-from vital_engine.services.llm.extractive import NOT_FOUND, Extractive, candidates_of
-from vital_engine.services.llm.sentence_ranking import FEATURES, features, stems
+from vital_engine.services.llm.extractive import FEATURES, NOT_FOUND, Extractive, candidates_of, features
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.retrieval.sentence_vectors import SentenceVectors
+from vital_engine.text.words import stems
 
 EXPERT = Expert("general", "General", "", "")
 MARKER = re.compile(r" \[(\d+)\](?= |$)")

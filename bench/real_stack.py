@@ -36,8 +36,8 @@ import numpy as np
 from rich.console import Console
 
 from acceptance import write_corpus
-from vital_engine import Answer, Limits, Question, open_app
-from vital_engine.app import MODES, App
+from vital_engine import Answer, Limits, Question, Engine
+from vital_engine.engine import MODES, Engine
 from vital_engine.cli.ingest import files, take_in
 from vital_engine.nouns import Evidence, Passage, Scope
 from vital_engine.ports import Retriever
@@ -109,7 +109,7 @@ def seen(answer: Answer) -> Seen:
     )
 
 
-async def ask(app: App, arm: str, text: str, talk: str, delay: float, options: argparse.Namespace) -> Seen:
+async def ask(app: Engine, arm: str, text: str, talk: str, delay: float, options: argparse.Namespace) -> Seen:
     """One turn, of a server that was started for it."""
     llm = Local()
     try:
@@ -128,7 +128,7 @@ async def ask(app: App, arm: str, text: str, talk: str, delay: float, options: a
         await llm.aclose()
 
 
-async def talked(app: App, name: str, texts: Sequence[str]) -> str:
+async def talked(app: Engine, name: str, texts: Sequence[str]) -> str:
     """A conversation in which *texts* have been asked and answered."""
     for text in texts:
         answer = await app.workflow(2).execute(Question(text, TENANT, USER, conversation=name))
@@ -142,7 +142,7 @@ async def measure(rows: Sequence[dict[str, Any]], options: argparse.Namespace, f
         suggestion_cache=0,
     )  # fmt: skip
     cases = []
-    async with open_app(settings, watchers=()) as app:
+    async with Engine(settings, watchers=()) as app:
         corpus = write_corpus(rows, folder)
         await take_in(app, files([corpus]), domain="", prune=False, console=Console(stderr=True))
         await app.warm()

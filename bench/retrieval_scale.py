@@ -29,15 +29,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vital_engine.nouns import Scope
-from vital_engine.services.retrieval.analysis import terms
 from vital_engine.services.retrieval.chunking import Chunk
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.retrieval.ingest import IngestReport, ingest
-from vital_engine.services.retrieval.lexical_index import LexicalIndex
+from vital_engine.services.retrieval.lexical import LexicalIndex
 from vital_engine.services.retrieval.library import Library, Ranking
 from vital_engine.services.retrieval.reading import Document
 from vital_engine.services.retrieval.sentence_vectors import SentenceVectors
 from vital_engine.store import Knowledge, Store, open_store
+from vital_engine.text.words import terms
 
 SHARES = {"big": 0.8, "middle": 0.195, "small": 0.005}
 DOMAINS = ("cardiology", "oncology", "neurology", "pharmacy")

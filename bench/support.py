@@ -22,11 +22,11 @@ import numpy as np
 
 from train_support import Pair, auc, calibration_error, mixture, scifact
 from vital_engine.nouns import Evidence, Passage, Sentence
-from vital_engine.sentences import split
 from vital_engine.services.citations import QuoteChecker
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.retrieval.sentence_vectors import SentenceVectors
 from vital_engine.services.support import LogisticJudge, Matcher
+from vital_engine.text.sentences import split
 
 CHECKS = ("figures", "negation", "direction", "names", "wording")
 

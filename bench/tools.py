@@ -28,9 +28,9 @@ import yaml
 from vital_engine.nouns import Brief, Expert, Question, Scope
 from vital_engine.ports import Embedder
 from vital_engine.services.experts import ExpertRouter
+from vital_engine.services.ranking import words
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.tools import OpenFDA, Profile, PubMed, Shortlist, Toolbox, standard_tools
-from vital_engine.services.tools.matching import words
 
 TESTS = Path(__file__).parents[1] / "tests" / "unit"
 ANYBODY = Brief(Expert(id="any", name="any", description="", instructions=""))

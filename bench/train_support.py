@@ -28,8 +28,15 @@ from numpy.typing import NDArray
 
 from vital_engine.services.checks import hard_checks
 from vital_engine.services.retrieval.embedder import MiniLM
-from vital_engine.services.support import features
-from vital_engine.services.support.model import Logistic
+from vital_engine.services.support.model import (
+    DENSE_CHOICE,
+    DENSE_SUPPORT,
+    LEXICAL_CHOICE,
+    LEXICAL_SUPPORT,
+    Logistic,
+    choice_features,
+    support_features,
+)
 
 Array = NDArray[np.float64]
 
@@ -143,25 +150,25 @@ def train(pairs: Sequence[Pair], cosine: Sequence[Array] | None) -> tuple[dict, 
     """The coefficients trained on the split "train", and their errors on "validation"."""
     dense = cosine is not None
     cos: Sequence[Array | None] = cosine if cosine is not None else [None] * len(pairs)
-    choices = [features.choice_features(p.claim, p.sentences, c) for p, c in zip(pairs, cos, strict=True)]
+    choices = [choice_features(p.claim, p.sentences, c) for p, c in zip(pairs, cos, strict=True)]
     golds = [np.array([float(i in p.gold) for i in range(len(p.sentences))]) for p in pairs]
     judged = [i for i, p in enumerate(pairs) if p.gold]
     seen = [i for i in judged if pairs[i].split == "train"]
     rows, labels = np.vstack([choices[i] for i in seen]), np.concatenate([golds[i] for i in seen])
-    choice = fit(rows, labels, np.ones(len(rows)), features.DENSE_CHOICE if dense else features.LEXICAL_CHOICE)
+    choice = fit(rows, labels, np.ones(len(rows)), DENSE_CHOICE if dense else LEXICAL_CHOICE)
 
     def row(i: int) -> Array:
         pair, logits = pairs[i], choice.logits(choices[i])
         at, context = int(logits.argmax()), f"{pair.title} {' '.join(pair.sentences)}"
         checks = hard_checks(pair.claim, pair.sentences[at], context)
-        return features.support_features(pair.claim, context, float(logits[at]), checks, cos[i], at)
+        return support_features(pair.claim, context, float(logits[at]), checks, cos[i], at)
 
     rows, labels = np.array([row(i) for i in range(len(pairs))]), np.array([float(p.label == "SUPPORT") for p in pairs])
     splits = {s: np.array([p.split == s for p in pairs]) for s in ("train", "validation")}
     weights = np.zeros(len(pairs))
     for mask in splits.values():
         weights[mask] = mixture([p for p, inside in zip(pairs, mask, strict=True) if inside])
-    names = features.DENSE_SUPPORT if dense else features.LEXICAL_SUPPORT
+    names = DENSE_SUPPORT if dense else LEXICAL_SUPPORT
     mask = splits["train"]
     support = fit(rows[mask], labels[mask], weights[mask], names)
     held = splits["validation"]

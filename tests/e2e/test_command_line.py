@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from model_server import ModelServer, Reply
-from vital_engine.sentences import split
+from vital_engine.text.sentences import split
 
 QUESTION = "Do mutations causing low HDL-C promote increased carotid intima-media thickness?"
 HDL = "pmid-17113061"

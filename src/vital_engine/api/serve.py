@@ -15,7 +15,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from vital_engine.app import open_app
+from vital_engine.engine import Engine
 from vital_engine.errors import ConfigError
 from vital_engine.flow import run_in_background
 from vital_engine.monitoring import configure
@@ -23,7 +23,7 @@ from vital_engine.monitoring.logs import logger
 from vital_engine.settings import Settings
 
 from .app import create_app
-from .app_state import AppState
+from .backend import AppState
 from .identity import is_loopback
 from .running import DRAINING
 
@@ -72,7 +72,7 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
-    async with open_app(settings) as engine:
+    async with Engine(settings) as engine:
         host, port = listener.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         server = Server(create_app(engine), url=url)

@@ -27,7 +27,7 @@ from vital_engine.nouns import (
     ToolSuggestions,
 )
 from vital_engine.ports import Services
-from vital_engine.sentences import split
+from vital_engine.text.sentences import split
 from vital_engine.turn import compose, drafted
 
 from .times import Times

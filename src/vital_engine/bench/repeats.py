@@ -15,9 +15,7 @@ from typing import Any
 from vital_engine.flow import run_in_background, run_virtual
 from vital_engine.nouns import Brief, Evidence, Memory, Passage, Question, Scope, ToolCall, ToolSuggestions
 from vital_engine.ports import Services
-from vital_engine.services.caching.cache import Cache
-from vital_engine.services.caching.retrieval import CachedRetriever
-from vital_engine.services.caching.suggestions import CachedToolSuggester
+from vital_engine.services.caching import Cache, CachedRetriever, CachedToolSuggester
 
 from .draws import Draws, Odds, draw
 from .figures import Figure, of_summary

@@ -110,8 +110,10 @@ class _Reviews:
         await take(*STAGE.get().review(step, sentence, self._attempt, outside=self._outside))
 
 
-class _Keeper:
-    async def keep(self, turn: TurnRecord) -> None:  # noqa: ARG002
+class _Turns:
+    async def begin(self, question: Question, *, mode: int) -> None: ...
+
+    async def save(self, turn: TurnRecord) -> None:  # noqa: ARG002
         STAGE.get().kept += 1
 
 
@@ -150,7 +152,7 @@ def simulated(
         judge=reviews,
         accountant=reviews,
         grader=_grade,
-        keeper=_Keeper(),
+        turns=_Turns(),
     )
     if not replicas:
         return services

@@ -1,4 +1,9 @@
-"""``vital``: the engine at the command line. Each command is a module; :func:`main` is the door."""
+"""``vital``: the engine at the command line; :func:`main` is the door.
+
+``ask`` (one question, and approvals), ``chat``, ``ingest``, ``show`` (settings, doctor, lists) and ``benchmark`` are
+commands, each imported when it is called, so that ``vital --help`` is quick. ``options`` and ``terminal`` are what they share, ``render``,
+``screen`` and ``timeline`` what an answer looks like, ``visible`` how text of others is shown. May import everything.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +22,8 @@ from vital_engine.modes.settings import KEYS
 from vital_engine.settings import Settings, load
 
 from .benchmark import bench
-from .exits import FAILED, code_of_error
 from .options import AsJson, Mode, Model, ModelUrl, Profile, Set, Tenant
-from .terminal import prepare_terminal
+from .terminal import FAILED, code_of_error, prepare_terminal
 
 cli = typer.Typer(
     name="vital",
@@ -125,10 +129,10 @@ def serve(
 @cli.command()
 def doctor(to_json: AsJson = False) -> None:
     """Look at each part by using it, and say what is missing."""
-    from .doctor import examine, show
+    from .show import examine, show_findings
 
     async def work() -> int:
-        return show(await examine(_settings()), to_json=to_json)
+        return show_findings(await examine(_settings()), to_json=to_json)
 
     _run(work())
 
@@ -149,7 +153,7 @@ def experts_list(
     to_json: AsJson = False,
 ) -> None:
     """Who may answer."""
-    from .lists import show_experts
+    from .show import show_experts
 
     _run(show_experts(_settings(tenant=tenant), to_json=to_json, as_yaml=as_yaml))
 
@@ -161,7 +165,7 @@ def experts_add(
     tenant: Tenant = None,
 ) -> None:
     """Keep experts of your own, for this tenant."""
-    from .lists import add_experts
+    from .show import add_experts
 
     _run(add_experts(path, _settings(tenant=tenant), replace=replace))
 
@@ -173,7 +177,7 @@ def runs_list(
     to_json: AsJson = False,
 ) -> None:
     """The newest turns."""
-    from .lists import show_runs
+    from .show import show_runs
 
     _run(show_runs(_settings(tenant=tenant), limit=limit, to_json=to_json))
 
@@ -181,7 +185,7 @@ def runs_list(
 @runs_cli.command("show")
 def runs_show(run_id: str, tenant: Tenant = None) -> None:
     """A turn's receipt, as JSON."""
-    from .lists import show_run
+    from .show import show_run
 
     _run(show_run(run_id, _settings(tenant=tenant)))
 
@@ -193,7 +197,7 @@ def approvals_list(
     to_json: AsJson = False,
 ) -> None:
     """What waits for a decision, with the exact arguments."""
-    from .approvals import show_approvals
+    from .ask import show_approvals
 
     _run(show_approvals(_settings(tenant=tenant), limit=limit, to_json=to_json))
 
@@ -209,7 +213,7 @@ def approvals_approve(
     """Let a call run, once; when its turn waits for nothing else, it goes on."""
     from vital_engine.nouns import ApprovalDecision
 
-    from .approvals import decide
+    from .ask import decide
     from .visible import json_object
 
     edit = None if arguments is None else json_object(arguments)
@@ -227,7 +231,7 @@ def approvals_reject(
     """Refuse a call; when its turn waits for nothing else, it goes on without it."""
     from vital_engine.nouns import ApprovalDecision
 
-    from .approvals import decide
+    from .ask import decide
 
     _run(decide(approval, ApprovalDecision("reject", reason), _settings(tenant=tenant), to_json=to_json))
 
@@ -235,17 +239,17 @@ def approvals_reject(
 @config_cli.command("show")
 def config_show(to_json: AsJson = False) -> None:
     """Every setting, its value, and what it is for. Secrets are hidden."""
-    from .config import show
+    from .show import show_settings
 
-    raise typer.Exit(show(_settings(), to_json=to_json))
+    raise typer.Exit(show_settings(_settings(), to_json=to_json))
 
 
 @config_cli.command("check")
 def config_check() -> None:
     """Whether the settings are known and possible."""
-    from .config import check
+    from .show import check_settings
 
-    raise typer.Exit(check(_settings()))
+    raise typer.Exit(check_settings(_settings()))
 
 
 def _settings(**changes: Any) -> Settings:
@@ -269,7 +273,7 @@ def _run(work: Coroutine[Any, Any, int]) -> None:
 
 
 def main() -> None:
-    """The entry point. An error of ours is one line on standard error and an exit code; see ``exits``."""
+    """The entry point. An error of ours is one line on standard error and an exit code; see ``terminal``."""
     prepare_terminal()
     try:
         cli()

@@ -13,7 +13,7 @@ from vital_engine.bench.rows import write_rows
 from vital_engine.bench.tables import tables
 from vital_engine.errors import ConfigError
 
-from .exits import OK
+from .terminal import OK
 
 
 def run_workloads(

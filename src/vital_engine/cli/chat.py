@@ -11,23 +11,23 @@ import contextlib
 import json
 import sys
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TextIO
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from rich.console import Console
 from rich.text import Text
 
-from vital_engine.app import App, open_app
+from vital_engine.engine import Engine
 from vital_engine.errors import InvalidArguments, VitalError
-from vital_engine.modes import Broken, Finished, StepEvent, Token, Turn
+from vital_engine.modes import Broken, Event, Finished, StepEvent, Token, Turn
 from vital_engine.nouns import Answer, Approval, ApprovalDecision, Question
 from vital_engine.settings import Settings
 
 from . import screen
-from .exits import OK
-from .follow import followed
-from .keys import END, read_key, read_line
+from .terminal import OK
 from .timeline import time_line
 from .visible import exact, json_object, safe
 
@@ -51,7 +51,7 @@ def chat(
     console = console or Console(highlight=False)
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  # lines can be edited and found again
-    with start_blocking_portal(name="vital") as portal, portal.wrap_async_context_manager(open_app(settings)) as app:
+    with start_blocking_portal(name="vital") as portal, portal.wrap_async_context_manager(Engine(settings)) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
         talk = Talk(app, portal, console, mode, expert or settings.expert, conversation or uuid.uuid4().hex)
@@ -64,7 +64,7 @@ def chat(
 class Talk:
     """One person's conversation. ``waiting``: the calls of the turn that waits for a decision, if one does."""
 
-    app: App
+    app: Engine
     portal: BlockingPortal
     console: Console
     mode: int
@@ -278,3 +278,61 @@ class Talk:
         except KeyboardInterrupt:
             self.console.print()
             return "" if prompt.startswith("  ") else "/quit"
+
+
+def followed(portal: BlockingPortal, turn: Turn) -> Iterator[Event]:
+    """The turn's events until its end. Ctrl-C cancels the turn; its last events come all the same."""
+    events: SimpleQueue[Event | None] = SimpleQueue()
+    portal.start_task_soon(_pump, turn, events)
+    while True:
+        try:
+            event = events.get()
+        except KeyboardInterrupt:
+            portal.call(turn.cancel)
+            continue
+        if event is None:
+            return
+        yield event
+
+
+async def _pump(turn: Turn, events: SimpleQueue[Event | None]) -> None:
+    async for event in turn.events.reader():
+        events.put(event)
+    events.put(None)
+
+
+END = "\x04"
+"""The end of the input, as Ctrl-D types it."""
+
+
+def read_key(source: TextIO | None = None) -> str:
+    """The next key, in lower case; :data:`END` when there is no more. KeyboardInterrupt for Ctrl-C."""
+    source = sys.stdin if source is None else source
+    if not source.isatty():
+        line = source.readline()
+        return line.strip()[:1].lower() if line else END
+    try:
+        import termios
+        import tty
+    except ImportError:  # not a POSIX terminal
+        return input().strip()[:1].lower()
+    number = source.fileno()
+    before = termios.tcgetattr(number)
+    try:
+        tty.setcbreak(number)  # Ctrl-C still interrupts
+        return source.read(1).lower() or END
+    finally:
+        termios.tcsetattr(number, termios.TCSADRAIN, before)
+
+
+def read_line(prompt: str, *, prefilled: str = "") -> str:
+    """A line. Where lines can be edited it begins with *prefilled*. EOFError at the end of the input."""
+    try:
+        import readline
+    except ImportError:
+        return input(prompt)
+    readline.set_startup_hook(lambda: readline.insert_text(prefilled))
+    try:
+        return input(prompt)
+    finally:
+        readline.set_startup_hook()

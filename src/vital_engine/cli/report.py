@@ -19,7 +19,7 @@ from vital_engine.bench.workloads import FAMILIES, W1
 from vital_engine.errors import ConfigError
 
 from .bench import known_workloads, tell
-from .exits import OK
+from .terminal import OK
 
 
 def run_report(

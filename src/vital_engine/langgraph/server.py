@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fastapi import FastAPI
 
-from vital_engine.app import MODES, open_app
+from vital_engine.engine import MODES, Engine
 
 if TYPE_CHECKING:
     from langgraph.graph import StateGraph
@@ -26,7 +26,7 @@ _open: list[Graphs] = []
 @contextlib.asynccontextmanager
 async def engine(_: object = None) -> AsyncIterator[None]:
     """An engine with a graph for each mode, for as long as the block lasts. A lifespan of ASGI servers."""
-    async with open_app() as opened:
+    async with Engine() as opened:
         graphs: Graphs = {number: opened.workflow(number).build_graph() for number in MODES}
         _open.append(graphs)
         try:

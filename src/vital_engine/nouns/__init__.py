@@ -7,6 +7,8 @@ Question -> Brief -> Evidence, ToolSuggestions, Memory -> Consent -> ToolResults
 Each type is a wire between two steps: a step says in its signature which it needs and which it makes.
 ``X.missing()`` is the fallback of a step that failed; it is never equal to "looked, and found nothing".
 All offsets are counted in Unicode characters, half open; all times are seconds; all money is USD in Decimal.
+
+May import: errors.
 """
 
 from .answer import Answer, Receipt, Status, StepRow, Timing, TurnEnded
@@ -57,13 +59,15 @@ from .reviewed import (
 )
 
 __all__ = [
+    "CACHE",
+    "NOTHING_FOUND",
+    "TOOL_RESULT",
     "Action",
     "Answer",
     "Approval",
     "ApprovalDecision",
     "ApprovalStatus",
     "Brief",
-    "CACHE",
     "Call",
     "Citation",
     "Citations",
@@ -80,7 +84,6 @@ __all__ = [
     "LedgerRow",
     "Limits",
     "Memory",
-    "NOTHING_FOUND",
     "Passage",
     "PastTurn",
     "Paused",
@@ -103,7 +106,6 @@ __all__ = [
     "Status",
     "StepRow",
     "Support",
-    "TOOL_RESULT",
     "Timing",
     "ToolCall",
     "ToolResult",

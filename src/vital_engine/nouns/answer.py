@@ -300,6 +300,26 @@ class Receipt(TypedDict):
     critical_path: list[str]
 
 
+def receipt_today(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
+    """*receipt*, which an earlier version may have written, in the form of today."""
+    if receipt.get("version", 1) != 1:
+        return receipt
+    steps = {
+        name: {"makes": product_in_form_1(name) if row["outcome"] != "failed" else None, "code": "", **row}
+        for name, row in receipt["steps"].items()
+    }
+    return {
+        "hedges": {},
+        "prefilled": to_json(Prefilled()),
+        **{key: value for key, value in receipt.items() if key != "guess"},
+        "version": RECEIPT_VERSION,
+        "steps": steps,
+        "approvals": from_form_1(tuple[Decision, ...], receipt["approvals"]),
+        "proposed": from_form_1(tuple[Approval, ...], receipt.get("proposed", [])),
+        "tool_results": from_form_1(tuple[ToolResult, ...], receipt["tool_results"]),
+    }
+
+
 def _from_receipt(
     cls: type[Answer],
     receipt: Mapping[str, Any],

@@ -38,9 +38,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from vital_engine.nouns import Citations, Draft, Evidence, Quality, Support
-from vital_engine.sentences import split
-from vital_engine.services.support.claims import claims_something, is_not_found
+from vital_engine.services.support.judge import claims_something, is_not_found
 from vital_engine.services.support.model import retrieval_strength
+from vital_engine.text.sentences import split
 
 __all__ = ["CEILINGS", "STEPS", "WEIGHTS", "quality"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from vital_engine.errors import Conflict, InvalidQuestion, NotFound, Refused
 from vital_engine.nouns import Approval, ApprovalDecision, Claim, Paused, PausedTurn, Scope, ToolResult, transitions
+from vital_engine.nouns.answer import receipt_today
 
 from .paused_state import read, written
 from .plain import storable
@@ -211,7 +212,7 @@ async def _look(conn: Connection, run_id: str, scope: Scope, *, lapsed: bool = T
     rows = await (await conn.execute(APPROVALS, [storable(run_id)])).fetchall()
     approvals = [read(Approval, row[0]) for row in rows]
     as_of_now = [transitions.lapse(a, now) for a in approvals] if lapsed else approvals
-    return PausedTurn(read(Paused, state), tuple(as_of_now), receipt)
+    return PausedTurn(read(Paused, state), tuple(as_of_now), None if receipt is None else receipt_today(receipt))
 
 
 async def _one(conn: Connection, claim: Claim, approval: str) -> Approval:

@@ -1,4 +1,7 @@
-"""Experts: the profiles that a tenant has added to those that come with the engine."""
+"""Experts: the profiles that a tenant has added to those that come with the engine.
+
+It stands alone because each table family has one place for its SQL.
+"""
 
 from __future__ import annotations
 

@@ -17,8 +17,7 @@ from vital_engine.errors import ConfigError, Refused, StoreError
 from .address import APPLICATION, OWNER, SERVICE
 from .embedded import EmbeddedServer
 from .failures import typed_errors
-from .isolation import check_isolation
-from .migrate import migrate
+from .migrate import check_isolation, migrate
 from .plain import storable
 
 __all__ = ["Connection", "Store", "open_store"]

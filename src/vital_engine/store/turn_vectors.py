@@ -12,7 +12,7 @@ from vital_engine.errors import ServiceError
 from vital_engine.nouns import PastTurn, Question, TurnRecord
 from vital_engine.ports import Embedder, TurnStore
 
-from .knowledge_reading import literal
+from .knowledge import literal
 from .plain import storable
 from .pool import Store
 

@@ -9,6 +9,8 @@
 
     services = scripted(retrieve=0.5, reply=1.5)
     answer = run_virtual(Mode2AutomaticWorkflow(services).execute(Question("...", tenant="t1", user="u1")))
+
+May import: services, and all that lies below them.
 """
 
 from vital_engine.flow import Deadlock, run_virtual

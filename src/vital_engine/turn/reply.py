@@ -30,7 +30,7 @@ from vital_engine.nouns import (
     ToolSuggestions,
 )
 from vital_engine.ports import LLM
-from vital_engine.tokens import estimate_tokens, estimate_usage
+from vital_engine.text.tokens import estimate_tokens, estimate_usage
 
 from .plan import INVOKE, RECALL, RETRIEVE, SUGGEST
 

@@ -32,8 +32,8 @@ from vital_engine.nouns import (
     Usage,
 )
 from vital_engine.ports import Accountant, CitationChecker, Judge, Services
-from vital_engine.sentences import SentenceStream
-from vital_engine.tokens import weigh
+from vital_engine.text.sentences import SentenceStream
+from vital_engine.text.tokens import weigh
 
 from .plan import ASSESS, CITE, REPLY, TALLY, TIER2
 

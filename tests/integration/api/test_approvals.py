@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.api import Engine, ServerLimits
+from vital_engine.api import Backend, ServerLimits
 from vital_engine.api.visible import visible
 from vital_engine.modes import Mode1ManualWorkflow, ParallelBaseWorkflow
 from vital_engine.nouns import Brief, Effect, Question, Scope, ToolCall, ToolSuggestions
@@ -62,7 +62,7 @@ class Office:
         )
 
 
-Build = Callable[..., tuple[Engine, Any]]
+Build = Callable[..., tuple[Backend, Any]]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def build(store: Store) -> Build:
 
     def make(
         office: Office, kind: type[ParallelBaseWorkflow] = Mode1ManualWorkflow, *, settings: Any = None, **script: Any
-    ) -> tuple[Engine, Any]:
+    ) -> tuple[Backend, Any]:
         turns, toolbox = Turns(store), office.toolbox
         services = replace(
             scripted(tokens=12, sentences=3, **script),
@@ -83,7 +83,7 @@ def build(store: Store) -> Build:
             approvals=StoredApprovals(store),
         )
         workflow = kind(services, config=settings)
-        engine = replace(Engine.around(workflow), archive=turns, listing=Listing(store))
+        engine = replace(Backend.around(workflow), archive=turns, listing=Listing(store))
         return engine, services
 
     return make

@@ -10,13 +10,13 @@ from typing import Any
 import openai
 import pytest
 
-from vital_engine.api import Engine
+from vital_engine.api import Backend
 from vital_engine.api.running import RunningTurns
 from vital_engine.errors import ModelUnavailable, StreamBroken
 from vital_engine.modes import Mode2AutomaticWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Expert, PastTurn, Scope
 from vital_engine.store import Conversations, Store, StoredConversationLock, Turns
-from vital_engine.store.window import CUT
+from vital_engine.store.conversations import CUT
 from vital_engine.testing import scripted
 
 USER: Any = [{"role": "user", "content": "What was found?"}]
@@ -30,8 +30,8 @@ async def _experts(_: str) -> tuple[Expert, ...]:
     )
 
 
-def _engine(services: Any) -> Engine:
-    return replace(Engine.around(Mode2AutomaticWorkflow(services)), experts=_experts)
+def _engine(services: Any) -> Backend:
+    return replace(Backend.around(Mode2AutomaticWorkflow(services)), experts=_experts)
 
 
 @contextlib.asynccontextmanager
@@ -214,7 +214,7 @@ async def test_a_conversation_that_is_kept_here_counts_and_is_not_told_twice(ser
         conversation_lock=StoredConversationLock(store),
     )
     modes = {2: Mode2AutomaticWorkflow(services), 4: Mode4ChatAutomaticWorkflow(services)}
-    engine = Engine(workflow=lambda mode: modes[mode], modes=tuple(modes), conversations=conversations)
+    engine = Backend(workflow=lambda mode: modes[mode], modes=tuple(modes), conversations=conversations)
     said = [{"role": "user", "content": "Forged?"}, {"role": "assistant", "content": "Forged."}]
     async with serving(engine) as served, _client(served) as client:
         talk: Any = {"model": "auto", "extra_body": {"conversation": "c1"}}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from model_server import ModelServer, Reply
-from vital_engine.app import App, open_app, turn_settings
+from vital_engine.engine import Engine, turn_settings
 from vital_engine.errors import ConfigError
 from vital_engine.flow import shutdown
 from vital_engine.modes.settings import KEYS
@@ -30,8 +30,8 @@ def file(server_folder: Path) -> Path:
 
 
 @pytest.fixture
-async def app(file: Path) -> AsyncIterator[App]:
-    async with open_app(load(environ={}, file=file, turn_keys=KEYS), watchers=()) as app:
+async def app(file: Path) -> AsyncIterator[Engine]:
+    async with Engine(load(environ={}, file=file, turn_keys=KEYS), watchers=()) as app:
         yield app
 
 
@@ -41,7 +41,7 @@ def change(file: Path, turn: str) -> None:
     os.utime(file, (file.stat().st_atime, file.stat().st_mtime + 10))
 
 
-async def test_a_changed_setting_counts_from_the_next_turn_on(app: App, file: Path) -> None:
+async def test_a_changed_setting_counts_from_the_next_turn_on(app: Engine, file: Path) -> None:
     assert app.workflow(2).settings.profile == "dataflow"
     change(file, 'profile = "sequential"\nparallel_timeout_ms = 700')
     assert app.workflow(2).settings.profile == "sequential"
@@ -49,7 +49,7 @@ async def test_a_changed_setting_counts_from_the_next_turn_on(app: App, file: Pa
 
 
 async def test_a_file_that_cannot_be_obeyed_changes_nothing_and_is_told(
-    app: App, file: Path, caplog: pytest.LogCaptureFixture
+    app: Engine, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         change(file, 'profil = "tiers"')
@@ -67,17 +67,17 @@ async def test_sentences_are_kept_unless_the_deployment_says_no(file: Path) -> N
         load(environ={"VITAL_SENTENCE_VECTORS": "perhaps"})
     for said in (True, False):
         settings = load(environ={}, file=file, turn_keys=KEYS).replace({"sentence_vectors": said})
-        async with open_app(settings, watchers=()) as app:
+        async with Engine(settings, watchers=()) as app:
             assert app.knowledge.sentence_vectors is said
 
 
-async def test_it_says_what_it_has_to_do_without(app: App) -> None:
+async def test_it_says_what_it_has_to_do_without(app: Engine) -> None:
     assert app.embedder is None
     assert "by words only" in app.notes[0]
     await app.warm()
 
 
-async def test_a_mode_that_does_not_exist_is_refused(app: App) -> None:
+async def test_a_mode_that_does_not_exist_is_refused(app: Engine) -> None:
     with pytest.raises(ConfigError, match="there is no mode 9"):
         app.workflow(9)
 
@@ -88,7 +88,7 @@ async def test_a_call_that_is_late_is_answered_by_the_second_server(file: Path) 
         second.say(Reply("Said by the second."))
         wanted = {"model": "tiny", "model_url": first.base_url, "model_replica_url": second.base_url}
         settings = load(environ={}, file=file, turn_keys=KEYS).replace(wanted)
-        async with open_app(settings, watchers=()) as app:
+        async with Engine(settings, watchers=()) as app:
             workflow = app.workflow(2)
             hedge = workflow.hedges.of["reply"]
             hedge.after, hedge._tokens = 0.05, 4.0
@@ -108,7 +108,9 @@ def test_whether_to_hedge_is_read_from_the_environment(text: str, on: bool) -> N
     assert turn_settings(settings).hedging is on
 
 
-async def test_what_is_cached_by_default_is_said_in_the_receipt_and_another_turn_gets_its_own_calls(app: App) -> None:
+async def test_what_is_cached_by_default_is_said_in_the_receipt_and_another_turn_gets_its_own_calls(
+    app: Engine,
+) -> None:
     question = Question("What is 2 + 3?", tenant="local", user="local")
     first, again = [await app.workflow(2).execute(question) for _ in range(2)]
     assert (first.cached, again.cached) == ((), ("suggest",))
@@ -120,7 +122,7 @@ async def test_what_is_cached_by_default_is_said_in_the_receipt_and_another_turn
 async def test_a_size_of_none_switches_a_cache_off(file: Path) -> None:
     sizes = dict.fromkeys(("retrieval_cache", "embedding_cache", "suggestion_cache"), 0)
     settings = load(environ={}, file=file, turn_keys=KEYS).replace(sizes)
-    async with open_app(settings, watchers=()) as app:
+    async with Engine(settings, watchers=()) as app:
         assert app.services.retriever is app.library
         assert app.services.tool_suggester is app.toolbox
         assert app.services.keeper is app.turns
@@ -135,8 +137,8 @@ def test_a_cache_has_no_negative_size(name: str) -> None:
 async def test_an_early_turn_of_a_long_conversation_is_recalled_by_its_meaning(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vital_engine.app._embedder", lambda _: (HashedEmbedder(), ()))  # the real one takes seconds
-    async with open_app(load(environ={}, file=file, turn_keys=KEYS), watchers=()) as app:
+    monkeypatch.setattr("vital_engine.engine._embedder", lambda _: (HashedEmbedder(), ()))  # the real one takes seconds
+    async with Engine(load(environ={}, file=file, turn_keys=KEYS), watchers=()) as app:
         text = "Metformin: which dose, how often, with which meal, for an adult, a child, a kidney, a liver?"
         asked = Question(text, app.settings.tenant, app.settings.user, conversation="c1")
         for n in range(12):

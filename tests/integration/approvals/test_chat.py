@@ -19,15 +19,13 @@ from anyio.from_thread import start_blocking_portal
 from rich.console import Console
 
 from vital_engine import Mode4ChatAutomaticWorkflow, Question
-from vital_engine.nouns.transitions import hash_of
 from vital_engine.cli import screen
-from vital_engine.cli.approvals import decide, show_approvals
-from vital_engine.cli.chat import chat
-from vital_engine.cli.follow import followed
-from vital_engine.cli.keys import END, read_key, read_line
+from vital_engine.cli.ask import decide, show_approvals
+from vital_engine.cli.chat import END, chat, followed, read_key, read_line
 from vital_engine.errors import ConfigError
 from vital_engine.modes import Broken, Token
 from vital_engine.nouns import Approval, ApprovalDecision, Effect, ToolCall
+from vital_engine.nouns.transitions import hash_of
 from vital_engine.settings import Settings
 from vital_engine.store.embedded import EmbeddedServer
 from vital_engine.testing import scripted
@@ -104,26 +102,26 @@ def test_an_unknown_mode_is_refused_before_anything_is_said(settings: Settings) 
 
 
 async def test_calls_are_listed_and_decided_from_the_shell(settings: Settings, capsys: Any) -> None:
-    from vital_engine.app import open_app
+    from vital_engine.engine import Engine
 
-    async with open_app(settings, watchers=()) as app:
+    async with Engine(settings, watchers=()) as app:
         scope = app.scope()
         question = Question("please \x1b[2J calculate 3*3", scope.tenant, scope.user)
         paused = await app.workflow(1).execute(question)
     (approval,) = paused.approvals
-    assert await show_approvals(settings, limit=5, as_json=False) == 0
+    assert await show_approvals(settings, limit=5, to_json=False) == 0
     listed = capsys.readouterr().out
     assert approval.id in listed
     assert "\x1b" not in listed
-    assert await show_approvals(settings, limit=5, as_json=True) == 0
+    assert await show_approvals(settings, limit=5, to_json=True) == 0
     assert json.loads(capsys.readouterr().out)[0]["status"] == "proposed"
-    assert await decide(approval.id, ApprovalDecision("approve"), settings, as_json=False) == 0
+    assert await decide(approval.id, ApprovalDecision("approve"), settings, to_json=False) == 0
     assert "3*3 = 9" in capsys.readouterr().out
     assert (
-        await decide(approval.id, ApprovalDecision("approve"), settings, as_json=False) == 0
+        await decide(approval.id, ApprovalDecision("approve"), settings, to_json=False) == 0
     )  # the first outcome again
     assert "3*3 = 9" in capsys.readouterr().out
-    assert await decide(approval.id, ApprovalDecision("approve"), settings, as_json=True) == 0
+    assert await decide(approval.id, ApprovalDecision("approve"), settings, to_json=True) == 0
     assert json.loads(capsys.readouterr().out)["proposed"][0]["attempts"] == 1
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from vital_engine import Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Effect, PastTurn, Question, Scope
 from vital_engine.store import Store, StoredConversationLock, Turns
+from vital_engine.store.conversations import extended
 from vital_engine.store.leases import LOCK_LINE
-from vital_engine.store.summaries import extended
 
 MINE = Scope("t1", "u1")
 

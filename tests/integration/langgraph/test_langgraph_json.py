@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from vital_engine.langgraph import server as langgraph_app
 from vital_engine.errors import Conflict
+from vital_engine.langgraph import server as langgraph_app
 
 ROOT = Path(__file__).parents[3]
 DECLARED = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))
@@ -95,8 +95,8 @@ async def test_a_graph_that_is_asked_for_by_itself_opens_an_engine_for_itself(
         async with was() as app:
             yield app
 
-    was = langgraph_app.open_app
-    monkeypatch.setattr(langgraph_app, "open_app", counting)
+    was = langgraph_app.Engine
+    monkeypatch.setattr(langgraph_app, "Engine", counting)
     async with langgraph_app.mode4() as graph, langgraph_app.mode1() as other:
         assert graph is not other and list(graph.nodes) == list(other.nodes)
     assert len(opened) == 1 and langgraph_app._open == []

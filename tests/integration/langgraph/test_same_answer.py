@@ -16,9 +16,9 @@ from vital_engine import (
     Mode3ChatManualWorkflow,
     Mode4ChatAutomaticWorkflow,
 )
-from vital_engine.nouns.answer import Answer
 from vital_engine.errors import ModelUnavailable, RetrievalError, StreamBroken
 from vital_engine.nouns import Evidence, Limits, Question, ToolSuggestions
+from vital_engine.nouns.answer import Answer
 from vital_engine.testing import run_virtual, scripted
 
 MODES = [Mode1ManualWorkflow, Mode2AutomaticWorkflow, Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow]

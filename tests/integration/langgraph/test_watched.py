@@ -14,7 +14,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
-from vital_engine.nouns.answer import TurnEnded
 from vital_engine.errors import RetrievalError
 from vital_engine.flow import FlowEnded, FlowStarted, StepEnded, StepStarted
 from vital_engine.langgraph import graph as graph_module
@@ -22,6 +21,7 @@ from vital_engine.langgraph.graph import TurnGraph
 from vital_engine.modes import TurnSettings
 from vital_engine.monitoring import Tracing, registry
 from vital_engine.nouns import Question
+from vital_engine.nouns.answer import TurnEnded
 from vital_engine.testing import run_virtual, scripted
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}

@@ -17,7 +17,7 @@ from prompts import answer_of, prompt_of
 from vital_engine.errors import ConfigError, ContextTooLong, ModelUnavailable, StreamBroken
 from vital_engine.nouns import Passage, Piece
 from vital_engine.services.llm.local import Local
-from vital_engine.tokens import estimate_tokens
+from vital_engine.text.tokens import estimate_tokens
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,7 @@ from prompts import answer_of, prompt_of
 from vital_engine.errors import ModelError
 from vital_engine.nouns import Passage, Prefilled, Prompt, Segment, Usage
 from vital_engine.ports import prefiller
-from vital_engine.services.llm.embedded_server import BATCH
-from vital_engine.services.llm.local import Local
+from vital_engine.services.llm.local import BATCH, Local
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from vital_engine.nouns.answer import Answer, Timing, TurnEnded
 from vital_engine.errors import CircuitOpen
 from vital_engine.flow import SEQUENTIAL, TIERS, Shape, run_virtual
 from vital_engine.monitoring import prometheus
@@ -24,6 +23,7 @@ from vital_engine.nouns import (
     ToolResults,
     Usage,
 )
+from vital_engine.nouns.answer import Answer, Timing, TurnEnded
 
 
 def test_a_turn_with_barriers(build: Any, scrape: Any, question: Any) -> None:

@@ -18,8 +18,9 @@ from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.store import Conversations, Store, Summaries, Turns, TurnVectors
 from vital_engine.store import turn_vectors as module
 from vital_engine.store.address import OWNER
+from vital_engine.store.conversations import CUT
 from vital_engine.store.embedded import EmbeddedServer
-from vital_engine.store.window import CUT, estimated_tokens
+from vital_engine.text.tokens import estimate_by_bytes
 
 ANNA = Scope("clinic", "anna")
 NOW = Question("Which dose of metformin?", tenant="clinic", user="anna", conversation="c1", run_id="now")
@@ -119,7 +120,7 @@ async def test_window_and_older_turns_share_the_tokens(store: Store) -> None:
         await say(store, f"r{n}", (DOSE[0], f"{DOSE[1]} {'Metformin dose. ' * 9}"))
     await vectors.embed(NOW)
     recalled = await memory.recall(NOW)
-    sizes = {t.run_id: estimated_tokens(t.question) + estimated_tokens(t.answer) for t in recalled.turns}
+    sizes = {t.run_id: estimate_by_bytes(t.question) + estimate_by_bytes(t.answer) for t in recalled.turns}
     older, window = recalled.turns[:2], recalled.turns[2:]
     assert [t.run_id for t in window] == ["r3", "r4", "r5", "r6", "r7", "r8"]
     assert {t.run_id for t in older} < {"r0", "r1", "r2"}
@@ -135,7 +136,7 @@ async def test_an_older_turn_that_is_too_long_has_its_answer_cut_and_shows_it(st
     await vectors.embed(NOW)
     first = (await memory.recall(NOW)).turns[0]
     assert first.run_id == "r1" and first.answer.endswith(CUT)
-    assert estimated_tokens(first.question) + estimated_tokens(first.answer) <= 100
+    assert estimate_by_bytes(first.question) + estimate_by_bytes(first.answer) <= 100
 
 
 async def test_two_hundred_turns_are_recalled_within_the_same_bounds_and_the_summary_goes_on(store: Store) -> None:
@@ -148,7 +149,7 @@ async def test_two_hundred_turns_are_recalled_within_the_same_bounds_and_the_sum
         if n > 100:
             await summaries.summarize(question)
             recalled = await memory.recall(NOW)
-            sizes.append(sum(estimated_tokens(t.question) + estimated_tokens(t.answer) for t in recalled.turns))
+            sizes.append(sum(estimate_by_bytes(t.question) + estimate_by_bytes(t.answer) for t in recalled.turns))
     assert len(set(sizes)) == 1 and sizes[0] <= 400, set(sizes)
     recalled = await memory.recall(NOW)
     assert [t.run_id for t in recalled.turns[-4:]] == ["r196", "r197", "r198", "r199"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from vital_engine.errors import InvalidQuestion, NotFound, Refused, StoreError
 from vital_engine.nouns import Call, Citation, Citations, Cost, LedgerRow, Question, Scope, TurnRecord, Usage
-from vital_engine.ports import TurnStore, TurnStore
+from vital_engine.ports import TurnStore
 from vital_engine.store import Store, Turns
 from vital_engine.store.address import ADMIN
 from vital_engine.store.embedded import EmbeddedServer

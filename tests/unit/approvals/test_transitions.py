@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.nouns import transitions
-from vital_engine.nouns.transitions import UNKNOWN
 from vital_engine.errors import Conflict, Expired, InvalidArguments, NotFound, Refused
 from vital_engine.nouns import (
     Approval,
@@ -28,7 +26,9 @@ from vital_engine.nouns import (
     ToolCall,
     ToolResult,
     ToolSuggestions,
+    transitions,
 )
+from vital_engine.nouns.transitions import UNKNOWN
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=10)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from vital_engine import Mode2AutomaticWorkflow, Question
-from vital_engine.nouns.answer import Answer
 from vital_engine.cli.timeline import BAR, time_line
 from vital_engine.nouns import Discarded, Usage
+from vital_engine.nouns.answer import Answer
 from vital_engine.ports import Services
 from vital_engine.testing import run_virtual, scripted
 

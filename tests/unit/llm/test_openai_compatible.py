@@ -15,8 +15,7 @@ from vital_engine.errors import ConfigError, ContextTooLong, ModelError, ModelUn
 from vital_engine.nouns import Piece, Usage
 from vital_engine.ports import LLM
 from vital_engine.services.llm.openai_compatible import OpenAICompatible
-from vital_engine.services.llm.patience import Patience
-from vital_engine.services.llm.retries import RetryBudget, Retrying
+from vital_engine.services.llm.patience import Patience, RetryBudget, Retrying
 
 QUICK = Patience(connect=1.0, first=0.25, silence=0.3, total=5.0)
 TEXT = "Aspirin inhibits COX-1 [1]. It lasts for days [1]."

@@ -12,8 +12,7 @@ import pytest
 from vital_engine.errors import ConfigError, InvalidQuestion, ModelUnavailable, StreamBroken
 from vital_engine.flow import Degraded, Done, Skipped, abandoned, run_virtual
 from vital_engine.modes import PROFILES, Mode2AutomaticWorkflow, TurnSettings
-from vital_engine.nouns import NOTHING_FOUND
-from vital_engine.nouns import Evidence, Limits, Question
+from vital_engine.nouns import NOTHING_FOUND, Evidence, Limits, Question
 from vital_engine.testing import ScriptedServices, scripted
 
 QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1")

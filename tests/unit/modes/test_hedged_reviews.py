@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.flow import Hedged, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.modes.events import Cited
 from vital_engine.monitoring import registry
 from vital_engine.nouns import Question
+from vital_engine.nouns.answer import Answer
 from vital_engine.ports import Replicas
 from vital_engine.testing import ScriptedServices, scripted
 

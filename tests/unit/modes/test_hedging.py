@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.flow import Hedged, StreamOpened, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.monitoring import registry
 from vital_engine.nouns import Evidence, Passage, Piece, Prompt, Question, Usage
+from vital_engine.nouns.answer import Answer
 from vital_engine.ports import Replicas
 from vital_engine.testing import ScriptedServices, scripted
 

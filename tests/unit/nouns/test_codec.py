@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vital_engine.modes.graph_plain import VERSION, outcome_of, plain, plain_outcome, revived
 
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow, errors
 from vital_engine.errors import ModelUnavailable, RetrievalError, ServiceError, WrongType

@@ -8,8 +8,7 @@ import pytest
 
 from vital_engine.errors import RetrievalError
 from vital_engine.nouns.stored import Catalogue, LexicalSegment
-from vital_engine.services.retrieval.lexical import pack
-from vital_engine.services.retrieval.lexical_index import ENTRY_BYTES, MOST_TERMS, LexicalIndex
+from vital_engine.services.retrieval.lexical import ENTRY_BYTES, MOST_TERMS, LexicalIndex, pack
 
 
 class Shelf:

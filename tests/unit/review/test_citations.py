@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from vital_engine.errors import NotFound, StoreError
 from vital_engine.nouns import Citation, Evidence, Passage, Scope, Sentence
 from vital_engine.ports import CitationChecker
-from vital_engine.sentences import split
 from vital_engine.services.citations import QuoteChecker
+from vital_engine.text.sentences import split
 
 ABSTRACTS = json.loads(Path(__file__).with_name("abstracts.json").read_text("utf-8"))["abstracts"]
 OFFSET = 1000

@@ -17,11 +17,12 @@ from vital_engine.services.tools.clinical import (
     cha2ds2_vasc,
     corrected_qt,
     creatinine_clearance,
+    difference,
     egfr_ckd_epi_2021,
     meld_3,
     number_needed_to_treat,
+    wilson,
 )
-from vital_engine.services.tools.clinical.trials import difference, wilson
 
 
 # 1.2 mg/dL, 55 years, male: 71, as the National Kidney Foundation's calculator prints it. The others are the equation of

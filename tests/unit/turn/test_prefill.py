@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from vital_engine.modes.early import load_of
 
-from vital_engine.nouns.answer import Answer
 from vital_engine.errors import ModelUnavailable
 from vital_engine.flow import run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
-from vital_engine.modes.early import load_of
 from vital_engine.nouns import Piece, Prefilled, Prompt, Question
+from vital_engine.nouns.answer import Answer
 from vital_engine.ports import Prefiller, prefiller
 from vital_engine.testing import ScriptedServices, scripted
 

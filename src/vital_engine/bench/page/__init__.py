@@ -10,7 +10,7 @@
     plots.py      the plots, as SVG
     curves.py     those of many turns or engines
 
-The figures come from the run that is handed in, and from nowhere else.
+The figures come from the run that is handed in, and from nowhere else. May import: the bench, matplotlib.
 """
 
 from __future__ import annotations

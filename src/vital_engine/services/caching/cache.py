@@ -1,4 +1,4 @@
-"""A bounded cache whose entries are made once: who asks for what is being made waits for that, and makes no second one.
+"""A bounded cache, and one whose entries are made once: who asks for what is being made waits for that, and makes no second one.
 
 Cancelling who asks cancels neither the computation nor the others who wait for it; only when nobody is left is it
 cancelled. An error reaches all who wait and is not kept: the next one who asks tries again.
@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from vital_engine.errors import ConfigError
 
-__all__ = ["Cache", "Count", "Kept", "Outcome", "Start"]
+__all__ = ["Cache", "Count", "LRUCache", "Outcome", "Start"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -36,23 +36,27 @@ def uncounted(outcome: Outcome) -> None:
     """A :data:`Count` that nobody reads."""
 
 
-class Kept(Generic[K, V]):
+class LRUCache(Generic[K, V]):
     """At most *entries* values, for at most *seconds* each (None: for ever); the least recently used one goes first.
 
     Not safe between threads without a lock. The time is the running loop's; without *seconds* no loop is needed.
 
+    :param entries: values kept; with *weigh*, the sum of their weights, and 0 keeps nothing.
+    :param weigh: what a value weighs, such as its bytes. It must not change while the value is kept.
     :raises ConfigError: *entries* or *seconds* leave no room.
     """
 
-    __slots__ = ("_entries", "_seconds", "_values")
+    __slots__ = ("_entries", "_seconds", "_values", "_weigh", "weight")
 
-    def __init__(self, *, entries: int, seconds: float | None = None) -> None:
-        if entries < 1:
+    def __init__(self, *, entries: int, seconds: float | None = None, weigh: Callable[[V], int] | None = None) -> None:
+        if entries < (0 if weigh else 1):
             raise ConfigError(f"entries must be at least 1, not {entries}")
         if seconds is not None and not seconds > 0:
             raise ConfigError(f"seconds must be above 0, not {seconds}")
-        self._entries, self._seconds = entries, seconds
+        self._entries, self._seconds, self._weigh = entries, seconds, weigh
         self._values: OrderedDict[K, tuple[V, float]] = OrderedDict()
+        self.weight = 0
+        """Of all values together; without *weigh*, how many there are."""
 
     def __len__(self) -> int:
         return len(self._values)
@@ -68,17 +72,26 @@ class Kept(Generic[K, V]):
             return None
         value, until = found
         if self._now() >= until:
-            del self._values[key]
+            self.pop(key)
             return None
         self._values.move_to_end(key)
         return value
 
     def put(self, key: K, value: V) -> None:
+        self.pop(key)
         until = float("inf") if self._seconds is None else self._now() + self._seconds
         self._values[key] = (value, until)
-        self._values.move_to_end(key)
-        while len(self._values) > self._entries:
-            self._values.popitem(last=False)
+        self.weight += 1 if self._weigh is None else self._weigh(value)
+        while self.weight > self._entries:
+            self.pop(next(iter(self._values)))
+
+    def pop(self, key: K) -> V | None:
+        """Take the value of *key* out, if there is one; None if not."""
+        found = self._values.pop(key, None)
+        if found is None:
+            return None
+        self.weight -= 1 if self._weigh is None else self._weigh(found[0])
+        return found[0]
 
     def _now(self) -> float:
         return 0.0 if self._seconds is None else asyncio.get_running_loop().time()
@@ -113,7 +126,7 @@ class Cache(Generic[K, V]):
         count: Count = uncounted,
     ) -> None:
         self._name, self._start, self._count = name, start, count
-        self._kept: Kept[K, V] = Kept(entries=entries, seconds=seconds)
+        self._kept: LRUCache[K, V] = LRUCache(entries=entries, seconds=seconds)
         self._flights: dict[K, _Flight] = {}
 
     def __len__(self) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from vital_engine.errors import ConfigError, NotFound, ServiceError
 from vital_engine.nouns import Brief, Expert, Question
 from vital_engine.ports import Embedder
-from vital_engine.services.tools.matching import Match, Profile, Shortlist
+from vital_engine.services.caching.cache import LRUCache
+from vital_engine.services.ranking import Match, Profile, Shortlist
 
 from .profiles import shipped_experts
 
@@ -51,7 +51,7 @@ class ExpertRouter:
             raise ConfigError(f"the default expert {default!r} is not in the roster")
         self._default, self._embedder, self._more = default, embedder, more
         # A tenant's profiles change rarely; its index is kept until others were asked for more recently.
-        self._shortlists: OrderedDict[tuple[tuple[Expert, ...], bool], Shortlist] = OrderedDict()
+        self._shortlists: LRUCache[tuple[tuple[Expert, ...], bool], Shortlist] = LRUCache(entries=_KEPT)
 
     async def experts(self, tenant: str) -> tuple[Expert, ...]:
         """All experts of *tenant*, shipped and own. Raises StoreError if its own cannot be read."""
@@ -100,13 +100,11 @@ class ExpertRouter:
 
     def _shortlist(self, candidates: tuple[Expert, ...], *, dense: bool) -> Shortlist:
         key = (candidates, dense)
-        if key not in self._shortlists:
-            embedder = self._embedder if dense else None
-            self._shortlists[key] = Shortlist([_profile(e) for e in candidates], embedder)
-        self._shortlists.move_to_end(key)
-        while len(self._shortlists) > _KEPT:
-            self._shortlists.popitem(last=False)
-        return self._shortlists[key]
+        shortlist = self._shortlists.get(key)
+        if shortlist is None:
+            shortlist = Shortlist([_profile(e) for e in candidates], self._embedder if dense else None)
+            self._shortlists.put(key, shortlist)
+        return shortlist
 
 
 def _named(experts: Sequence[Expert], asked: str, mode: int) -> Brief:

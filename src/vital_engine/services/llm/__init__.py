@@ -4,15 +4,17 @@
 * :class:`Extractive` quotes the evidence, without a model; :class:`Fallback` asks one model after another.
 * ``openai_compatible``: any OpenAI-compatible server. ``local``: llama.cpp in this process. Both are imported when
   they are opened: neither the SDK nor the native library is loaded for those who use another.
+* ``chunks`` reads what such servers send, ``patience`` says how long they are waited for and how often they are asked
+  again; ``slots`` and ``reading_ahead`` let a server read the beginning of a prompt early.
+* ``remembered``: answers that were given before.
 
-May import nouns, ports and errors; never turn, flow or modes.
+May import nouns, ports, errors, notices, text and caching; never turn, flow or modes.
 """
 
-from vital_engine.tokens import estimate_tokens, estimate_usage
+from vital_engine.text.tokens import estimate_tokens, estimate_usage
 
 from .extractive import Extractive
-from .factory import open_llm
-from .fallback import Fallback
+from .factory import Fallback, open_llm
 from .patience import Patience
 
 __all__ = ["Extractive", "Fallback", "Patience", "estimate_tokens", "estimate_usage", "open_llm"]

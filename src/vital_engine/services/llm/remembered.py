@@ -19,7 +19,7 @@ from typing import Any
 from vital_engine.nouns import NOTHING_FOUND, Piece, Prompt, Usage
 from vital_engine.nouns.replied import CACHE
 from vital_engine.ports import LLM, prefiller
-from vital_engine.services.caching.cache import Count, Kept, Start, uncounted
+from vital_engine.services.caching.cache import Count, LRUCache, Start, uncounted
 
 __all__ = ["PROVIDER", "CachedLLM", "key_of"]
 
@@ -66,7 +66,7 @@ class CachedLLM:
 
     def __init__(self, llm: LLM, *, entries: int, start: Start, count: Count = uncounted) -> None:
         self._llm, self._start, self._count = llm, start, count
-        self._said: Kept[str, _Said] = Kept(entries=entries)
+        self._said: LRUCache[str, _Said] = LRUCache(entries=entries)
         self._telling: dict[str, _Telling] = {}
         self.capacity: int | None = getattr(llm, "capacity", None)
         if (reader := prefiller(llm)) is not None:  # what it can do besides, this one can too

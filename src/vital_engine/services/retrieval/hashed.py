@@ -11,8 +11,9 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
-import Stemmer
 from numpy.typing import NDArray
+
+from vital_engine.text.words import stem
 
 __all__ = ["HashedEmbedder"]
 
@@ -29,10 +30,9 @@ class HashedEmbedder:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """One unit row per text, ``[n, dimensions]`` float32. A text without words gets the first axis."""
         found = np.zeros((len(texts), self.dimensions), np.float32)
-        stemmer = Stemmer.Stemmer("english")  # not safe to share between threads
         for row, text in enumerate(texts):
-            for stem in stemmer.stemWords(_WORD.findall(text.lower())):
-                code = zlib.crc32(stem.encode())
+            for found_stem in stem(_WORD.findall(text.lower())):
+                code = zlib.crc32(found_stem.encode())
                 found[row, (code >> 1) % self.dimensions] += 1 if code & 1 else -1
             length = np.linalg.norm(found[row])
             if length > 0:

@@ -18,13 +18,12 @@ from vital_engine.errors import ConfigError, InvalidQuestion, NotFound, ServiceE
 from vital_engine.nouns import Evidence, Passage, Scope
 from vital_engine.nouns.stored import Catalogue, DocumentEntry, StoredDocument
 from vital_engine.ports import Embedder
+from vital_engine.text.words import ANALYSIS, terms
 
 from . import rerank
-from .analysis import ANALYSIS, terms
-from .fusion import fuse
-from .lexical_index import CACHE_BYTES, Found, LexicalIndex, LexicalReader
+from .lexical import CACHE_BYTES, Found, LexicalIndex, LexicalReader, UpkeepWriter, keep_up
+from .rerank import fuse
 from .sentence_vectors import SentenceVectors
-from .upkeep import UpkeepWriter, keep_up
 
 __all__ = ["Library", "Ranking"]
 

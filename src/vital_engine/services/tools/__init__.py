@@ -1,14 +1,15 @@
 """Tools: typed functions that a question may call for, and that run once they are allowed to.
 
 ``tool`` (what one is), ``schema`` (signature to JSON schema), ``toolbox`` (suggest and call: the ports Suggester and
-Caller), ``matching`` (which profile a question is about), ``reading`` (arguments found in a question), ``seats``
-(how many at once, for how long). The shipped ones, gathered by ``standard``: ``calculator`` on ``arithmetic``,
-``conversion`` on ``units``, ``clinical``, ``knowledge``, and over ``web``: ``pubmed``, ``openfda``.
+Caller), ``reading`` (arguments found in a question), ``seats`` (how many at once, for how long), ``vetting`` (whether a
+call may still be made as it stands). The shipped ones, gathered by ``standard``: ``calculator``, ``conversion`` of
+units, ``clinical`` formulas, ``knowledge``, and over ``web``: ``pubmed``, ``openfda``.
 
 May import nouns, ports and errors; never turn or flow.
 """
 
-from .matching import Match, Profile, Shortlist
+from vital_engine.services.ranking import Match, Profile, Shortlist
+
 from .openfda import OpenFDA
 from .pubmed import PubMed
 from .reading import Choice, Mention, Number

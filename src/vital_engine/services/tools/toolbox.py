@@ -14,8 +14,8 @@ from pydantic_core import to_jsonable_python
 from vital_engine.errors import ConfigError, InvalidArguments, ServiceError, ToolError, ToolTimeout
 from vital_engine.nouns import Brief, Effect, Question, Scope, ToolCall, ToolResult, ToolSuggestions
 from vital_engine.ports import Embedder
+from vital_engine.services.ranking import Match, Profile, Shortlist, words
 
-from .matching import Match, Profile, Shortlist, words
 from .reading import mentions, named
 from .schema import canonical
 from .seats import Seats, within
