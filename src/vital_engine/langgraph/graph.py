@@ -37,7 +37,7 @@ from vital_engine.flow import (
     bounded,
     run_in_background,
 )
-from vital_engine.modes import ParallelBaseWorkflow, Person, TurnOptions, TurnSettings
+from vital_engine.modes import ParallelBaseWorkflow, Person, TurnSettings
 from vital_engine.modes.approval import Opened, Pause, by_person, decisions_of, pause_of
 from vital_engine.modes.assemble import assemble, assemble_paused
 from vital_engine.modes.conversation import SAVE_SECONDS, leased
@@ -63,7 +63,7 @@ from vital_engine.nouns.codec import to_json
 from vital_engine.nouns.transitions import asked
 from vital_engine.turn.plan import BRIEF, BY_NAME, CONSENT, KEYS
 
-from .state import GraphState, reading, with_todays_keys, written
+from .state import GraphState, options, reading, with_todays_keys, written
 
 WORDS_SECONDS = 1.0
 """For the last words to reach the graph's stream, once the model has ended."""
@@ -87,9 +87,9 @@ class GraphObserver:
     def of(self, write: Write) -> _NodeObserver:
         return _NodeObserver(self.log, write)
 
-    def end(self, answer: Answer | None = None) -> None:
+    def end(self, answer: Answer | None = None, *, cancelled: bool = False) -> None:
         """All steps but the saving have ended. *answer*: where no saving follows, as in a pause."""
-        self.log.add(FlowEnded, TURN, False, asyncio.get_running_loop().time())
+        self.log.add(FlowEnded, TURN, cancelled, asyncio.get_running_loop().time())
         if answer is not None:
             self.log.add(TurnEnded, answer)
         self.log.flush()
@@ -195,7 +195,7 @@ class TurnGraph:
             SPEECH: self._speak,
             SAVING: self._save,
         }
-        graph: Any = StateGraph(GraphState, context_schema=TurnOptions, input_schema=reading("Asked", ("question",)))
+        graph: Any = StateGraph(GraphState, context_schema=options(), input_schema=reading("Asked", ("question",)))
         previous = START
         for part in parts(self.runner.approver):
             node = self._node(part, works.get(part, self._steps))
@@ -215,7 +215,7 @@ class TurnGraph:
             except GraphInterrupt:  # a pause, and no failure
                 raise
             except asyncio.CancelledError:
-                self._broken_off(here)
+                self._broken_off(here, cancelled=True)
                 if "thread_id" not in get_config().get("configurable", {}):  # no checkpoint: nothing can go on
                     last_words = bounded(self.runner.keep_cancelled(here.context), within=SAVE_SECONDS)
                     run_in_background(last_words, name=f"keep {here.question.run_id}")
@@ -275,11 +275,11 @@ class TurnGraph:
             raise Conflict(f"the run {question.run_id} was resumed before, and is answered")
         return claim
 
-    def _broken_off(self, here: NodeContext) -> None:
+    def _broken_off(self, here: NodeContext, *, cancelled: bool = False) -> None:
         run_id = here.question.run_id
         if here.turn is not None and self.turns.get(run_id) is here.turn:
             self.turns.pop(run_id)
-            here.turn.end()
+            here.turn.end(cancelled=cancelled)
 
     @contextlib.asynccontextmanager
     async def _place(self, here: NodeContext) -> AsyncIterator[None]:
@@ -405,7 +405,7 @@ class TurnGraph:
         return _consented(by_person(turn), since)
 
     def _opened(self, here: NodeContext) -> Opened:
-        state = here.state
+        state, outcomes = here.state, here.outcomes()
         brief = state["brief"]
         assert brief is not None  # an expert answers
         return Opened(
@@ -417,8 +417,8 @@ class TurnGraph:
             self.workflow.mode.number,
             state["evidence"],
             state["memory"],
-            state["outcomes"],
-            here.critical_path(here.outcomes()),
+            outcomes,
+            here.critical_path(outcomes),
             spent(state),
         )
 

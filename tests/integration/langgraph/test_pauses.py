@@ -177,7 +177,8 @@ def test_a_pause_of_the_graph_may_be_answered_on_the_engines_own_path(question: 
         return answer
 
     answer = run_virtual(turn())
-    assert (answer.status, answer.timing.total) == ("complete", 2.0)
+    assert (answer.status, answer.timing.total, answer.expert) == ("complete", 2.0, "scripted")
+    assert answer.evidence.passages and all(outcome.value is not None for outcome in answer.outcomes.values())
     assert [calls_of(services, port) for port in ("retrieve", "invoke", "reply", "save")] == [1] * 4
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vital_engine.modes.graph_plain import VERSION, outcome_of, plain, plain_outcome, revived
 
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow, errors
 from vital_engine.errors import ModelUnavailable, RetrievalError, ServiceError, WrongType
 from vital_engine.flow import Degraded, Done, Failed, Skipped
 from vital_engine.nouns import (
+    Answer,
     Cost,
     Draft,
     Effect,
@@ -28,7 +29,7 @@ from vital_engine.nouns import (
     ToolSuggestions,
     Usage,
 )
-from vital_engine.nouns.codec import VERSION, outcome_from, outcome_json, read, write
+from vital_engine.nouns.codec import VERSION, Unkept, outcome_from, outcome_json, read, write
 from vital_engine.testing import run_virtual, scripted
 from vital_engine.testing.material import EVIDENCE, MEMORY, SUGGESTIONS
 
@@ -72,6 +73,22 @@ def test_an_answer_comes_back_with_what_each_step_made(script: Any) -> None:
     assert (back.code, back.status, back.cost) == (answer.code, answer.status, answer.cost)
 
 
+@pytest.mark.parametrize("script", [{}, {"retrieve": RetrievalError("down")}, {"reply": RuntimeError("secret")}])
+def test_a_receipt_that_was_read_says_the_same_again(script: Any) -> None:
+    question = Question(text="x", tenant="t", user="u", run_id="r")
+    services = scripted(
+        **{
+            "retrieve": (0.1, replace(EVIDENCE, cached=True)),
+            "suggest": (0.1, replace(SUGGESTIONS, cached=True)),
+            **script,
+        }
+    )
+    receipt = run_virtual(Mode2AutomaticWorkflow(services).execute(question)).receipt()
+    assert receipt["cached"] == [step for step in ("retrieve", "suggest") if step not in script]
+    written = json.loads(json.dumps(receipt))
+    assert Answer.from_receipt(written).receipt() == receipt
+
+
 def test_a_paused_answer_comes_back_with_its_approvals() -> None:
     question = Question(text="x", tenant="t", user="u", run_id="r")
     answer = run_virtual(Mode1ManualWorkflow(scripted()).execute(question))
@@ -94,11 +111,18 @@ def test_an_outcome_comes_back_without_what_was_made(outcome: Any) -> None:
     back = outcome_from(json.loads(json.dumps(outcome_json(outcome))))
     assert type(back) is type(outcome)
     assert (back.seconds, back.began, back.ended) == (outcome.seconds, outcome.began, outcome.ended)
-    assert getattr(back, "value", None) is None
+    assert back.value == (None if outcome.value is None else Unkept("str"))
+    assert outcome_json(back) == outcome_json(outcome)
     for said in ("reason", "because", "known"):
         assert getattr(back, said, None) == getattr(outcome, said, None)
     if hasattr(outcome, "error"):
         assert type(back.error) is type(outcome.error)
+
+
+def test_an_outcome_gets_back_what_was_made_where_that_is_at_hand() -> None:
+    written = outcome_json(Done(EVIDENCE, 0.1))
+    assert outcome_from(written, {"Evidence": EVIDENCE}).value is EVIDENCE
+    assert outcome_from(outcome_json(Done(replace(EVIDENCE, cached=True)))).value == Unkept("Evidence", cached=True)
 
 
 def test_the_text_of_a_foreign_error_is_not_written_down() -> None:
