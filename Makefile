@@ -19,12 +19,14 @@ run: $(READY)    ## serve the engine over the sample corpus; prints where, and a
 
 test: $(READY)   ## all tests
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 
 check: $(READY)  ## format, lint, types, layers, fast tests: before every commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/property tests/house
 

@@ -62,6 +62,7 @@ class Reply:
         ``rst`` (the connection is reset), ``json`` (in the middle of a chunk's JSON), ``utf8`` (in the middle
         of a character), ``close`` (a well-formed end of the body, but neither a finish nor ``[DONE]``),
         ``error`` (an error object in the stream).
+    :param end_after: seconds between ``[DONE]`` and the end of the HTTP message.
     :param trickle: seconds between single *bytes*, instead of whole chunks.
     :param comments: seconds between SSE comments before the first token: a sign of life, but no progress.
     :param body: a whole body in place of a stream, with ``content_type``: an HTML page, say.
@@ -85,6 +86,7 @@ class Reply:
     stall_after: int | None = None
     cut_after: int | None = None
     cut: str = "fin"
+    end_after: float = 0.0
     trickle: float | None = None
     comments: float | None = None
     body: bytes | None = None
@@ -116,7 +118,6 @@ class Request:
     sent_tokens: int = 0
     finished: bool = False
     disconnected: bool = False
-    disconnected_at: float | None = None
 
 
 @dataclass
@@ -221,8 +222,8 @@ class ModelServer:
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="model-server", daemon=True)
         self._thread.start()
-        if not ready.wait(5.0):
-            raise RuntimeError("the model server did not start within 5 s")
+        if not ready.wait(60.0):
+            raise RuntimeError("the model server did not start within 60 s")
 
     def kill(self) -> None:
         """Die as a process does: every connection is reset, and the port no longer answers."""
@@ -232,12 +233,12 @@ class ModelServer:
         if self._loop is None or self._thread is None:
             return
         with contextlib.suppress(RuntimeError):  # the loop has ended already
-            asyncio.run_coroutine_threadsafe(self._close(reset=reset), self._loop).result(5.0)
+            asyncio.run_coroutine_threadsafe(self._close(reset=reset), self._loop).result(60.0)
             self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5.0)
+        self._thread.join(60.0)
         self._loop = self._thread = None
 
-    def wait_for_disconnect(self, request: Request, within: float = 5.0) -> bool:
+    def wait_for_disconnect(self, request: Request, within: float = 60.0) -> bool:
         """Whether the client of *request* hung up within so many seconds. Blocks its thread."""
         end = time.monotonic() + within
         while not request.disconnected and time.monotonic() < end:
@@ -331,7 +332,7 @@ class ModelServer:
         """Notes when the client hangs up, and stops working for it: a request in flight sends nothing more."""
         while not connection.reader.at_eof() and connection.reader.exception() is None:
             await asyncio.sleep(0.002)
-        request.disconnected, request.disconnected_at = True, time.monotonic()
+        request.disconnected = True
         if connection.task is not None:
             connection.task.cancel()
 
@@ -395,6 +396,7 @@ class ModelServer:
         if usage and reply.usage in ("no_choices", "twice"):
             await self._event(connection, reply, {**self._chunk(request, reply, {}), "choices": [], "usage": usage})
         await self._write(connection, b"data: [DONE]\n\n", reply)
+        await asyncio.sleep(reply.end_after)
         connection.writer.write(b"0\r\n\r\n")
         await connection.writer.shutdown()
 

@@ -74,7 +74,6 @@ def scripts(page: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("page", [page for page in PAGES if scripts(page)], ids=lambda page: page.name)
 def test_python_of_the_docs_runs(page: Path) -> None:
     """The blocks of a page, one after another: each may use what those above it have introduced.
@@ -107,7 +106,7 @@ def run_alone(code: str) -> None:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=240,
             check=False,
         )
     assert done.returncode == 0, done.stderr

@@ -158,7 +158,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     import sys
 
     code = "import sys, vital_engine; print([m for m in ('langgraph', 'onnxruntime', 'openai', 'fastapi', 'psycopg') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=240)
     assert done.stdout.strip() == "[]"
 
 

@@ -17,14 +17,14 @@ ROOT = HERE.parents[1]
 
 def mypy(file: Path) -> set[int]:
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file", "pyproject.toml"]
-    done = subprocess.run([*command, str(file)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=55)
+    done = subprocess.run([*command, str(file)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode in {0, 1}, done.stdout + done.stderr
     return {int(line) for line in re.findall(rf"{file.name}:(\d+): error", done.stdout)}
 
 
 def pyright(file: Path) -> set[int]:
     command = [sys.executable, "-m", "basedpyright", "--level", "error", "--outputjson", "--pythonpath", sys.executable]
-    done = subprocess.run([*command, str(file)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=55)
+    done = subprocess.run([*command, str(file)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode in {0, 1}, done.stdout + done.stderr
     told = json.loads(done.stdout)["generalDiagnostics"]
     return {each["range"]["start"]["line"] + 1 for each in told if each["severity"] == "error"}

@@ -56,6 +56,7 @@ from vital_engine.modes.segments import (
     parts,
     run_part,
     spent,
+    time_limit,
 )
 from vital_engine.modes.settings import kept_keys
 from vital_engine.nouns import Answer, Approval, Claim, Consent, PausedTurn, Question, Timing, TurnEnded
@@ -139,7 +140,8 @@ class NodeContext:
     @property
     def context(self) -> TurnContext:
         log, claim = (Log(), None) if self.turn is None else (self.turn.log, self.turn.claim)
-        return TurnContext(self.question, self.settings, log, self.began, claim)
+        within = time_limit(self.question, self.settings)
+        return TurnContext(self.question, self.settings, log, self.began, within, claim)
 
     @property
     def unanswered(self) -> bool:

@@ -94,6 +94,7 @@ class TurnStream:
 
     def __init__(self, run_id: str) -> None:
         self.events: Stream[Answer] = Stream()
+        self._seq = 0
         self._pumps: dict[str, _Pump] = {}
         self._began = asyncio.get_running_loop().time()
         self._add([(Started, (run_id,))])
@@ -141,8 +142,9 @@ class TurnStream:
         return round(at - self._began, 9)
 
     def _add(self, made: Sequence[_Made]) -> None:
-        seq = len(self.events.items)
-        self.events.extend([make(seq + i, *values) for i, (make, values) in enumerate(made, start=1)])
+        if made:
+            self.events.extend([make(seq, *values) for seq, (make, values) in enumerate(made, start=self._seq + 1)])
+            self._seq += len(made)
 
 
 def _tokens(pieces: Sequence[Piece]) -> list[_Made]:

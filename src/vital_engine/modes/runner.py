@@ -66,23 +66,25 @@ from .settings import TurnSettings, kept_keys
 class TurnContext:
     """One turn under way: who asked what, under which settings, its log, and when it began on the loop's clock.
 
-    ``claim``: the right to go on with a turn that was paused.
+    ``within``: seconds for the whole turn; a person's time is not counted. ``claim``: the right to go on with a turn that was
+    paused.
     """
 
     question: Question
     settings: TurnSettings
     log: Log
     began: float
+    within: float
     claim: Claim | None = None
 
     def now(self) -> float:
-        """Seconds that the turn has taken. A person's time is not counted."""
+        """Seconds that the turn has taken."""
         return round(asyncio.get_running_loop().time() - self.began, 9)
 
     @property
     def left(self) -> float:
         """Seconds that are left of the turn's limit."""
-        return time_limit(self.question, self.settings) - self.now()
+        return self.within - self.now()
 
     @property
     def owner(self) -> Scope:
@@ -167,7 +169,7 @@ class Runner:
         watching = tuple(watch(question, self.mode) for watch in self.watchers)
         log = Log((*watching, *observers))
         log.add(FlowStarted, TURN, now)
-        return TurnContext(question, settings, log, now - before, claim)
+        return TurnContext(question, settings, log, now - before, time_limit(question, settings), claim)
 
     async def _at_once(self, question: Question, settings: TurnSettings, observers: tuple[Observer, ...]) -> Answer:
         """A turn in which nothing waits for a person."""

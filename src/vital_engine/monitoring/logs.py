@@ -26,7 +26,7 @@ from vital_engine.nouns import Answer, Question
 
 from . import metrics
 from .track import decided
-from .watching import TURN, OpenFlow, Watch
+from .watch import TURN, OpenFlow, Watch
 
 #: Records that may wait for a slow writer; those beyond are dropped and counted.
 QUEUE_RECORDS: Final = 10_000

@@ -3,27 +3,90 @@
 A turn's span is a child of whatever is current where the turn runs, as the server's span of an HTTP request.
 Times are those of the events, on the loop's clock, laid on the wall clock once per flow. An error is recorded by its
 code, never by its text. What people and models wrote is recorded only with ``payloads``.
+
+The OpenTelemetry GenAI attribute names stand here too, by version of the conventions, and nowhere else.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer, TracerProvider
 
-from vital_engine.errors import code_of
+from vital_engine.errors import ConfigError, code_of
 from vital_engine.flow import Outcome, StepEnded, StepStarted
 from vital_engine.nouns import Brief, Draft, Evidence, Question
-from vital_engine.turn.plan import REPLY
+from vital_engine.turn.plan import RECALL, REPLY, RETRIEVE
 
-from .genai_names import ERROR_TYPE, INVOKE_AGENT, LATEST, Names, names
-from .watching import TURN, OpenFlow, Watch
+from .watch import TURN, OpenFlow, Watch
+
+#: Stable, of the general conventions.
+ERROR_TYPE: Final = "error.type"
+
+INVOKE_AGENT: Final = "invoke_agent"
+CHAT: Final = "chat"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Attribute names. ``operations``: step -> the well-known operation that it is."""
+
+    version: str
+    provider: str = "gen_ai.provider.name"
+    operation: str = "gen_ai.operation.name"
+    agent: str = "gen_ai.agent.name"
+    conversation: str = "gen_ai.conversation.id"
+    response_model: str = "gen_ai.response.model"
+    finish_reasons: str = "gen_ai.response.finish_reasons"
+    input_tokens: str = "gen_ai.usage.input_tokens"
+    output_tokens: str = "gen_ai.usage.output_tokens"
+    cached_tokens: str | None = "gen_ai.usage.cache_read.input_tokens"
+    reasoning_tokens: str | None = "gen_ai.usage.reasoning.output_tokens"
+    time_to_first_chunk: str | None = "gen_ai.response.time_to_first_chunk"
+    input_messages: str | None = "gen_ai.input.messages"
+    output_messages: str | None = "gen_ai.output.messages"
+    documents: str | None = "gen_ai.retrieval.documents"
+    query: str | None = "gen_ai.retrieval.query.text"
+    operations: Mapping[str, str] = field(
+        default_factory=lambda: {REPLY.name: CHAT, RETRIEVE.name: "retrieval", RECALL.name: "search_memory"}
+    )
+
+
+_V0_1: Final = Names("0.1")
+_V1_41: Final = replace(_V0_1, version="1.41", operations={REPLY.name: CHAT, RETRIEVE.name: "retrieval"})
+_V1_36: Final = replace(
+    _V1_41,
+    version="1.36",
+    provider="gen_ai.system",
+    cached_tokens=None,
+    reasoning_tokens=None,
+    time_to_first_chunk=None,
+    input_messages=None,
+    output_messages=None,
+    documents=None,
+    query=None,
+    operations={REPLY.name: CHAT},
+)
+VERSIONS: Final[Mapping[str, Names]] = {n.version: n for n in (_V1_36, _V1_41, _V0_1)}
+LATEST: Final = _V0_1.version
+
+
+def names(version: str = LATEST) -> Names:
+    """The names of one *version*.
+
+    :raises ConfigError: it is not one of :data:`VERSIONS`.
+    """
+    if version not in VERSIONS:
+        raise ConfigError(f"no GenAI names of version {version!r}; there are {', '.join(VERSIONS)}")
+    return VERSIONS[version]
+
 
 INSTRUMENTATION = "vital_engine"
 
@@ -33,7 +96,7 @@ class Tracing:
 
     :param provider: where spans go; None: the process's own, as ``trace.set_tracer_provider`` set it.
     :param payloads: record the question, the answer and the ids of passages too. They may hold personal data.
-    :param version: of the GenAI conventions; see :mod:`.genai_names`.
+    :param version: of the GenAI conventions; see :class:`Names`.
     :raises ConfigError: there is no such version.
     """
 

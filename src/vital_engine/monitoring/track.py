@@ -20,7 +20,7 @@ from vital_engine.flow import REASONS
 from vital_engine.nouns import Answer, Cost, Usage
 
 from . import metrics
-from .labels import (
+from .metrics import (
     CACHE_OUTCOMES,
     CACHES,
     DECIDERS,

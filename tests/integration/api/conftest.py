@@ -74,7 +74,7 @@ async def _serving(engine: Backend, limits: ServerLimits = QUICK) -> AsyncIterat
         while not server.started:
             await asyncio.sleep(0.005)
         try:
-            async with httpx2.AsyncClient(base_url=url, timeout=20.0) as client:
+            async with httpx2.AsyncClient(base_url=url, timeout=120.0) as client:
                 yield Served(url, client, app.state.app_state, server)
         finally:
             server.should_exit = True

@@ -9,11 +9,11 @@ import pytest
 
 from vital_engine.testing import scripted
 
-LONG = {"reply": 5.0, "tokens": 100, "sentences": 4}
+LONG: dict[str, Any] = {"reply": 60.0, "tokens": 1200, "sentences": 48}
 
 
 async def _until(condition: Any) -> None:
-    for _ in range(300):
+    for _ in range(6_000):
         if condition():
             return
         await asyncio.sleep(0.01)

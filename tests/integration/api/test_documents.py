@@ -218,7 +218,7 @@ async def test_every_command_of_the_docs_runs(serving: Any, engine: Backend, sto
         automatic.services, approvals=StoredApprovals(store), conversation_lock=StoredConversationLock(store)
     )
     modes = {1: Mode1ManualWorkflow(services), 2: automatic, 4: Mode4ChatAutomaticWorkflow(services)}
-    lists = {"listing": Listing(store), "conversations": Conversations(store)}
+    lists: dict[str, Any] = {"listing": Listing(store), "conversations": Conversations(store)}
     whole = replace(engine, workflow=modes.__getitem__, modes=tuple(modes), experts=experts, **lists)
     async with serving(whole) as served:
         run = (await served.ask())["run_id"]

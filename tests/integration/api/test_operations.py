@@ -18,7 +18,7 @@ from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.testing import scripted
 
 DOCS = Path(__file__).parents[3] / "docs" / "http.md"
-SEED = {"retrieve": 0.1, "suggest": 0.06, "recall": 0.04, "reply": 0.2, "tokens": 12, "sentences": 3}
+SEED: dict[str, Any] = {"retrieve": 0.1, "suggest": 0.06, "recall": 0.04, "reply": 0.2, "tokens": 12, "sentences": 3}
 
 
 async def _scrape(served: Any) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

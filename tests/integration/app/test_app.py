@@ -143,7 +143,7 @@ async def test_an_early_turn_of_a_long_conversation_is_recalled_by_its_meaning(
         asked = Question(text, app.settings.tenant, app.settings.user, conversation="c1")
         for n in range(12):
             await app.workflow(4).execute(replace(asked, text=f"Number {n}?" if n else text, run_id=f"r{n}"))
-        assert await shutdown(within=10) == 0  # what nobody waits for
+        assert await shutdown(within=60) == 0  # what nobody waits for
         memory = await app.conversations.recall(replace(asked, run_id="now"))
         assert [turn.run_id for turn in memory.turns] == ["r0", *(f"r{n}" for n in range(2, 12))]
         await app.conversations.delete("c1", app.scope())

@@ -107,7 +107,7 @@ async def client(urls: tuple[str, str], world: World, mode: str, run_id: str) ->
         question = Question("Does it?", "t1", "u1", run_id=run_id, conversation=f"talk-{run_id}")
         found = True
         try:
-            await services.approvals.look(run_id, MINE)  # type: ignore[union-attr]
+            await services.approvals.look(run_id, MINE)
         except NotFound:
             found = False
             await workflow.execute(question)

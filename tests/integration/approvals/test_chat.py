@@ -126,17 +126,20 @@ async def test_calls_are_listed_and_decided_from_the_shell(settings: Settings, c
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_program() -> None:
-    services = scripted(reply=30.0, tokens=300)
+    services = scripted(reply=120.0, tokens=1200)
     workflow = Mode4ChatAutomaticWorkflow(services, watchers=())
+    pressed = threading.Event()
     with start_blocking_portal() as portal:
         turn = portal.call(workflow.start, Question("x", "t", "u"))
-        timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        events = list(followed(portal, turn))
-        timer.join()
+        events: list[Any] = []
+        for event in followed(portal, turn):
+            events.append(event)
+            if isinstance(event, Token) and not pressed.is_set():
+                pressed.set()
+                threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()  # while the next is waited for
+    assert pressed.is_set()
     assert isinstance(events[-1], Broken)
     assert events[-1].code == "turn.cancelled"
-    assert any(isinstance(event, Token) for event in events)
 
 
 def test_a_key_needs_no_enter_and_a_line_can_begin_with_text(monkeypatch: pytest.MonkeyPatch) -> None:

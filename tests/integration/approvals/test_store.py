@@ -120,11 +120,11 @@ async def test_a_claim_is_given_to_one_and_passes_on_when_its_lease_has_run_out(
     await Mode1ManualWorkflow(made).execute(question)
     book: Any = made.approvals
     await book.decide("r1", {"r1-1": ApprovalDecision("approve")}, MINE, by="u1")
-    first = await book.claim("r1", MINE, seconds=0.2)
+    first = await book.claim("r1", MINE, seconds=60)
     assert await book.claim("r1", MINE, seconds=0.2) is None
     assert await book.hold(first, seconds=0.05)
     await asyncio.sleep(0.1)
-    second = await book.claim("r1", MINE, seconds=5)
+    second = await book.claim("r1", MINE, seconds=60)
     assert second.fence == first.fence + 1
     assert not await book.hold(first, seconds=5)
     with pytest.raises(Conflict):

@@ -43,9 +43,9 @@ async def test_messages_of_two_processes_are_answered_in_order(services: Any, qu
 async def test_a_message_during_a_pause_waits_also_in_another_process(services: Any, question: Question) -> None:
     first, other = services(Effect.EFFECT), services()
     talk = replace(question, conversation="c1")
-    await Mode3ChatManualWorkflow(first, lease_seconds=0.2).execute(talk)
+    await Mode3ChatManualWorkflow(first, lease_seconds=1.0).execute(talk)
     message = Mode4ChatAutomaticWorkflow(other).start(replace(talk, text="approve", run_id="r2"))
-    await asyncio.sleep(0.5)  # longer than a lease: a pause keeps its place without a heartbeat
+    await asyncio.sleep(1.2)  # longer than a lease: a pause keeps its place without a heartbeat
     assert not message.task.done()
     assert [c for s in (first, other) for c in s.calls if c.port == "invoke"] == []
     third = services(Effect.EFFECT)  # after a restart
@@ -57,13 +57,15 @@ async def test_a_message_during_a_pause_waits_also_in_another_process(services: 
 async def test_a_place_in_the_line_is_kept_renewed_lost_and_left(store: Store, question: Question) -> None:
     conversation_lock = StoredConversationLock(store)
     one, two = (replace(question, run_id=r, conversation="c1") for r in ("r1", "r2"))
-    first, second = await conversation_lock.ask(one, seconds=0.3), await conversation_lock.ask(two, seconds=30)
+    first, second = await conversation_lock.ask(one, seconds=60), await conversation_lock.ask(two, seconds=120)
     assert second.number > first.number
-    assert await conversation_lock.ask(two, seconds=30) == second
+    assert await conversation_lock.ask(two, seconds=120) == second
     assert await conversation_lock.wait(first, within=0)
     assert not await conversation_lock.wait(second, within=0.05)
-    assert await conversation_lock.hold(first, seconds=0.3)
-    assert await conversation_lock.wait(second, within=2)  # the first has died
+    assert await conversation_lock.hold(first, seconds=60)
+    async with store.transaction("t1") as conn:  # the first has died: its lease has run out
+        await conn.execute("update conversation_tickets set held_until = clock_timestamp() where run_id = 'r1'")
+    assert await conversation_lock.wait(second, within=0)
     assert not await conversation_lock.hold(first, seconds=5)
     assert (await conversation_lock.ask(one, seconds=5)).number > second.number
     await conversation_lock.leave(first)  # an old ticket takes nobody's place away

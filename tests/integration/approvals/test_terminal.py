@@ -29,7 +29,7 @@ def vital(database_server: EmbeddedServer, database: str, tmp_path: Path) -> Any
     def run(*words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", "from vital_engine.cli import main; main()", *words]
         return subprocess.run(
-            command, input=typed, capture_output=True, text=True, timeout=50, check=False, env=environ, cwd=tmp_path
+            command, input=typed, capture_output=True, text=True, timeout=240, check=False, env=environ, cwd=tmp_path
         )
 
     return run

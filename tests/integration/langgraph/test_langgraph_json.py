@@ -61,7 +61,8 @@ async def test_a_question_as_json_is_answered_and_kept(deployed: None) -> None:
 
 
 async def test_a_pause_outlives_the_engine_that_began_it(deployed: None) -> None:
-    saver, config = InMemorySaver(), {"configurable": {"thread_id": "one"}}
+    saver = InMemorySaver()
+    config: Any = {"configurable": {"thread_id": "one"}}
     async with langgraph_app.engine(), langgraph_app.mode1() as graph:
         state = await graph.compile(checkpointer=saver).ainvoke(ASKED, config)
         (pause,) = state["__interrupt__"]

@@ -242,7 +242,8 @@ def test_a_pause_that_cannot_be_kept_goes_on_without_tools_and_says_so(question:
         async def pause(self, paused: Any, *, seconds: float) -> Any:
             raise StoreError("down", service="store")
 
-    services: Any = replace(scripted(), approvals=Broken())
+    broken: Any = Broken()
+    services = replace(scripted(), approvals=broken)
     answer = run_virtual(drive(Mode1ManualWorkflow(services), question))["answer"]
     assert (answer.status, answer.degraded, answer.tool_results.results) == ("complete", {"consent": "error"}, ())
 

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from seed_profile import SEQUENTIAL_TOTAL, TIERS_TOTAL
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
 from vital_engine.errors import RetrievalError
 from vital_engine.flow import FlowEnded, FlowStarted, StepEnded, StepStarted
@@ -108,7 +109,7 @@ def test_observers_are_made_once_and_told_of_one_flow(question: Question, seed: 
     flows = [(type(event), event.flow) for event in told if isinstance(event, FlowStarted | FlowEnded)]
     assert flows == [(FlowStarted, "turn"), (FlowEnded, "turn"), (FlowStarted, "save"), (FlowEnded, "save")]
     ended = {event.step: event.outcome for event in told if isinstance(event, StepEnded)}
-    assert (ended["reply"].began, ended["reply"].ended, ended["cite"].ended) == (0.5, 2.0, 2.15)
+    assert (ended["reply"].began, ended["reply"].ended, ended["cite"].ended) == (0.5, 2.0, TIERS_TOTAL)
     assert isinstance(told[-1], TurnEnded)
 
 
@@ -216,7 +217,7 @@ def test_a_changed_setting_counts_from_the_next_turn_on(question: Question, seed
                 return float(update["save"]["answer"]["value"]["timing"]["total"])
         raise AssertionError("it never ended")
 
-    assert [run_virtual(turn()), run_virtual(turn())] == [2.15, 2.8]
+    assert [run_virtual(turn()), run_virtual(turn())] == [TIERS_TOTAL, SEQUENTIAL_TOTAL]
 
 
 # -- cancellation
@@ -263,7 +264,7 @@ def test_a_cancelled_turn_is_gone_on_with_from_its_checkpoint(question: Question
         return await graph.ainvoke(None, CONFIG)
 
     answer = run_virtual(turn())["answer"]
-    assert (answer.status, answer.timing.total, len(services.kept)) == ("complete", 2.15, 1)
+    assert (answer.status, answer.timing.total, len(services.kept)) == ("complete", TIERS_TOTAL, 1)
     assert [sum(c.port == p for c in services.calls) for p in ("retrieve", "invoke", "reply")] == [1, 1, 2]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from vital_engine.services.retrieval.batch import Failure
 
 from vital_engine.nouns import Evidence, Scope
 from vital_engine.services.retrieval.chunking import Chunk, chunk
@@ -74,7 +75,7 @@ class Shelf:
 
     async def take(
         self,
-        documents: Iterable[Document],
+        documents: Iterable[Document | Failure],
         *,
         tenant: str = "t1",
         domain: str = "",

@@ -90,7 +90,8 @@ async def test_only_completed_turns_of_this_conversation_and_person_are_found(st
     await say(store, "theirs", DOSE, tenant="rival")
     await say(store, "mine", DOSE)
     await filled(store)
-    for other in ({}, {"conversation": "c2"}, {"user": "bert"}, {"tenant": "rival"}):
+    others: list[dict[str, Any]] = [{}, {"conversation": "c2"}, {"user": "bert"}, {"tenant": "rival"}]
+    for other in others:
         assert await vectors.embed(replace(NOW, **other)) > 0
     assert [turn.run_id for turn in (await memory.recall(NOW)).turns] == ["mine", "f001", "f002"]
     async with store.transaction("clinic") as conn:

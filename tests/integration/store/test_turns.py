@@ -241,7 +241,7 @@ any_text = st.text(st.characters(), max_size=20)  # with NUL and with halves of 
 any_json = st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | any_text, st.lists, max_leaves=6)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=any_text, receipt=st.dictionaries(any_text, any_json, max_size=4))
 async def test_any_text_and_any_json_is_kept(turns: Turns, text: str, receipt: dict[str, Any]) -> None:
     """Also what PostgreSQL cannot hold, which becomes U+FFFD: never a lost turn."""

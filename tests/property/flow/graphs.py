@@ -62,7 +62,7 @@ class Built:
 
 def value_of(kind: type, made: object) -> Any:
     value = kind()
-    value.made = made  # type: ignore[attr-defined]
+    value.made = made
     return value
 
 
@@ -83,7 +83,7 @@ def _step(node: Node, i: int, types: Sequence[type], built: Built) -> Step[Any]:
         for j in node.needs:
             if type(inputs[f"need{j}"]) is not types[j]:
                 built.early.append(i)
-        seen = [("need", inputs[f"need{j}"].made) for j in node.needs]
+        seen: list[tuple[Any, ...]] = [("need", inputs[f"need{j}"].made) for j in node.needs]
         for j in node.reads:
             seen += [("read", j, item) async for item in inputs[f"read{j}"]]
         pieces = 0 if node.items is None else node.items

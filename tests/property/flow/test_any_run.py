@@ -27,7 +27,7 @@ from vital_engine.flow import (
 
 from .graphs import ACTS, Built, Graph, Watcher, build, graphs, stretch
 
-thorough = settings(max_examples=150, deadline=None, derandomize=True)
+thorough = settings(max_examples=150)
 
 
 def perform(graph: Graph) -> tuple[Built, Watcher, Run | None, float]:
@@ -206,7 +206,7 @@ def test_the_critical_path_is_a_chain_that_ends_at_the_end(graph: Graph) -> None
         assert all(a in (*graph.nodes[b].needs, *graph.nodes[b].reads) for a, b in pairwise(path))
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(graphs(ACTS))
 def test_the_same_run_twice_is_the_same(graph: Graph) -> None:
     def told(watcher: Watcher) -> list[tuple[str, str, float]]:

@@ -14,7 +14,7 @@ from vital_engine.flow import DATAFLOW, SEQUENTIAL, TIERS, Run, Shape, Stream, r
 
 from .graphs import SHAPES, TENTHS, TIMELESS, Graph, Node, build, nodes
 
-thorough = settings(max_examples=150, deadline=None, derandomize=True)
+thorough = settings(max_examples=150)
 
 
 @st.composite

@@ -51,7 +51,7 @@ def told(answer: Any) -> tuple[Any, ...]:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scripts)
 def test_the_profiles_differ_in_time_alone(script: dict[str, Any]) -> None:
     answers = {}
@@ -64,7 +64,7 @@ def test_the_profiles_differ_in_time_alone(script: dict[str, Any]) -> None:
     assert answers["tiers"].timing.total <= answers["sequential"].timing.total + slack
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts, seconds)
 def test_the_review_of_a_stream_is_the_review_of_the_whole(text: str, reply: float) -> None:
     def review(profile: str) -> Any:
@@ -74,7 +74,7 @@ def test_the_review_of_a_stream_is_the_review_of_the_whole(text: str, reply: flo
     assert told(review("dataflow")) == told(review("sequential"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(*[seconds] * 6, st.integers(1, 12), st.integers(0, 500))
 def test_a_turn_takes_what_the_arithmetic_says(
     retrieve: float,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from seed_profile import DATAFLOW_TOTAL, SEQUENTIAL_TOTAL, TIERS_TOTAL, TOTALS
 from vital_engine import (
     Mode1ManualWorkflow,
     Mode2AutomaticWorkflow,
@@ -66,7 +67,7 @@ def both(workflow: Any, question: Question, decisions: Any = None) -> tuple[Any,
 
 
 @pytest.mark.parametrize("make", MANUAL)
-@pytest.mark.parametrize(("profile", "seconds"), [("sequential", 2.8), ("tiers", 2.15), ("dataflow", 2.01875)])
+@pytest.mark.parametrize(("profile", "seconds"), TOTALS.items())
 def test_a_pause_adds_no_time_of_the_engines(make: Any, profile: str, seconds: float, seed: Any, question: Any) -> None:
     services = scripted(**seed)
     paused, answer = both(make(services, profile=profile), question)
@@ -118,7 +119,7 @@ def test_nothing_proposed_nothing_pauses(make: Any, seed: Any, question: Any) ->
     answer = run_virtual(
         make(scripted(**{**seed, "suggest": (0.3, ToolSuggestions())}), profile="tiers").execute(question)
     )
-    assert (answer.status, answer.timing.total, answer.approvals) == ("complete", 2.15, ())
+    assert (answer.status, answer.timing.total, answer.approvals) == ("complete", TIERS_TOTAL, ())
     off = run_virtual(make(scripted(**seed), enable_tools=False).execute(question))
     assert off.status == "complete"
 
@@ -286,7 +287,7 @@ def test_days_of_thinking_are_not_the_turns_time(seed: Any, question: Any) -> No
         return await workflow.resume("r1", YES)
 
     answer = run_virtual(slowly())
-    assert (answer.status, answer.timing.total) == ("complete", 2.15)
+    assert (answer.status, answer.timing.total) == ("complete", TIERS_TOTAL)
 
 
 def test_the_turns_deadline_counts_both_halves(seed: Any, question: Any) -> None:
@@ -313,7 +314,8 @@ def test_a_pause_that_cannot_be_kept_costs_the_tools_and_not_the_turn(seed: Any,
         async def look(self, run_id: str, scope: Scope) -> Any:
             raise StoreError("down", service="store")
 
-    answer = run_virtual(Mode1ManualWorkflow(replace(services, approvals=Unreachable())).execute(question))
+    unreachable: Any = Unreachable()
+    answer = run_virtual(Mode1ManualWorkflow(replace(services, approvals=unreachable)).execute(question))
     assert answer.status == "complete"
     assert answer.degraded == {"consent": "error"}
     assert ports(services, "invoke") == []
@@ -493,7 +495,7 @@ def test_an_effect_that_a_cancel_cut_is_written_down_as_unknown(question: Any, m
         await asyncio.sleep(1.0)
         turn.cancel()
         await asyncio.sleep(1.0)
-        return await services.approvals.look("r1", MINE)  # type: ignore[union-attr]
+        return await services.approvals.look("r1", MINE)
 
     turn = run_virtual(stop())
     assert [a.status for a in turn.approvals] == ["outcome_unknown"]
@@ -524,7 +526,7 @@ def test_a_request_s_own_settings_hold_on_both_sides_of_the_pause(seed: Any, que
         return await workflow.resume("r1", YES)
 
     answer = run_virtual(run())
-    assert (answer.profile, answer.timing.total) == ("sequential", 2.8)
+    assert (answer.profile, answer.timing.total) == ("sequential", SEQUENTIAL_TOTAL)
 
 
 def test_an_answer_that_could_not_be_saved_is_made_again_without_its_calls(seed: Any, question: Any) -> None:
@@ -643,5 +645,5 @@ def test_a_turn_that_was_decided_and_then_died_goes_on_when_it_is_asked_again(se
         return await Mode1ManualWorkflow(services).execute(question)
 
     answer = run_virtual(decided_then_dead())
-    assert (answer.status, answer.timing.total) == ("complete", 2.01875)
+    assert (answer.status, answer.timing.total) == ("complete", DATAFLOW_TOTAL)
     assert len(ports(services, "retrieve")) == len(ports(services, "invoke")) == 1

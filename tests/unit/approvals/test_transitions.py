@@ -152,7 +152,7 @@ moves = st.lists(
 
 
 @given(moves, st.sampled_from(Effect))
-def test_whatever_is_tried_a_call_ends_once_and_an_effect_starts_once(tried: list[str], effect: Effect) -> None:
+def test_whatever_is_tried_a_call_ends_once_and_an_effect_starts_once(tried: list[Any], effect: Effect) -> None:
     approval, made, first, ended = fresh(effect), 0, None, None
     for move in tried:
         try:

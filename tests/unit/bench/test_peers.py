@@ -13,18 +13,19 @@ from bench.peers.shapes import SHAPES, TROUBLE, Engine, expected
 from bench.peers.table import page
 from bench.peers.trouble import Trouble, cases, watch
 
+from seed_profile import DATAFLOW_TOTAL, SEQUENTIAL_TOTAL, TIERS_TOTAL
 from vital_engine.bench import Durations, Peer
 from vital_engine.flow import run_virtual
 
 INSTALLED = [entry for entry in ENTRIES if entry.installed]
-SECONDS = {"seed": 2.15, "uneven": 2.15, "ten": 0.0}
+SECONDS = {"seed": TIERS_TOTAL, "uneven": TIERS_TOTAL, "ten": 0.0}
 """Of an engine that starts each step when it can."""
 OTHERWISE = {
-    ("sequential", "seed"): 2.8,
-    ("sequential", "uneven"): 2.8,
+    ("sequential", "seed"): SEQUENTIAL_TOTAL,
+    ("sequential", "uneven"): SEQUENTIAL_TOTAL,
     ("langgraph", "uneven"): 2.45,
     ("haystack", "uneven"): 2.45,
-    ("workflow", "seed"): 2.01875,
+    ("workflow", "seed"): DATAFLOW_TOTAL,
 }
 
 
@@ -74,7 +75,7 @@ def into(key: str, trouble: Trouble) -> dict[str, Any]:
         ("gather", "input hangs", "nothing", None, 0, "none"),
         ("workflow", "input hangs", "a result", 6.519, 6, "none"),
         ("langgraph", "review raises", "Broken", 2.1, 0, "cancelled"),
-        ("flow", "review raises", "a result", 2.15, 6, "none"),
+        ("flow", "review raises", "a result", TIERS_TOTAL, 6, "none"),
     ],
 )
 def test_what_a_caller_sees_of_a_failure(

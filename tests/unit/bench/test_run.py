@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from seed_profile import TIERS_TOTAL
 from vital_engine.bench.figures import Figure
 from vital_engine.bench.goals import GOALS, Goal, judge
 from vital_engine.bench.oracle import bound
@@ -57,7 +58,7 @@ def test_where_calls_fail_no_turn_is_lost_and_no_effect_is_doubled() -> None:
 
 def test_the_uneven_graph_takes_its_longest_chain() -> None:
     shaped = run_virtual(uneven(30, seed=1))
-    assert (shaped[0].name, shaped[0].measured) == ("uneven", pytest.approx(2.15, abs=1e-9))
+    assert (shaped[0].name, shaped[0].measured) == ("uneven", pytest.approx(TIERS_TOTAL, abs=1e-9))
     assert all(abs(s.gap) < 1e-9 for s in shaped)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+from seed_profile import SEED, TIERS_TOTAL
 from vital_engine import Mode2AutomaticWorkflow, Question
 from vital_engine.cli.timeline import BAR, time_line
 from vital_engine.nouns import Discarded, Usage
@@ -13,11 +15,10 @@ from vital_engine.nouns.answer import Answer
 from vital_engine.ports import Services
 from vital_engine.testing import run_virtual, scripted
 
-SEED = {"retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "assess": 0.1, "tally": 0.05}
 READING = {"instructions": 0.15, "evidence": 0.15}
 
 
-def asked(services: Services, **settings: object) -> Answer:
+def asked(services: Services, **settings: Any) -> Answer:
     workflow = Mode2AutomaticWorkflow(services, watchers=(), **settings)
     return run_virtual(workflow.execute(Question("Why?", tenant="t1", user="u1")))
 
@@ -36,9 +37,9 @@ def test_bars_begin_and_end_where_the_steps_did() -> None:
     answer = asked(scripted(**SEED), profile="tiers")
     lines = shown(answer)
     at = lines["retrieve"].index("#")
-    assert bar(lines["retrieve"]) == "#" * round(BAR * 0.5 / 2.15)
-    assert bar(lines["recall"]) == "=" * round(BAR * 0.2 / 2.15)
-    assert lines["reply"].index("#") - at == int(BAR * 0.5 / 2.15)
+    assert bar(lines["retrieve"]) == "#" * round(BAR * 0.5 / TIERS_TOTAL)
+    assert bar(lines["recall"]) == "=" * round(BAR * 0.2 / TIERS_TOTAL)
+    assert lines["reply"].index("#") - at == int(BAR * 0.5 / TIERS_TOTAL)
     assert len({len(line.split(" s")[0]) for line in lines.values()}) == 1, "the columns stand below each other"
 
 

@@ -178,7 +178,7 @@ class Pairs:
     def feed(self, items: Sequence[int], /) -> list[tuple[int, ...]]:
         self.open += items
         whole = len(self.open) // 2 * 2
-        pairs = [(self.open[i], self.open[i + 1]) for i in range(0, whole, 2)]
+        pairs: list[tuple[int, ...]] = [(self.open[i], self.open[i + 1]) for i in range(0, whole, 2)]
         self.open = self.open[whole:]
         return pairs
 

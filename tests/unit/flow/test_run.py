@@ -305,7 +305,7 @@ async def test_lanes_limit_one_tier_and_leave_the_others_alone() -> None:
     def lane(n: int, tier: str, kind: type) -> object:
         async def work() -> A:
             await asyncio.sleep(1)
-            return kind()  # type: ignore[no-any-return]
+            return kind()
 
         work.__annotations__["return"] = kind
         return step(work).named(f"s{n}").under(Policy(tier=tier))
@@ -350,7 +350,7 @@ def test_a_long_chain_neither_recurses_nor_is_slow() -> None:
         work.__annotations__ = {"before": kinds[n - 1], "return": kinds[n]}
         parameter = inspect.Parameter("before", inspect.Parameter.KEYWORD_ONLY)
         work.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
-        return step(work).named(f"s{n}")  # type: ignore[arg-type]
+        return step(work).named(f"s{n}")
 
     flow = Flow("chain", *(link(n) for n in range(1, 1500)))  # type: ignore[arg-type]
 

@@ -80,7 +80,7 @@ def refused(work: Any, *words: str) -> None:
 
 
 def test_what_cannot_be_a_wire_is_refused_by_name() -> None:
-    async def no_return(a: A):  # type: ignore[no-untyped-def]
+    async def no_return(a: A):
         return B()
 
     async def nothing(a: A) -> None: ...
@@ -91,7 +91,7 @@ def test_what_cannot_be_a_wire_is_refused_by_name() -> None:
     async def makes_anything(a: A) -> Any:
         return B()
 
-    async def bare(a) -> B:  # type: ignore[no-untyped-def]
+    async def bare(a) -> B:
         return B()
 
     async def union(a: A | C) -> B:
@@ -115,7 +115,7 @@ def test_what_cannot_be_a_wire_is_refused_by_name() -> None:
     async def streams_union(a: Stream[A | C]) -> B:
         return B()
 
-    async def unnamed_stream(a: Stream) -> B:  # type: ignore[type-arg]
+    async def unnamed_stream(a: Stream) -> B:
         return B()
 
     async def makes_stream(a: A) -> Stream[B]:

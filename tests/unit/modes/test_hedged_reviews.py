@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from seed_profile import DATAFLOW_TOTAL, SEED
 from vital_engine.flow import Hedged, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.modes.events import Cited
@@ -18,9 +19,6 @@ from vital_engine.ports import Replicas
 from vital_engine.testing import ScriptedServices, scripted
 
 QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1")
-SEED: dict[str, Any] = {
-    "retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "assess": 0.1, "tally": 0.05
-}  # fmt: skip
 PORTS = {"cite": ("checker", "check"), "assess": ("judge", "support"), "tally": ("accountant", "price")}
 LATE = 0.03
 """Seconds after which a call about one sentence is late. None that does not stall is: they take 18.75 ms at most."""
@@ -48,7 +46,8 @@ def paired(first: ScriptedServices, second: ScriptedServices) -> ScriptedService
 def stalling(step: str, at: int, second: ScriptedServices) -> ScriptedServices:
     port, method = PORTS[step]
     first = scripted(**SEED)
-    return paired(replace(first, **{port: Stalling(getattr(first, port), method, at)}), second)
+    stalls: dict[str, Any] = {port: Stalling(getattr(first, port), method, at)}
+    return paired(replace(first, **stalls), second)
 
 
 def ready(services: ScriptedServices, **settings: Any) -> Mode2AutomaticWorkflow:
@@ -92,7 +91,7 @@ def test_what_is_found_is_streamed_as_it_is_without_a_second_service() -> None:
 def test_the_seed_profile_takes_as_long_with_second_services_as_without() -> None:
     second = scripted(**SEED)
     answer = run_virtual(ready(paired(scripted(**SEED), second)).execute(QUESTION))
-    assert answer.timing.total == 2.01875 == plain().timing.total
+    assert answer.timing.total == DATAFLOW_TOTAL == plain().timing.total
     assert answer.hedges == {} and second.calls == []
 
 
@@ -113,7 +112,8 @@ def test_only_a_review_that_has_a_second_service_is_hedged() -> None:
 @pytest.mark.parametrize("step", ["cite", "assess", "tally"])
 def test_a_second_service_that_breaks_its_promise_does_not_win(step: str) -> None:
     first = scripted(**SEED | {step: 0.8})  # 0.1 s for each sentence: all of them are late
-    answer = run_virtual(ready(paired(first, scripted(**{step: (0.0, "nonsense")}))).execute(QUESTION))
+    nonsense: dict[str, Any] = {step: (0.0, "nonsense")}
+    answer = run_virtual(ready(paired(first, scripted(**nonsense))).execute(QUESTION))
     assert answer.degraded == {} and answer.hedges[step]["won"] is False
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from seed_profile import DATAFLOW_TOTAL, SEED
 from vital_engine.flow import Hedged, StreamOpened, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.monitoring import registry
@@ -18,7 +19,6 @@ from vital_engine.ports import Replicas
 from vital_engine.testing import ScriptedServices, scripted
 
 QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1")
-SEED: dict[str, Any] = {"retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "assess": 0.1}
 LATE = {"retrieve": 0.6, "suggest": 0.4, "recall": 0.3, "reply": 0.1}
 """After how many seconds each is late; the model says its first word after 12.5 ms."""
 
@@ -62,7 +62,7 @@ def scripted_pair() -> ScriptedServices:
 def test_what_is_not_late_is_never_sent_twice() -> None:
     second = scripted(**SEED)
     answer = run_virtual(ready(paired(scripted(**SEED), second)).execute(QUESTION))
-    assert answer.timing.total == 2.01875 and answer.receipt()["hedges"] == {} and second.calls == []
+    assert answer.timing.total == DATAFLOW_TOTAL and answer.receipt()["hedges"] == {} and second.calls == []
 
 
 @pytest.mark.parametrize("settings", [{"profile": "tiers"}, {"profile": "sequential"}, {"hedging": False}])

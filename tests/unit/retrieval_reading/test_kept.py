@@ -15,7 +15,7 @@ from vital_engine.services.retrieval.hashed import HashedEmbedder
 class Counting(HashedEmbedder):
     calls = 0
 
-    def embed(self, texts):  # type: ignore[no-untyped-def]
+    def embed(self, texts):
         self.calls += 1
         return super().embed(texts)
 

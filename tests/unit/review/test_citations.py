@@ -52,9 +52,7 @@ def marked(sentence: str, number: int) -> str:
     return f"{sentence.rstrip('.')} [{number}]."
 
 
-repeatedly = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+repeatedly = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def test_it_is_a_citation_checker(matcher):

@@ -117,7 +117,7 @@ def test_cha2ds2_vasc_at_most_nine_and_says_what_it_took_as_absent() -> None:
 
 
 # Kim et al. 2021: at the bounds every logarithm and difference is 0 and 6 remain; then one term after the other.
-NORMAL = {
+NORMAL: dict[str, Any] = {
     "bilirubin_mg_dl": 1,
     "creatinine_mg_dl": 1,
     "inr": 1,
@@ -154,7 +154,13 @@ def test_meld_3(change: dict[str, Any], unrounded: float) -> None:
 
 
 def test_meld_3_stays_within_6_and_40() -> None:
-    worst = {"bilirubin_mg_dl": 40, "creatinine_mg_dl": 8, "inr": 8, "sodium_mmol_l": 120, "albumin_g_dl": 1.5}
+    worst: dict[str, Any] = {
+        "bilirubin_mg_dl": 40,
+        "creatinine_mg_dl": 8,
+        "inr": 8,
+        "sodium_mmol_l": 120,
+        "albumin_g_dl": 1.5,
+    }
     assert meld_3(**NORMAL | worst).value["score"] == 40
 
 

@@ -196,24 +196,26 @@ async def test_no_more_calls_at_once_than_seats(scope: Scope) -> None:
 
 
 async def test_a_plain_function_runs_in_a_thread_and_keeps_its_seat_until_it_ends(scope: Scope) -> None:
-    gate, here, began = threading.Event(), threading.get_ident(), []
+    gate, runs, here, began = threading.Event(), threading.Event(), threading.get_ident(), []
 
     @tool(concurrency=1, timeout=0.05)
     def deaf() -> str:
         """Block."""
         began.append(threading.get_ident())
-        gate.wait(5)
+        runs.set()
+        gate.wait(60)
         return "done"
 
     box = Toolbox([deaf])
     with pytest.raises(ToolTimeout):
         await box.call(proposed("deaf"), scope=scope)
+    assert await asyncio.to_thread(runs.wait, 60)
     with pytest.raises(ToolTimeout):  # the first still runs: there is no seat
         await box.call(proposed("deaf"), scope=scope)
     assert len(began) == 1
     assert began[0] != here
     gate.set()
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 60
     while True:
         try:
             assert (await box.call(proposed("deaf"), scope=scope)).value == "done"

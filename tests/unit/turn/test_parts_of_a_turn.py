@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,8 @@ class Blocking:
 
 
 def test_a_model_may_be_a_plain_generator() -> None:
-    services = replace(scripted(), llm=Blocking())
+    blocking: Any = Blocking()  # the port is asynchronous
+    services = replace(scripted(), llm=blocking)
     answer = run_virtual(Mode2AutomaticWorkflow(services, watchers=()).execute(QUESTION))
     assert (answer.text, answer.draft.model, answer.draft.finish) == ("It is so [1].", "plain", "length")
     assert "length limit" in " ".join(answer.warnings)

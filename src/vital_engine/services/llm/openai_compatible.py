@@ -46,7 +46,9 @@ __all__ = [
 ]
 
 _CLOSING = 1.0  # seconds that closing a connection may take
-_DRAINING = 0.1  # seconds that the end of the HTTP message may take after the end of the stream
+# Seconds that the end of the HTTP message may take after the end of the stream. A server that ends it does so at once: only
+# a machine or a network that is busy needs more, and what it costs not to wait is the connection.
+_DRAINING = 1.0
 _BROKEN = (httpx2.RequestError, anyio.EndOfStream, OSError)  # the last two: TLS failures that httpx2 does not map
 
 T = TypeVar("T")

@@ -1,0 +1,57 @@
+"""The tests keep their own rules: they hold on a busy machine, and each thing that they share stands once."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from hypothesis import settings
+
+from seed_profile import SEED
+
+TESTS = Path(__file__).parents[1]
+FILES = sorted(TESTS.rglob("*.py"))
+PROFILE = TESTS / "conftest.py"
+"""Where the one hypothesis profile stands."""
+
+
+def calls_of(path: Path, name: str) -> list[ast.Call]:
+    """The calls of *name*, plain or as an attribute, in the module at *path*."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    return [n for n in nodes if getattr(n.func, "id", getattr(n.func, "attr", "")) == name]
+
+
+def test_examples_are_the_same_in_every_run_and_have_no_deadline() -> None:
+    profile = settings.get_profile("tests")
+    assert profile.deadline is None
+    assert profile.derandomize
+    assert settings.get_current_profile_name() in {"tests", "explore"}
+
+
+def test_the_profile_stands_once() -> None:
+    ruled = {"deadline", "derandomize", "print_blob", "database"}
+    own = [
+        f"{path.relative_to(TESTS)}:{call.lineno}"
+        for path in FILES
+        if path != PROFILE
+        for call in calls_of(path, "settings")
+        if ruled & {keyword.arg for keyword in call.keywords}
+    ]
+    assert not own, "these are settings of all tests: tests/conftest.py"
+
+
+def test_the_seeds_profile_stands_once() -> None:
+    first = {step: SEED[step] for step in ("retrieve", "suggest", "recall")}
+    again = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Dict):
+                pairs = zip(node.keys, node.values, strict=True)
+                given = {getattr(key, "value", None): getattr(value, "value", None) for key, value in pairs}
+            elif isinstance(node, ast.Call):
+                given = {keyword.arg: getattr(keyword.value, "value", None) for keyword in node.keywords}
+            else:
+                continue
+            if first.items() <= given.items():
+                again.append(f"{path.relative_to(TESTS)}:{node.lineno}")
+    assert [place.partition(":")[0] for place in again] == ["seed_profile.py"], again
