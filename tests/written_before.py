@@ -18,28 +18,15 @@ from typing import Any
 import httpx2
 from langgraph.checkpoint.memory import InMemorySaver
 
-from vital_engine import (
-    Mode1ManualWorkflow,
-    Mode2AutomaticWorkflow,
-    Mode3ChatManualWorkflow,
-    Mode4ChatAutomaticWorkflow,
-    Question,
-    open_app,
-)
+from seed_profile import SEED
+from vital_engine import Engine, Question
 from vital_engine.api import create_app
-from vital_engine.app import App
 from vital_engine.errors import RetrievalError, ToolError
 from vital_engine.nouns import Effect
 from vital_engine.services.tools import CallKey, Reading, tool
 from vital_engine.settings import Settings
 
 FOLDER = Path(__file__).parent / "data" / "written_by_a9d048c"
-MODES = {
-    1: Mode1ManualWorkflow,
-    2: Mode2AutomaticWorkflow,
-    3: Mode3ChatManualWorkflow,
-    4: Mode4ChatAutomaticWorkflow,
-}
 
 
 def _unpacked(name: str) -> str:
@@ -146,16 +133,16 @@ class Shop:
 
 
 @contextlib.asynccontextmanager
-async def engine(home: Path, shop: Shop | None = None, **settings: Any) -> AsyncIterator[App]:
+async def engine(home: Path, shop: Shop | None = None, **settings: Any) -> AsyncIterator[Engine]:
     """An engine on the data folder *home*, with the tools of *shop*. It searches by words unless *settings* say more."""
-    async with open_app(Settings(home=home, **{"embedder": "none", **settings}), watchers=()) as app:
+    async with Engine(Settings(home=home, **{"embedder": "none", **settings}), watchers=()) as app:
         for each in (shop or Shop()).tools():
             app.toolbox.add(each)
         yield app
 
 
 @contextlib.asynccontextmanager
-async def http(app: App) -> AsyncIterator[httpx2.AsyncClient]:
+async def http(app: Engine) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the engine's routes, in this process."""
     service = create_app(app)
     async with (
@@ -190,7 +177,6 @@ def question_of(run: Mapping[str, Any]) -> Question:
 
 # -- graphs
 CONFIG: Any = {"configurable": {"thread_id": "one", "checkpoint_ns": ""}}
-SEED = {"retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "assess": 0.1, "cite": 0.15, "tally": 0.05}
 
 
 def broken() -> dict[str, Any]:
