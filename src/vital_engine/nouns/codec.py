@@ -136,6 +136,7 @@ def read(expected: type[T], given: object) -> T:
     try:
         if not isinstance(given, Mapping):
             raise TypeError(f"expected {expected.__name__}, got {type(given).__name__}")
+        given = _with_envelope(expected, given)
         value = _opened(expected, given) if "vital" in given else given
         kind: Any = expected
         noun: T = _with_outcomes(kind, value) if "outcomes" in _hints(kind) else _validated(kind, value)
@@ -169,7 +170,7 @@ def outcome_from(given: object, products: Mapping[str, object] | None = None) ->
             case "done":
                 return Done(value, seconds, began, ended)
             case "skipped":
-                return Skipped(row["because"], value, row["known"], seconds, began, ended)
+                return Skipped(row["because"], value if row["known"] else None, row["known"], seconds, began, ended)
             case "degraded":
                 return Degraded(value, error_from(row["error"]), row["reason"], seconds, began, ended)
             case "failed":
@@ -264,6 +265,13 @@ def _opened(expected: type, envelope: Mapping[str, Any]) -> JSON:
     if noun != expected.__name__:
         raise TypeError(f"it is of {noun!r}")
     return value
+
+
+def _with_envelope(expected: type, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The store's envelope of form 1, which named no noun, as that of today; anything else as it is."""
+    if given.keys() != {"version", "value"}:
+        return given
+    return {"vital": given["version"], "noun": expected.__name__, "value": given["value"]}
 
 
 def _fields_at_fault(error: Any) -> str:

@@ -9,9 +9,10 @@ import pytest
 from langgraph.types import Command
 
 from seed_profile import SEED
+from vital_engine.engine import MODES
 from vital_engine.errors import ModelUnavailable
 from vital_engine.testing import run_virtual, scripted
-from written_before import CONFIG, MODES, Shop, broken, engine, said, saver_with, threads
+from written_before import CONFIG, Shop, broken, engine, said, saver_with, threads
 
 THREADS = threads()
 SCRIPTED = [name for name, thread in THREADS.items() if "rest" not in thread]
