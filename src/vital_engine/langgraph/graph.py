@@ -26,6 +26,7 @@ from vital_engine.flow import (
     Flow,
     FlowEnded,
     FlowStarted,
+    Hedged,
     LateResult,
     Log,
     Outcome,
@@ -41,7 +42,7 @@ from vital_engine.modes import ParallelBaseWorkflow, Person, TurnSettings
 from vital_engine.modes.approval import Opened, Pause, by_person, decisions_of, pause_of
 from vital_engine.modes.assemble import assemble, assemble_paused
 from vital_engine.modes.conversation import SAVE_SECONDS, leased
-from vital_engine.modes.runner import TurnContext, decide, owner, timing_of
+from vital_engine.modes.runner import TurnContext, decide, hedges_of, owner, timing_of
 from vital_engine.modes.segments import (
     CALLS,
     OPENING,
@@ -81,6 +82,7 @@ class GraphObserver:
         self, workflow: ParallelBaseWorkflow, question: Question, settings: TurnSettings, claim: Claim | None
     ) -> None:
         self.settings, self.claim = settings, claim
+        self.hedges: dict[str, dict[str, Any]] = {}  # see Answer.hedges
         self.log = Log([watch(question, workflow.mode.number) for watch in workflow.watchers])
         self.log.add(FlowStarted, TURN, asyncio.get_running_loop().time())
         self.log.flush()
@@ -109,7 +111,7 @@ class _NodeObserver:
             case StepEnded(step=step, outcome=outcome):
                 ended = {"kind": "step", "step": step, "outcome": outcome.kind, "seconds": outcome.seconds}
                 self._write({**ended, "reason": outcome.reason})
-            case StreamOpened() | LateResult():
+            case StreamOpened() | LateResult() | Hedged():
                 pass
             case _:  # a node's flow is no flow of the turn's
                 return
@@ -323,7 +325,10 @@ class TurnGraph:
                 known = (claim or Claim(here.question.run_id, owner(here.question)),)
         observers = (*(() if here.turn is None else (here.turn.of(here.write),)), *more)
         steps = self.runner.segments.steps(here.settings)
-        return await run_part(steps, here.part, here.state, here.settings, known=known, observers=observers)
+        made = await run_part(steps, here.part, here.state, here.settings, known=known, observers=observers)
+        if here.turn is not None:  # of an earlier node it is known: each has a beginning of its own
+            here.turn.hedges = {**hedges_of(here.context), **here.turn.hedges}
+        return made
 
     def _not_run(self, here: NodeContext) -> dict[str, Any]:
         """Where no expert answers, a turn with a person in it stops here, as on the engine's own path."""
@@ -364,6 +369,7 @@ class TurnGraph:
             timing=replace(here.state.get("timing", Timing()), total=seconds),
             critical_path=here.critical_path(outcomes),
             approvals=approvals,
+            hedges=turn.hedges,
         )
         self.turns.pop(question.run_id)
         turn.end()

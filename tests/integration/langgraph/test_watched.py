@@ -20,9 +20,11 @@ from vital_engine.flow import FlowEnded, FlowStarted, StepEnded, StepStarted
 from vital_engine.langgraph import graph as graph_module
 from vital_engine.langgraph.graph import TurnGraph
 from vital_engine.modes import TurnSettings
+from vital_engine.modes.settings import Profile
 from vital_engine.monitoring import Tracing, registry
 from vital_engine.nouns import Question
 from vital_engine.nouns.answer import TurnEnded
+from vital_engine.ports import Replicas
 from vital_engine.testing import run_virtual, scripted
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}
@@ -113,6 +115,28 @@ def test_observers_are_made_once_and_told_of_one_flow(question: Question, seed: 
     assert isinstance(told[-1], TurnEnded)
 
 
+def test_a_call_that_was_sent_twice_is_told_and_counted_as_on_the_engines_own_path(
+    question: Question, seed: Any, drive: Any
+) -> None:
+    def workflow(**script: Any) -> Mode2AutomaticWorkflow:
+        second = scripted(**seed)
+        services = replace(scripted(**{**seed, **script}), replicas=Replicas(second.retriever, llm=second.llm))
+        made = Mode2AutomaticWorkflow(services)
+        for step, late in {"retrieve": 0.6, "reply": 0.2}.items():
+            made.runner.segments.hedges.of[step].after, made.runner.segments.hedges.of[step]._tokens = late, 10.0
+        return made
+
+    def count() -> list[float]:
+        labels = [{"step": step, "outcome": "sent_won"} for step in ("retrieve", "reply")]
+        return [registry.get_sample_value("vital_hedges_total", each) or 0.0 for each in labels]
+
+    before = count()
+    answer = run_virtual(drive(workflow(retrieve="hang", reply="hang"), question))["answer"]
+    assert (answer.status, answer.degraded) == ("complete", {})
+    assert answer.receipt()["hedges"] == {"retrieve": {"sent": 0.6, "won": True}, "reply": {"sent": 1.3, "won": True}}
+    assert count() == [n + 1 for n in before]
+
+
 def test_two_turns_at_once_are_watched_apart(seed: Any) -> None:
     told: dict[str, list[str]] = {}
 
@@ -169,8 +193,11 @@ async def streamed(graph: Any, question: Any, mode: str) -> list[Any]:
     return [chunk async for chunk in graph.astream({"question": question}, CONFIG, stream_mode=mode)]
 
 
-@pytest.mark.parametrize("profile", ["tiers", "sequential"])
-def test_words_come_as_they_are_spoken(question: Question, profile: str) -> None:
+PROFILES: list[Profile] = ["tiers", "sequential"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_words_come_as_they_are_spoken(question: Question, profile: Profile) -> None:
     services = scripted(reply=1.5, tokens=10, sentences=2, prefill=0.5)
     graph = Mode2AutomaticWorkflow(services, profile=profile).build_graph().compile()
 

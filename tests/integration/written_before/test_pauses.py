@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from vital_engine.errors import Conflict, Expired
+from vital_engine.modes import Decisions
 from written_before import RUNS, Shop, account, engine, events, http, question_of, said
 
 both = pytest.mark.parametrize("mode", [1, 3])
@@ -77,7 +78,8 @@ async def test_a_turn_that_was_partly_decided_waits_for_the_rest_alone(home: Pat
     run_id = f"m{mode}-partly"
     first, second, third, open_one = calls(run_id)
     async with engine(home, shop) as app:
-        for other in ({first: "reject"}, {second: "approve"}, {third: ("edit", {"kits": 9})}):
+        others: list[Decisions] = [{first: "reject"}, {second: "approve"}, {third: ("edit", {"kits": 9})}]
+        for other in others:
             with pytest.raises(Conflict):
                 await app.workflow(mode).resume(run_id, other)
         assert shop.calls == []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vital_engine import Answer
+from vital_engine.nouns.answer import receipt_today
 from written_before import RUNS, engine, http, receipts, said
 
 RECEIPTS = receipts()
@@ -26,13 +28,17 @@ async def test_a_receipt_says_what_it_said(home: Path, receipt: dict[str, Any]) 
     assert said(receipt) == expected
     async with engine(home) as app, http(app) as client:
         assert said((await client.get(f"/v1/turns/{receipt['run_id']}/receipt")).json()) == expected
-    if (read_back := getattr(Answer, "from_receipt", None)) is not None:
-        answer = read_back(receipt)
-        assert said(answer.receipt()) == expected
-        assert (answer.text, answer.status, answer.degraded) == (
-            receipt["text"],
-            receipt["status"],
-            receipt["degraded"],
-        )
-        assert answer.timing.total == receipt["timing"]["total"]
-        assert list(answer.critical_path) == receipt["critical_path"]
+
+
+@pytest.mark.parametrize("receipt", RECEIPTS, ids=[receipt["run_id"] for receipt in RECEIPTS])
+def test_the_answer_that_a_receipt_tells_of_says_the_same(receipt: dict[str, Any]) -> None:
+    answer = Answer.from_receipt(receipt)
+    again = json.loads(json.dumps(answer.receipt()))
+    assert said(again) == RUNS[receipt["run_id"]]["said"]
+    assert (answer.text, answer.status, answer.degraded) == (receipt["text"], receipt["status"], receipt["degraded"])
+    # The rest of it, in the names of today. The code of a step's error was not written down then.
+    today = dict(receipt_today(receipt))
+    for each in (again, today):
+        each["cached"] = sorted(each["cached"])
+        each["steps"] = {name: {**row, "code": ""} for name, row in each["steps"].items()}
+    assert again == today
