@@ -234,7 +234,7 @@ def test_a_turn_that_has_ended_is_forked_from_before_it_spoke(question: Question
     async def turn() -> Any:
         graph = Mode2AutomaticWorkflow(services).build_graph().compile(checkpointer=InMemorySaver())
         first = (await graph.ainvoke({"question": question}, CONFIG))["answer"]
-        place = [s.config async for s in graph.aget_state_history(CONFIG) if s.next == ("reply",)][0]
+        (place,) = [s.config async for s in graph.aget_state_history(CONFIG) if s.next == ("reply",)]
         other = await graph.aupdate_state(place, {"evidence": Evidence()})
         second = (await graph.ainvoke(None, other))["answer"]
         return first, second, (await graph.aget_state(place)).values
