@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from .gathered import Memory
+
+MOST_PASSAGES: Final = 100
+"""Of one turn: more would fill the prompt of any model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one turn may use. ``seconds`` is the turn's whole deadline; None leaves it to the deployment."""
+    """What one turn may use; None leaves it to the deployment. Checked when the question is asked.
+
+    :param seconds: the turn's whole deadline; above 0.
+    :param output_tokens: of the answer; at least 1.
+    :param cost_usd: US dollars for tools and model together, 0 or more. A whole number is taken as a Decimal; a binary
+        float is refused, since money is exact.
+    :param passages: of evidence; from 1 to :data:`MOST_PASSAGES`.
+    """
 
     seconds: float | None = None
     output_tokens: int | None = None

@@ -55,12 +55,31 @@ class Effect(StrEnum):
     EFFECT = "effect"
 
 
+class ArgumentSource(StrEnum):
+    """Where the arguments of a proposed call come from. Only the first two are the person's own words."""
+
+    QUESTION = "question"
+    PERSON = "person"
+    """A person wrote them in an edit."""
+    CONVERSATION = "conversation"
+    """Earlier turns and answers, recalled or handed in, and what is known of the user."""
+    EVIDENCE = "evidence"
+    TOOLS = "tools"
+    """Results of other calls."""
+    MODEL = "model"
+    """A model wrote them; what it has read is named beside."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A tool call that someone suggests: not yet allowed, not yet run.
 
     ``definition`` is the hash of the tool as it was when the call was proposed: a tool that has changed
-    since voids what was approved. Empty: not known.
+    since voids what was approved. Empty: not known. ``needs_consent``: no policy may approve it, whatever its effect.
+
+    ``sources``: what the suggester read the arguments from; empty: it does not say. ``tainted``: they may hold text that
+    is not the person's own. The engine works it out when the proposal enters the turn (:mod:`vital_engine.nouns.provenance`);
+    a suggester may set it, and cannot clear it.
     """
 
     id: str
@@ -72,6 +91,8 @@ class ToolCall:
     effect: Effect = Effect.PURE
     tainted: bool = False
     definition: str = ""
+    needs_consent: bool = False
+    sources: tuple[ArgumentSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +169,11 @@ class ToolResult:
 class ToolResults:
     results: tuple[ToolResult, ...] = ()
     failed: bool = False
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """US dollars of the calls that were made, also of those that failed: who is asked may send a bill."""
+        return sum((f.tool_call.cost_usd for f in self.results if f.status != "void"), Decimal(0))
 
     @classmethod
     def missing(cls) -> ToolResults:
