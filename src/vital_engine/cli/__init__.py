@@ -16,7 +16,7 @@ from vital_engine.errors import VitalError
 from vital_engine.modes.settings import KEYS
 from vital_engine.settings import Settings, load
 
-from .benchmark import bench
+from .bench import bench
 from .exits import FAILED, code_of_error
 from .options import AsJson, Mode, Model, ModelUrl, Profile, Set, Tenant
 from .terminal import prepare_terminal
