@@ -175,7 +175,10 @@ async def test_of_the_calls_that_a_person_approves_those_are_made_that_the_limit
 def test_a_late_call_is_not_sent_twice_where_there_is_a_limit(question: Question, sent: int) -> None:
     first, second = scripted(reply=1.5), scripted(reply=0.5)
     workflow = Mode2AutomaticWorkflow(replace(first, replicas=Replicas(llm=second.llm)), watchers=())
-    workflow.runner.segments.hedges.of["reply"].after, workflow.runner.segments.hedges.of["reply"]._tokens = 0.001, 10.0  # it is late, and may be sent
+    workflow.runner.segments.hedges.of["reply"].after, workflow.runner.segments.hedges.of["reply"]._tokens = (
+        0.001,
+        10.0,
+    )  # it is late, and may be sent
     answer = run_virtual(workflow.execute(question))
     assert (answer.status, len(first.prompts), len(second.prompts)) == ("complete", 1, sent)
     assert [row.call.status for row in answer.cost.rows] == ["done", "discarded"][: 1 + sent]

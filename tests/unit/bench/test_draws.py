@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from vital_engine.bench.draws import CALLS, Draws, Odds, Outage, draw
-from vital_engine.bench.workloads import FAULTS, HALF, SIGMA, TAILS
+from vital_bench.draws import CALLS, Draws, Odds, Outage, draw
+from vital_bench.workloads import FAULTS, HALF, SIGMA, TAILS
 
 TURNS = 4000
 
