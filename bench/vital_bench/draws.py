@@ -80,7 +80,7 @@ class Odds:
 
     ``sigma``: step -> spread of the logarithm of its seconds, around the median. A ``stall``, of a call of
     ``stalling``, is a first response after ``stall_seconds``; the second attempt stalls together with the first with
-    the chance ``gather_outcomes``, else on its own. ``fast``: an error at once; ``slow``: an error after ``slow_seconds``;
+    the chance ``together``, else on its own. ``fast``: an error at once; ``slow``: an error after ``slow_seconds``;
     ``cut``: a stream that breaks on the way. ``outages`` go by the clock of the run, for both attempts alike.
     """
 
@@ -88,7 +88,7 @@ class Odds:
     stall: float = 0.0
     stall_seconds: float = 10.0
     stalling: tuple[str, ...] = CALLS
-    gather_outcomes: float = 0.0
+    together: float = 0.0
     fast: float = 0.0
     slow: float = 0.0
     slow_seconds: float = 5.0
@@ -120,7 +120,7 @@ def _stalls(odds: Odds, step: str, first: Uniforms, second: Uniforms) -> tuple[b
     if step not in odds.stalling:
         return False, False
     stalled = first.stalls < odds.stall
-    return stalled, stalled if second.shared < odds.gather_outcomes else second.stalls < odds.stall
+    return stalled, stalled if second.shared < odds.together else second.stalls < odds.stall
 
 
 def _durations(median: Durations, odds: Odds, luck: Mapping[str, tuple[Uniforms, bool]]) -> Durations:

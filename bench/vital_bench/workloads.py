@@ -78,7 +78,7 @@ W2 = (
             f"W2 together {chance}",
             f"reviews at hand; a copy stalls together with the first call with the chance {chance}",
             HALF,
-            replace(TAILS, stalling=(*INPUTS, "reply"), gather_outcomes=chance),
+            replace(TAILS, stalling=(*INPUTS, "reply"), together=chance),
             (SEGMENTS, HEDGED),
             20_000,
         )

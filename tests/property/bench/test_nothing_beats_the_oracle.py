@@ -17,7 +17,7 @@ NANOSECOND = 1e-9
 TURNS = 8
 ENOUGH = 150
 """Turns after which copies are sent: before, it is not known when a call is late."""
-wild = replace(W2[0], name="wild", odds=replace(TAILS, stall=0.03, gather_outcomes=0.3))
+wild = replace(W2[0], name="wild", odds=replace(TAILS, stall=0.03, together=0.3))
 
 
 @pytest.mark.parametrize("variant", ALL, ids=lambda v: v.name)
