@@ -78,7 +78,7 @@ class ToolCall:
     since voids what was approved. Empty: not known. ``needs_consent``: no policy may approve it, whatever its effect.
 
     ``sources``: what the suggester read the arguments from; empty: it does not say. ``tainted``: they may hold text that
-    is not the person's own. The engine works it out when the proposal enters the turn (:mod:`vital_engine.provenance`);
+    is not the person's own. The engine works it out when the proposal enters the turn (:mod:`vital_engine.nouns.provenance`);
     a suggester may set it, and cannot clear it.
     """
 
