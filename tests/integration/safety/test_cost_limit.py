@@ -242,6 +242,16 @@ def test_a_price_that_grows_otherwise_than_by_the_token_is_looked_up_again() -> 
         reserve(steep)
 
 
+@pytest.mark.parametrize(("tokens", "paid"), [(LEAST - 1, False), (LEAST, True), (50, True)])
+def test_less_than_a_sentence_is_not_worth_a_call(tokens: int, paid: bool) -> None:
+    per_token = Decimal("0.001") / tokens
+    if paid:
+        assert reserve(lambda usage: usage.output * per_token)[0] == tokens
+    else:
+        with pytest.raises(CostLimit):
+            reserve(lambda usage: usage.output * per_token)
+
+
 def test_a_short_answer_that_was_asked_for_is_enough() -> None:
     few = replace(PROMPT, max_output_tokens=5)
     assert reserve(lambda usage: Decimal(usage.output) / 5_000, few)[0] == 5

@@ -105,7 +105,9 @@ def test_the_other_profiles_and_who_does_not_want_it_never_send_twice(settings: 
 def test_only_a_review_that_has_a_second_service_is_hedged() -> None:
     services = replace(scripted(**SEED), replicas=Replicas(judge=scripted().judge))
     workflow = Mode2AutomaticWorkflow(services)
-    assert [step.name for step in workflow.runner.segments.steps(workflow.settings) if step.hedge is not None] == ["assess"]
+    assert [step.name for step in workflow.runner.segments.steps(workflow.settings) if step.hedge is not None] == [
+        "assess"
+    ]
     assert list(workflow.runner.segments.hedges.of) == ["assess"]
 
 

@@ -87,7 +87,9 @@ def test_what_is_learned_is_kept_from_turn_to_turn_whatever_their_settings() -> 
     workflow = Mode2AutomaticWorkflow(scripted_pair())
     for seconds in (4000, 3000, 2000):
         run_virtual(workflow.execute(QUESTION, parallel_timeout_ms=seconds))
-    assert {step: hedge._alone.count for step, hedge in workflow.runner.segments.hedges.of.items()} == dict.fromkeys(LATE, 3)
+    assert {step: hedge._alone.count for step, hedge in workflow.runner.segments.hedges.of.items()} == dict.fromkeys(
+        LATE, 3
+    )
 
 
 def test_only_what_has_a_replica_is_hedged() -> None:
@@ -158,7 +160,10 @@ def test_evidence_of_the_second_service_is_what_the_turn_goes_on_with() -> None:
 
     services = replace(scripted(retrieve="hang"), replicas=Replicas(retriever=Elsewhere()))
     workflow = Mode2AutomaticWorkflow(services)
-    workflow.runner.segments.hedges.of["retrieve"].after, workflow.runner.segments.hedges.of["retrieve"]._tokens = 0.1, 10.0
+    workflow.runner.segments.hedges.of["retrieve"].after, workflow.runner.segments.hedges.of["retrieve"]._tokens = (
+        0.1,
+        10.0,
+    )
     answer = run_virtual(workflow.execute(QUESTION))
     assert [passage.id for passage in answer.evidence.passages] == ["elsewhere"]
     assert "Found elsewhere." in services.prompts[-1]
