@@ -95,7 +95,8 @@ async def repeats(options: argparse.Namespace, folder: Path) -> None:
                 spent[way][state] += await timed([text], partial(turn, apps[way]))
             seen.add(text)
             order.append(order.pop(0))
-    for way, times in spent.items():
+    for way, all_times in spent.items():
+        times = {state: of for state, of in all_times.items() if of}
         ratios = {
             f"{state}_ratio": round(statistics.median(a / b for a, b in zip(of, spent["none"][state], strict=True)), 3)
             for state, of in times.items()
