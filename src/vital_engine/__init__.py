@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from .nouns import ApprovalDecision, Limits, Question
     from .ports import Services
+    from .services.tools import tool
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ _HOMES = {
     "ApprovalDecision": ".nouns",
     "Services": ".ports",
     "open_app": ".app",
+    "tool": ".services.tools",
 }
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "Services",
     "__version__",
     "open_app",
+    "tool",
 ]
 
 

@@ -68,6 +68,12 @@ def for_model(step: str) -> str:
     return NOTICES[step][0] if step in NOTICES else ""
 
 
+def tools_matched(reason: str) -> str:
+    """For the user, where the model that suggests tools gave nothing, and what the question spells out stands instead."""
+    because = _REASONS.get(reason, reason)
+    return f"The model that suggests tools did not answer ({because}); tools were matched to the question by rule."
+
+
 def for_user(step: str, reason: str) -> str:
     because = _REASONS.get(reason, reason)
     if step not in NOTICES:

@@ -11,7 +11,7 @@ from vital_engine.answer import Answer, Status, Timing
 from vital_engine.approving import UNKNOWN
 from vital_engine.errors import ModelError, OutOfTime, StepFailed, VitalError
 from vital_engine.flow import Degraded, Done, Failed, Outcome, Skipped, speedup
-from vital_engine.notices import NOTHING_FOUND, for_user
+from vital_engine.notices import NOTHING_FOUND, for_user, tools_matched
 from vital_engine.nouns import (
     Approval,
     Brief,
@@ -27,6 +27,7 @@ from vital_engine.nouns import (
     Question,
     Support,
     ToolResults,
+    ToolSuggestions,
     TurnRecord,
 )
 from vital_engine.ports import Grader
@@ -91,7 +92,8 @@ def assemble(
 
 
 def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, profile: str, timing: Timing) -> Answer:
-    """The answer of a turn that waits for a person: what is known by then. Nothing was said, and nothing paid."""
+    """The answer of a turn that waits for a person: what is known by then. Nothing was said, and what was paid for
+    suggestions is priced with the rest of the turn."""
     paused = turn.paused
     degraded = _degraded(outcomes)
     nothing = Citations(), ToolResults(), Draft(finish="")
@@ -110,7 +112,7 @@ def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, p
         draft=Draft(finish=""),
         citations=Citations(),
         support=Support(),
-        cost=Cost(),
+        cost=Cost(_unpriced(paused.suggestions)),
         quality=Quality(),
         outcomes=outcomes,
         degraded=degraded,
@@ -181,8 +183,13 @@ def _typed(error: BaseException) -> BaseException:
 def _cost(question: Question, outcomes: Mapping[str, Outcome[Any]], draft: Draft) -> Cost:
     """As tallied; a call that failed is on the bill too, at an unknown price."""
     if isinstance(outcomes.get("reply"), Failed):
-        return Cost((LedgerRow(Call(question.run_id, "reply", draft.model, draft.provider, None, "failed"), None),))
+        failed = LedgerRow(Call(question.run_id, "reply", draft.model, draft.provider, None, "failed"), None)
+        return Cost((failed, *_unpriced(_made(outcomes, "suggest", ToolSuggestions()))))
     return _made(outcomes, "tally", Cost.missing())
+
+
+def _unpriced(suggestions: ToolSuggestions) -> tuple[LedgerRow, ...]:
+    return tuple(LedgerRow(paid, None) for paid in suggestions.calls)
 
 
 def _tier(outcomes: Mapping[str, Outcome[Any]], steps: Iterable[str]) -> dict[str, Any]:
@@ -202,7 +209,9 @@ def _warnings(
     draft: Draft,
 ) -> Iterable[str]:
     for step, reason in degraded.items():
-        if not (step == "reply" and isinstance(outcomes[step], Failed)):
+        if step == "suggest" and not _made(outcomes, step, ToolSuggestions.missing()).failed:
+            yield tools_matched(reason)
+        elif not (step == "reply" and isinstance(outcomes[step], Failed)):
             yield for_user(step, reason)
     retrieved = outcomes.get("retrieve")
     if not evidence.failed and not evidence.passages and not isinstance(retrieved, Skipped | None):

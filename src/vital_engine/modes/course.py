@@ -8,7 +8,7 @@ from typing import Any
 
 from vital_engine.answer import Timing
 from vital_engine.flow import Hedged, Observer, StepStarted, Stream, StreamOpened
-from vital_engine.nouns import Claim, Draft, Evidence, Memory, Question, ToolSuggestions
+from vital_engine.nouns import Call, Claim, Draft, Evidence, Memory, Question, ToolSuggestions
 from vital_engine.turn import drafted
 
 from .settings import TurnSettings
@@ -24,6 +24,7 @@ class TurnClock:
         self.began = asyncio.get_running_loop().time() - before
         self.asked: float | None = None
         self.draft: Stream[Draft] | None = None
+        self.suggestions: Stream[ToolSuggestions] | None = None
         self.hedges: dict[str, dict[str, Any]] = {}
 
     def __call__(self, event: object) -> None:
@@ -32,6 +33,8 @@ class TurnClock:
                 self.asked = at
             case StreamOpened(step="reply", live=live):
                 self.draft = live
+            case StreamOpened(step="suggest", live=live):
+                self.suggestions = live
             case Hedged(step=step, became=became, sent_at=float() as sent_at):
                 sent = self.hedges.setdefault(step, {"sent": self._since(sent_at), "won": False})
                 sent["won"] |= became == "sent_won"
@@ -40,6 +43,10 @@ class TurnClock:
 
     def said(self) -> Draft:
         return drafted(self.draft.items if self.draft else (), asyncio.CancelledError())
+
+    def paid(self) -> tuple[Call, ...]:
+        """What was paid for suggestions, as far as it is known."""
+        return self.suggestions.items[-1].calls if self.suggestions is not None and self.suggestions.items else ()
 
     def now(self) -> float:
         return round(asyncio.get_running_loop().time() - self.began, 9)

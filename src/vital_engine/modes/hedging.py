@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from vital_engine.flow import Flow, Hedge, Load, Step
 from vital_engine.nouns import Discarded, Draft, Piece
-from vital_engine.ports import LLM, Services
+from vital_engine.ports import LLM, EarlySuggester, Services
 from vital_engine.turn import drafted, recalling, replying, retrieving, suggesting
 from vital_engine.turn.ahead import replying_anew
 from vital_engine.turn.review import assessing, citing, tallying
@@ -40,7 +40,8 @@ class Hedges:
         if replicas.retriever is not None:
             self._copies["retrieve"] = retrieving(replicas.retriever)
         if replicas.tool_suggester is not None:
-            self._copies["suggest"] = suggesting(replicas.tool_suggester)
+            early = isinstance(services.tool_suggester, EarlySuggester)
+            self._copies["suggest"] = suggesting(replicas.tool_suggester, early=early)
         if replicas.memory is not None:
             self._copies["recall"] = recalling(replicas.memory)
         self.of = {step: Hedge(half_life=REMEMBERED) for step in self._copies}

@@ -51,12 +51,14 @@ KEYS: Final[Mapping[type, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some steps of a turn, by name. ``reads`` and ``writes``: keys of the state; outcomes are both."""
+    """Some steps of a turn, by name. ``reads`` and ``writes``: keys of the state; outcomes are both. ``otherwise``: nouns
+    that hold where the state has none of their class."""
 
     name: str
     steps: tuple[str, ...]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    otherwise: tuple[object, ...] = ()
 
 
 BRIEF: Final = Part("brief", ("register", "brief"), ("question",), ("question", "brief", "outcomes"))
@@ -79,8 +81,9 @@ REPLY: Final = Part(
 REVIEW: Final = Part(
     "parallel_post_generation",
     ("cite", "assess", "tally"),
-    ("question", "evidence", "draft", "outcomes"),
+    ("question", "evidence", "suggestions", "draft", "outcomes"),
     ("citations", "support", "cost", "outcomes"),
+    (ToolSuggestions(),),
 )
 SAVE: Final = Part(
     "save",
@@ -132,6 +135,7 @@ async def run_part(
             have.append(_ended(value) if isinstance(value, Draft) else value)
         else:
             outcomes = state.get("outcomes", {})
+            have += [noun for noun in part.otherwise if type(noun) is need]
             lost += [_lost(s, outcomes[s.name]) for s in steps if s.makes is need and s.name in outcomes]
     since = spent(state)
     flow = Flow(part.name, *lost, *mine, shape=replace(settings.shape, barriers=True))

@@ -15,7 +15,20 @@ from typing import Any
 from vital_engine.answer import Answer, TurnEnded
 from vital_engine.approving import asked
 from vital_engine.errors import ConfigError, Conflict, NotFound, Refused, StepAbandoned, StoreError
-from vital_engine.flow import Degraded, Done, Failed, Flow, Observer, Outcome, Policy, Skipped, bounded, step, tell
+from vital_engine.flow import (
+    Degraded,
+    Done,
+    Failed,
+    Flow,
+    Observer,
+    Outcome,
+    Policy,
+    Skipped,
+    Stream,
+    bounded,
+    step,
+    tell,
+)
 from vital_engine.nouns import (
     Approval,
     Brief,
@@ -244,6 +257,7 @@ class PausingWorkflow(ParallelBaseWorkflow):
         consent = outcomes["consent"]
         assert isinstance(consent, Done | Degraded)
         before = course.clock.now()
+        course.clock.suggestions = Stream.closed(paused.suggestions, [paused.suggestions])
         _, closing = self._halves(course.settings)
         made = (paused.brief, paused.evidence, paused.suggestions, paused.memory)
         run = await self._through(closing, course, paused.question, *made, consent.value, claim)

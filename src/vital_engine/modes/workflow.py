@@ -274,8 +274,8 @@ class ParallelBaseWorkflow(ParallelNodes):
         """What a cancelled turn had said, and what that cost, as far as it is known."""
         draft, gone = course.clock.said(), asyncio.CancelledError()
         paid = Call(course.question.run_id, "reply", draft.model, draft.provider, draft.usage, "cancelled")
-        row = await self.services.accountant.price(paid)
-        cut: dict[str, Outcome[Any]] = {"reply": Degraded(draft, gone, "cancelled"), "tally": Done(Cost((row,)))}
+        rows = [await self.services.accountant.price(one) for one in (paid, *course.clock.paid())]
+        cut: dict[str, Outcome[Any]] = {"reply": Degraded(draft, gone, "cancelled"), "tally": Done(Cost(tuple(rows)))}
         await self._assembled(course, cut, (), course.clock.now())
 
 

@@ -29,6 +29,7 @@ from .track import (
     track_parallel_task_failure,
     track_parallel_timeout,
     track_spending,
+    track_tool_suggestion,
     track_turn,
 )
 from .watch import TurnWatch, default_watchers, prometheus
@@ -73,6 +74,7 @@ __all__ = [
     "track_parallel_task_failure",
     "track_parallel_timeout",
     "track_spending",
+    "track_tool_suggestion",
     "track_turn",
 ]
 

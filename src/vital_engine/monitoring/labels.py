@@ -42,6 +42,7 @@ TOKEN_CLASSES: Final = ("input", "cached", "output", "reasoning", "estimated_inp
 PROVIDER_KINDS: Final = ("extractive", "embedded", "cache", "scripted", "api", "unknown")
 CACHES: Final = ("retrieval", "embedding", "suggestions", "answer")
 CACHE_OUTCOMES: Final = ("hit", "miss", "shared")
+SUGGESTIONS: Final = ("proposed", "unknown_tool", "invalid_arguments", "failed")
 
 #: Providers that run inside the engine, as their pieces name them; any other named provider is an ``api``.
 _INSIDE: Final = {"vital": "extractive", "llama.cpp": "embedded", "scripted": "scripted", "cache": "cache"}

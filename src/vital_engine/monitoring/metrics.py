@@ -201,6 +201,13 @@ caches = Counter(
     registry=registry,
 )
 
+suggestions = Counter(
+    "vital_tool_suggestions_total",
+    "Tool calls that a model suggested: proposed, or dropped (no such tool, invalid arguments); failed: it gave no answer.",
+    ("outcome",),
+    registry=registry,
+)
+
 # -- the process and the monitoring itself
 loop_blocked = Histogram(
     "vital_loop_blocked_seconds",

@@ -26,19 +26,9 @@ from .gathered import (
     ToolSuggestions,
     passages_of,
 )
-from .replied import Discarded, Draft, Piece, Prefilled, Prompt, Segment, Usage
-from .reviewed import (
-    Call,
-    Citation,
-    Citations,
-    Cost,
-    LedgerRow,
-    Quality,
-    Sentence,
-    SentenceSupport,
-    Support,
-    TurnRecord,
-)
+from .paid import Call, Usage
+from .replied import Discarded, Draft, FunctionCall, FunctionCalls, Piece, Prefilled, Prompt, Segment
+from .reviewed import Citation, Citations, Cost, LedgerRow, Quality, Sentence, SentenceSupport, Support, TurnRecord
 
 __all__ = [
     "Approval",
@@ -57,6 +47,8 @@ __all__ = [
     "Effect",
     "Evidence",
     "Expert",
+    "FunctionCall",
+    "FunctionCalls",
     "Guess",
     "Guessed",
     "Lease",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from .asked import Brief, Question
 from .gathered import Evidence, Memory, ToolResults
+from .paid import Usage
 
 CACHE = "cache"
 """The provider of an answer that was given before, or to another at the same time: nobody was paid for it."""
@@ -47,14 +48,21 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens by class, as the server reported them. ``cached`` is part of ``input``, ``reasoning`` of ``output``."""
+class FunctionCall:
+    """A function that a model asks to be called. ``arguments`` are JSON as it wrote it: anything may stand there."""
 
-    input: int = 0
-    output: int = 0
-    cached: int = 0
-    reasoning: int = 0
-    estimated: bool = False
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCalls:
+    """What a model answered that was given functions to call, and what that used (None: its server did not say)."""
+
+    calls: tuple[FunctionCall, ...] = ()
+    usage: Usage | None = None
+    model: str = ""
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from vital_engine.errors import WrongType
-from vital_engine.flow import Flow, Policy, call, step
+from vital_engine.flow import Flow, Policy, Step, Stream, call, step
 from vital_engine.nouns import Brief, Evidence, Memory, Question, Scope, ToolSuggestions, passages_of
-from vital_engine.ports import MemoryStore, Retriever, Services, ToolSuggester
+from vital_engine.ports import EarlySuggester, MemoryStore, Retriever, Services, ToolSuggester
 
 
 def gather(services: Services, *, within: float | None = None) -> Flow:
@@ -16,7 +16,7 @@ def gather(services: Services, *, within: float | None = None) -> Flow:
     return Flow(
         "tier1",
         step(retrieving(services.retriever)).fallback(Evidence.missing()).under(policy),
-        step(suggesting(services.tool_suggester)).fallback(ToolSuggestions.missing()).under(policy),
+        _suggest(services.tool_suggester).fallback(ToolSuggestions.missing()).under(policy),
         step(recalling(services.memory)).fallback(Memory.missing()).under(policy),
         given=(Question, Brief),
     )
@@ -36,11 +36,33 @@ def retrieving(retriever: Retriever) -> Callable[..., Awaitable[Evidence]]:
     return retrieve
 
 
-def suggesting(tool_suggester: ToolSuggester) -> Callable[..., Awaitable[ToolSuggestions]]:
+def suggesting(
+    tool_suggester: ToolSuggester, *, early: bool | None = None
+) -> Callable[..., Awaitable[ToolSuggestions]]:
+    """:param early: whether what is known early is streamed; None: where *suggester* can."""
+    can = isinstance(tool_suggester, EarlySuggester)
+
     async def suggest(question: Question, brief: Brief) -> ToolSuggestions:
         return await call(tool_suggester.suggest, question, brief)
 
-    return suggest
+    async def suggest_early(question: Question, brief: Brief, out: Stream[ToolSuggestions]) -> ToolSuggestions:
+        if not isinstance(tool_suggester, EarlySuggester):
+            return await suggest(question, brief)
+        async for suggestions in tool_suggester.suggestions(question, brief):
+            out.push(suggestions)
+        return latest(out.items)
+
+    return suggest_early if (can if early is None else early) else suggest
+
+
+def latest(suggestions: Sequence[ToolSuggestions], error: BaseException | None = None) -> ToolSuggestions:  # noqa: ARG001
+    """What stands when there is no more: also when that is since the time was up, or since *error* was raised."""
+    return suggestions[-1] if suggestions else ToolSuggestions()
+
+
+def _suggest(tool_suggester: ToolSuggester) -> Step[ToolSuggestions]:
+    made = step(suggesting(tool_suggester)).named("suggest")
+    return made if made.outlet is None else made.recover(latest)
 
 
 def recalling(memory: MemoryStore) -> Callable[..., Awaitable[Memory]]:

@@ -28,6 +28,7 @@ from vital_engine.nouns import (
     Sentence,
     SentenceSupport,
     Support,
+    ToolSuggestions,
     Usage,
 )
 from vital_engine.ports import Accountant, CitationChecker, Judge, Services
@@ -43,7 +44,7 @@ def review(services: Services, *, within: float | None = None) -> Flow:
         step(citing(services.checker)).fallback(Citations.missing()).under(policy),
         step(assessing(services.judge)).fallback(Support.missing()).under(policy),
         step(tallying(services.accountant)).fallback(Cost.missing()).under(policy),
-        given=(Question, Evidence, Draft),
+        given=(Question, Evidence, ToolSuggestions, Draft),
     )
 
 
@@ -67,16 +68,17 @@ def citing(checker: CitationChecker) -> Callable[..., Awaitable[Citations]]:
 
 
 def tallying(accountant: Accountant) -> Callable[..., Awaitable[Cost]]:
-    async def tally(question: Question, draft: Stream[Draft], out: Stream[Cost]) -> Cost:
+    async def tally(question: Question, suggestions: ToolSuggestions, draft: Stream[Draft], out: Stream[Cost]) -> Cost:
         row: LedgerRow | None = None
+        before = [await _price(accountant, paid) for paid in suggestions.calls]
         running = _Running()
         async for sentence in sentences(draft):
             row = await _price(accountant, _paid(question, draft.value or running.said(draft.items, sentence)))
-            out.push(Cost((row,)))
+            out.push(Cost((row, *before)))
         if row is None or row.call.status == "running":  # the end came after the last sentence
             row = await _price(accountant, _paid(question, draft.value or running.said(draft.items)))
         thrown_away = draft.value.discarded if draft.value is not None else ()
-        return Cost((row, *[await _price(accountant, paid) for paid in discarded(question, thrown_away)]))
+        return Cost((row, *before, *[await _price(accountant, paid) for paid in discarded(question, thrown_away)]))
 
     return tally
 
