@@ -9,6 +9,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from .paid import Call
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -97,11 +99,13 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolSuggestions:
-    """Tool calls worth making, best first. ``cached``: read out of the same question before."""
+    """Tool calls worth making, best first. ``cached``: read out of the same question before. ``calls``: what was paid for
+    them, where a model was asked."""
 
     tool_calls: tuple[ToolCall, ...] = ()
     failed: bool = False
     cached: bool = False
+    calls: tuple[Call, ...] = ()
 
     @classmethod
     def missing(cls) -> ToolSuggestions:

@@ -7,6 +7,7 @@ from typing import Final
 
 from .asked import Brief, Question
 from .gathered import Evidence, Memory, ToolResults
+from .paid import Usage
 
 NOTHING_FOUND: Final = "No passage that fits the question was found in the documents."
 """Said to the model and to the user. A search that failed is never worded like one that found nothing."""
@@ -52,14 +53,21 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens by class, as the server reported them. ``cached`` is part of ``input``, ``reasoning`` of ``output``."""
+class FunctionCall:
+    """A function that a model asks to be called. ``arguments`` are JSON as it wrote it: anything may stand there."""
 
-    input: int = 0
-    output: int = 0
-    cached: int = 0
-    reasoning: int = 0
-    estimated: bool = False
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCalls:
+    """What a model answered that was given functions to call, and what that used (None: its server did not say)."""
+
+    calls: tuple[FunctionCall, ...] = ()
+    usage: Usage | None = None
+    model: str = ""
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from .asked import Question
-from .replied import Usage
+from .paid import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +103,6 @@ class Support:
         """The mean over the sentences that have a score; None if none has."""
         known = [s.score for s in self.sentences if s.score is not None]
         return sum(known) / len(known) if known and not self.failed else None
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A paid call, for pricing. ``status``: done, partial, failed, cancelled, or discarded (its words were not shown)."""
-
-    id: str
-    purpose: str
-    model: str
-    provider: str
-    usage: Usage | None
-    status: str = "done"
 
 
 @dataclass(frozen=True, slots=True)
