@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vital_engine.app import open_app
+from vital_engine.engine import Engine
 
 from model_server import ModelServer, Reply
 from vital_engine.errors import ConfigError
@@ -36,22 +36,22 @@ def settings(server_folder: Path) -> Settings:
 
 
 async def test_a_function_of_ones_own_is_called(settings: Settings) -> None:
-    async with open_app(settings, tools=[half_life_left], watchers=()) as app:
+    async with Engine(settings, tools=[half_life_left], watchers=()) as app:
         answer = await app.workflow(2).execute(ASKED)
         assert [(f.tool_call.tool, f.value) for f in answer.tool_results.results] == [("half_life_left", 10.0)]
         assert isinstance(app.services.tool_suggester, CachedToolSuggester)
     with pytest.raises(ConfigError, match="greet: it could never be proposed"):
-        async with open_app(settings, tools=[greet], watchers=()):
+        async with Engine(settings, tools=[greet], watchers=()):
             raise AssertionError
 
 
 async def test_nothing_outside_is_asked_unless_a_setting_says_so(settings: Settings) -> None:
-    async with open_app(settings, watchers=()) as app:
+    async with Engine(settings, watchers=()) as app:
         assert WEB.isdisjoint(tool.name for tool in app.toolbox)
     both = settings.replace(
         {"web_tools": ["pubmed", "openfda"], "pubmed_email": "a@b", "pubmed_key": "p", "openfda_key": "o"}
     )
-    async with open_app(both, watchers=()) as app:
+    async with Engine(both, watchers=()) as app:
         outside = [tool for tool in app.toolbox if tool.name in WEB]
         assert {tool.name for tool in outside} == WEB
         assert all(tool.egress and tool.consent and tool.effect is Effect.EFFECT for tool in outside)
@@ -66,7 +66,7 @@ async def test_nothing_outside_is_asked_unless_a_setting_says_so(settings: Setti
             Question("Search PubMed for statin intolerance", "local", "local", expert="pharmacovigilance")
         )
         assert [approval.tool_call.tool for approval in paused.approvals] == ["pubmed_search"]
-    async with open_app(settings.replace({"web_tools": ["openfda"]}), watchers=()) as app:
+    async with Engine(settings.replace({"web_tools": ["openfda"]}), watchers=()) as app:
         assert {tool.name for tool in app.toolbox} & WEB == {"drug_label", "adverse_event_reports"}
 
 
@@ -83,7 +83,7 @@ async def test_a_model_that_is_named_suggests_and_its_call_is_kept(settings: Set
         wanted = settings.replace(
             {"suggest_model": "small", "suggest_url": server.base_url, "suggest_key": "k", "prices": prices}
         )
-        async with open_app(wanted, tools=[greet], watchers=()) as app:
+        async with Engine(wanted, tools=[greet], watchers=()) as app:
             assert isinstance(app.services.tool_suggester, ModelSuggester)
             answer = await app.workflow(2).execute(ASKED)
             assert [(f.tool_call.tool, f.value) for f in answer.tool_results.results] == [("greet", "Hello Ann")]
@@ -103,22 +103,22 @@ async def test_a_model_that_is_named_suggests_and_its_call_is_kept(settings: Set
 async def test_the_model_that_answers_suggests_where_that_is_wanted(settings: Settings) -> None:
     with ModelServer(model="m") as server:
         wanted = settings.replace({"model": "m", "model_url": server.base_url, "model_key": "k", "suggestion_cache": 0})
-        async with open_app(wanted, watchers=()) as app:  # naming a model that answers pays for no second call
+        async with Engine(wanted, watchers=()) as app:  # naming a model that answers pays for no second call
             assert app.services.tool_suggester is app.toolbox
-        async with open_app(wanted.replace({"tool_suggester": "model"}), watchers=()) as app:
+        async with Engine(wanted.replace({"tool_suggester": "model"}), watchers=()) as app:
             await app.workflow(2).execute(ASKED)
         tools = [each for each in server.requests if each.body.get("tools")]
         assert [(each.headers["authorization"], each.body["model"]) for each in tools] == [("Bearer k", "m")]
         server.requests.clear()
         other = wanted.replace({"suggest_model": "small", "tool_suggester": "matcher"})
-        async with open_app(other, watchers=()) as app:
+        async with Engine(other, watchers=()) as app:
             assert app.services.tool_suggester is app.toolbox
 
 
 async def test_a_key_travels_only_to_the_server_that_it_is_for(settings: Settings) -> None:
     with ModelServer() as answers, ModelServer() as suggests:
         wanted = {"model": "m", "model_url": answers.base_url, "model_key": "secret", "suggest_model": "s"}
-        async with open_app(settings.replace({**wanted, "suggest_url": suggests.base_url}), watchers=()) as app:
+        async with Engine(settings.replace({**wanted, "suggest_url": suggests.base_url}), watchers=()) as app:
             await app.workflow(2).execute(ASKED)
         assert "authorization" not in suggests.requests[0].headers
 

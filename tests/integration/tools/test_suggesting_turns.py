@@ -20,7 +20,7 @@ from vital_engine import (
     ParallelBaseWorkflow,
 )
 from vital_engine.nouns import Brief, Expert, Memory, PastTurn, Question, Usage
-from vital_engine.ports import ExpertRouter
+from vital_engine.ports import Router
 from vital_engine.services.cost import Prices
 from vital_engine.services.llm.openai_compatible import OpenAICompatible
 from vital_engine.services.tools import ModelSuggester, ToolArgumentValidator, Toolbox
@@ -65,7 +65,7 @@ def server() -> Iterator[ModelServer]:
 async def services(server: ModelServer) -> AsyncIterator[ScriptedServices]:
     model = OpenAICompatible("small", base_url=server.base_url, provider="house")
     box = Toolbox([half_life_left, greet], model=True)
-    router: ExpertRouter = Anybody()
+    router: Router = Anybody()
     yield replace(
         scripted(),
         router=router,
