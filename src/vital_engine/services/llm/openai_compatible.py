@@ -33,9 +33,7 @@ from .retries import RetryBudget, Retrying, jitter
 __all__ = ["OpenAICompatible"]
 
 _CLOSING = 1.0  # seconds that closing a connection may take
-# Seconds that the end of the HTTP message may take after the end of the stream. A server that ends it does so at once: only
-# a machine or a network that is busy needs more, and what it costs not to wait is the connection.
-_DRAINING = 1.0
+_DRAINING = 1.0  # seconds that the end of the message may take after the stream's: a busy machine needs them
 _BROKEN = (httpx2.RequestError, anyio.EndOfStream, OSError)  # the last two: TLS failures that httpx2 does not map
 
 T = TypeVar("T")
