@@ -315,6 +315,9 @@ class ModelServer:
                 reply = await self._counted(request, reply, self.cache)
             await self._reply(request, reply, connection)
             request.finished = True
+        except OSError:  # a write may meet the end of the connection before the watcher looks
+            request.disconnected = True
+            raise
         finally:
             watcher.cancel()
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vital_engine.engine import Engine
 
 from model_server import ModelServer, Reply
+from vital_engine.engine import Engine
 from vital_engine.errors import ConfigError
 from vital_engine.monitoring import registry
 from vital_engine.nouns import Effect, Question
