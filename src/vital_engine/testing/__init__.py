@@ -2,8 +2,7 @@
 
 ::
 
-    scripted.py   scripted(retrieve=0.5, reply=1.5, cite="hang", ...): deterministic fulfilments of every port
-    script.py     what a scripted step does, and what is written down of each call
+    scripted.py   scripted(retrieve=0.5, reply=1.5, cite="hang", ...): deterministic fakes of every port
     pauses.py     approvals and conversations in memory: modes 1 and 3 pause, and resume() goes on
     material.py   what is found, remembered and said by default
 
@@ -16,8 +15,8 @@ May import: services, and all that lies below them.
 from vital_engine.flow import Deadlock, run_virtual
 
 from .pauses import MemoryApprovals, MemoryConversationLock
-from .script import Recorded
-from .scripted import ScriptedServices, scripted
+
+from .scripted import Recorded, ScriptedServices, scripted
 
 __all__ = [
     "Deadlock",
