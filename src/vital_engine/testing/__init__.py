@@ -15,7 +15,6 @@ May import: services, and all that lies below them.
 from vital_engine.flow import Deadlock, run_virtual
 
 from .pauses import MemoryApprovals, MemoryConversationLock
-
 from .scripted import Recorded, ScriptedServices, scripted
 
 __all__ = [
