@@ -98,7 +98,8 @@ class RunningTurns:
         """Start a turn.
 
         :raises OverCapacity: too many run already, or the server is being stopped.
-        :raises InvalidQuestion, ConfigError: as the workflow does.
+        :raises InvalidQuestion: as the workflow does.
+        :raises ConfigError: as the workflow does.
         """
         self.check_room()
         turn = workflow.start(question, **overrides)

@@ -193,7 +193,8 @@ def begin(
     :param otherwise: what a disconnect does, if the request does not say.
     :param memory: what was said before, where the client keeps that.
     :raises Problem: an unknown mode or setting.
-    :raises OverCapacity, InvalidQuestion: as :meth:`RunningTurns.begin` does.
+    :raises OverCapacity: as :meth:`RunningTurns.begin` does.
+    :raises InvalidQuestion: as :meth:`RunningTurns.begin` does.
     """
     workflow, overrides = _workflow(asked, app_state)
     question = Question(

@@ -39,7 +39,8 @@ FORMER_KEYS: Final[Mapping[str, str]] = {"menu": "suggestions", "findings": "too
 class Noun(BaseChannel[Any, Any, Any]):
     """Holds the latest noun of one class, or None where its step made none. Takes it as JSON as well.
 
-    :raises InvalidQuestion, WrongType: what is written is no such noun.
+    :raises InvalidQuestion: what is written is no valid question.
+    :raises WrongType: what is written is no such noun.
     """
 
     __slots__ = ("value",)

@@ -138,7 +138,7 @@ class Cache(Generic[K, V]):
         """The value of *key*, and where it comes from: kept, or made by *make*, or being made for somebody else.
 
         :param keep: whether a value that was made may be kept. Who waits for it gets it either way.
-        :raises: what *make* raises.
+        :raises Exception: what *make* raises.
         """
         known = self._kept.get(key)
         if known is not None:
