@@ -10,6 +10,7 @@
     │   ├── InvalidQuestion         empty, too long, or without an identity  (also ValueError)
     │   ├── NotFound                no such run, document, expert or conversation
     │   ├── Refused                 the key, the tenant or a limit forbids it
+│   │   └── CostLimit              the question's cost limit does not pay for an answer
     │   ├── Conflict                it was decided otherwise before
     │   ├── Expired                 the time to decide has passed
     │   ├── ConversationBusy        another turn of the conversation has not ended
@@ -47,6 +48,7 @@ __all__ = [
     "Conflict",
     "ContextTooLong",
     "ConversationBusy",
+    "CostLimit",
     "Expired",
     "FlowError",
     "InvalidArguments",
@@ -131,6 +133,13 @@ class Refused(TurnError):
 
     code = "turn.refused"
     public = "This is not allowed."
+
+
+class CostLimit(Refused):
+    """The model was not called."""
+
+    code = "turn.cost_limit"
+    public = "An answer would cost more than the limit of this question allows."
 
 
 class Conflict(TurnError):

@@ -116,6 +116,14 @@ class Caller(Protocol):
 
 
 @runtime_checkable
+class Declaring(Protocol):
+    """What a :class:`Caller` may also be: one that knows its tools, whoever proposes them."""
+
+    def declared(self, tool_call: ToolCall) -> ToolCall:
+        """*proposal* with no less of effect, cost and consent than its tool has. At once, and without waiting."""
+
+
+@runtime_checkable
 class LLM(Protocol):
     """A language model."""
 

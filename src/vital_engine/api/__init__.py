@@ -13,7 +13,6 @@
     events.py        a turn's log as server-sent events
     turns.py         /v1/turns
     approvals.py     /v1/approvals: calls that wait for a person
-    visible.py       text of others, so that whoever decides on it sees all of it
     conversations.py /v1/conversations
     chat.py          /v1/chat/completions and /v1/models, as OpenAI's clients know them
     documents.py     /v1/documents

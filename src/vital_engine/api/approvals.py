@@ -18,12 +18,12 @@ from vital_engine.modes import Turn
 from vital_engine.nouns import ApprovalDecision, ApprovalStatus, Question, Scope
 from vital_engine.nouns.codec import to_json
 from vital_engine.store.plain import json_text
+from vital_engine.text.visible import visible
 
 from . import schemas
 from .backend import AppState, Principal, TheDesk
 from .problems import Problem, refusals
-from .schemas import Body, CallStatus, EffectClass, Moment, Money, Strict, TurnStatus, links
-from .visible import visible
+from .schemas import Body, CallStatus, EffectClass, Moment, Money, Source, Strict, TurnStatus, links
 
 if TYPE_CHECKING:
     from vital_engine.store import ApprovalLine, Listing
@@ -115,6 +115,8 @@ class ApprovalBody(Body):
     cost_usd: Money
     effect: EffectClass
     tainted: bool
+    sources: list[Source]
+    needs_consent: bool
     proposed_at: Moment
     expires_at: Moment
     decided: Decided | None
@@ -225,6 +227,8 @@ def approval_body(line: ApprovalLine) -> ApprovalBody:
         cost_usd=to_json(call.cost_usd),
         effect=call.effect.value,
         tainted=call.tainted,
+        sources=to_json(call.sources),
+        needs_consent=call.needs_consent,
         proposed_at=a.proposed_at.isoformat(),
         expires_at=a.expires_at.isoformat(),
         decided=decided,

@@ -30,6 +30,7 @@ from vital_engine.nouns import Answer, Citation, Memory, PastTurn, Scope, Usage
 from vital_engine.nouns.codec import to_json
 from vital_engine.services.checks.markers import markers
 from vital_engine.text.sentences import split
+from vital_engine.turn.ask import LONGEST_NAME
 
 from .backend import AppState, Principal, TheDesk
 from .events import EventStream, streamed
@@ -96,7 +97,7 @@ class ChatRequest(BaseModel):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     n: Annotated[int, Field(ge=1, le=1)] | None = None
-    conversation: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    conversation: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None = None
 
     def question(self) -> int:
         """Which message is the question. Problem if there is none."""

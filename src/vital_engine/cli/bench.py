@@ -17,7 +17,7 @@ from .terminal import OK
 
 
 def run_workloads(
-    workloads: Sequence[str] | None, *, turns: int | None, seed: int, rows: Path | None, to_json: bool
+    workloads: Sequence[str] | None, *, turns: int | None, seed: int, rows: Path | None, as_json: bool
 ) -> int:
     """Run *workloads* and print; none: a quick look at most of them, and at the engine's own cost.
 
@@ -29,7 +29,7 @@ def run_workloads(
     if rows is not None:
         with rows.open("w", encoding="utf-8", newline="") as file:
             write_rows(report, file)
-    if to_json:
+    if as_json:
         print(json.dumps({**report.plain(), "engine": engine}, indent=2))
         return OK
     for line in tables(report):

@@ -36,7 +36,7 @@ def bench(
     report: ReportFolder = None,
     peers: PeersFile = None,
     real: RealFile = None,
-    to_json: AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure: in virtual time against the arithmetic bound of each turn, and the engine's own CPU per turn."""
     if report is not None:
@@ -45,4 +45,4 @@ def bench(
         raise typer.Exit(run_report(report, workload, turns=turns, seed=seed, rows=rows, peers=peers, real=real))
     from .bench import run_workloads
 
-    raise typer.Exit(run_workloads(workload, turns=turns, seed=seed, rows=rows, to_json=to_json))
+    raise typer.Exit(run_workloads(workload, turns=turns, seed=seed, rows=rows, as_json=as_json))

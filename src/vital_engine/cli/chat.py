@@ -25,11 +25,11 @@ from vital_engine.errors import InvalidArguments, VitalError
 from vital_engine.modes import Broken, Event, Finished, StepEvent, Token, Turn
 from vital_engine.nouns import Answer, Approval, ApprovalDecision, Question
 from vital_engine.settings import Settings
+from vital_engine.text.visible import exact, json_object, safe
 
 from . import screen
 from .terminal import OK
 from .timeline import time_line
-from .visible import exact, json_object, safe
 
 COMMANDS = (
     ("/help", "this list"),

@@ -26,14 +26,14 @@ from .terminal import DEGRADED, OK
 SAMPLE = resources.files("vital_engine") / "sample" / "abstracts.jsonl"
 
 
-async def ingest_files(paths: Sequence[Path], settings: Settings, *, domain: str, prune: bool, to_json: bool) -> int:
+async def ingest_files(paths: Sequence[Path], settings: Settings, *, domain: str, prune: bool, as_json: bool) -> int:
     """Take in files, or all readable files below folders. Returns the exit code: degraded if some could not be read."""
     async with Engine(settings) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
         console = Console(stderr=True)
         report = await take_in(app, files(paths), domain=domain, prune=prune, console=console)
-        if to_json:
+        if as_json:
             print(json.dumps(asdict(report), default=str, ensure_ascii=False))
         else:
             print(summary(report))

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from vital_engine.errors import NotFound
-from vital_engine.nouns import Answer, Citation, Evidence
+from vital_engine.nouns import Answer, Citation, Evidence, ToolCall
+from vital_engine.text.visible import arguments, exact
 from vital_engine.turn.plan import for_user
 
-from .visible import arguments, exact
-
 WIDTH = 100
+
+FOREIGN = "its arguments do not come from your question alone"
+CONSENT = "its tool demands that a person decides each call"
 
 MARKS = {"verified": "ok", "weak": "weak", "mismatch": "WRONG", "dangling": "DANGLING"}
 
@@ -65,8 +67,14 @@ def pending(answer: Answer) -> list[str]:
                 f"  {exact(a.call.tool)} ({a.call.effect.value}, {money(a.call.cost_usd)}): {exact(a.call.reason)}"
             ]
             lines += [f"      {line}" for line in arguments(a.call.arguments).splitlines()]
+            lines += [f"      {line}" for line in cautions(a.call)]
             lines += [f"      vital approvals approve {a.id}", f"      vital approvals reject {a.id} --reason ..."]
     return ["Waiting for your decision", *lines] if lines else []
+
+
+def cautions(call: ToolCall) -> list[str]:
+    """What whoever decides should know of a call beside what it does."""
+    return [said for said, holds in ((FOREIGN, call.tainted), (CONSENT, call.needs_consent)) if holds]
 
 
 def warnings(answer: Answer) -> list[str]:

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from vital_engine.nouns import Answer, Approval, Effect
+from vital_engine.text.visible import arguments, exact, safe
 
 from . import render
-from .visible import arguments, exact, safe
 
 RISK = {
     Effect.PURE: "a calculation: nothing outside is read or changed",
@@ -81,8 +81,8 @@ def call(console: Console, approval: Approval, *, number: int, of: int) -> None:
     facts.add_row("why", Text(exact(tool_call.reason) or "not said"))
     effect = Text(RISK[tool_call.effect], style="bold red" if tool_call.effect is Effect.EFFECT else "")
     facts.add_row("risk", effect)
-    if tool_call.tainted:
-        facts.add_row("", Text("its arguments come from retrieved text", style="bold red"))
+    for caution in render.cautions(tool_call):
+        facts.add_row("", Text(caution, style="bold red"))
     facts.add_row("cost", Text(f"{render.money(tool_call.cost_usd)} estimated"))
     facts.add_row("until", Text(f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"))
     facts.add_row("id", Text(f"{exact(approval.id)}  ·  arguments {approval.arguments_hash[:12]}", style="dim"))

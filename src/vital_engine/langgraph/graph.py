@@ -474,6 +474,8 @@ def _call(approval: Approval) -> dict[str, Any]:
         "cost_usd": to_json(tool_call.cost_usd),
         "effect": tool_call.effect.value,
         "tainted": tool_call.tainted,
+        "sources": to_json(tool_call.sources),
+        "needs_consent": tool_call.needs_consent,
         "expires_at": approval.expires_at.isoformat(),
     }
 

@@ -87,8 +87,8 @@ class Policy:
     """The automatic modes. Pure: (suggestions, expert, settings) -> decisions, each with its reason.
 
     The rules, in order: a tool that the expert may not use, one that is on the never-automatic list, one with effects outside
-    of the engine, one whose arguments come from retrieved text and that writes anything, and a call that would exceed the
-    turn's ceiling, all need a person.
+    of the engine, one whose tool demands a person's consent, one whose arguments may hold text that is not the person's own
+    and that is more than a calculation, and a call that would exceed the turn's ceiling, all need a person.
     """
 
     waits = False
@@ -109,7 +109,7 @@ def by_policy(
         refusal = _refusal(tool_call, brief, settings, limit - spent)
         if not refusal:
             spent += tool_call.cost_usd
-        reason = refusal or f"allowed to {brief.expert.id}, {tool_call.effect.value}, within ${limit} for this turn"
+        reason = refusal or f"allowed to {brief.expert.id}, {tool_call.effect.value}, within ${limit:f} for this turn"
         decisions.append(Decision(tool_call, not refusal, POLICY, reason))
     return Consent(tuple(decisions))
 
@@ -121,11 +121,17 @@ def _refusal(tool_call: ToolCall, brief: Brief, settings: TurnSettings, left: De
         return "on the never-automatic list: a person must approve it"
     if tool_call.effect is Effect.EFFECT:
         return "it has effects outside of the engine: a person must approve it"
+    if tool_call.needs_consent:
+        return "its tool demands consent to each call: a person must approve it"
     if tool_call.tainted and tool_call.effect is not Effect.PURE:
-        return "its arguments come from retrieved text: a person must approve it"
+        return "its arguments do not come from the question alone: a person must approve it"
     if tool_call.cost_usd > left:
-        return f"it costs ${tool_call.cost_usd}, more than the ${left} that are left of this turn's ceiling"
+        return _too_dear(tool_call, left)
     return ""
+
+
+def _too_dear(tool_call: ToolCall, left: Decimal) -> str:
+    return f"it costs ${tool_call.cost_usd:f}, more than the ${left:f} that are left of this turn's ceiling"
 
 
 def _allowed(tool_call: ToolCall, brief: Brief) -> bool:
@@ -223,11 +229,7 @@ def pause_of(opened: Opened) -> Paused:
         outcomes=opened.outcomes,
         critical_path=opened.critical_path,
         seconds=opened.seconds,
-        refused=tuple(
-            Decision(tool_call, False, POLICY, f"{opened.brief.expert.id} may not use it")
-            for tool_call in opened.suggestions.tool_calls
-            if not _allowed(tool_call, opened.brief)
-        ),
+        refused=not_asked(opened.suggestions, opened.brief, opened.question.limits.cost_usd),
         settings={k: to_json(v) for k in KEYS if (v := getattr(settings, k)) != getattr(deployed, k)},
     )
 
@@ -258,9 +260,30 @@ def _decision(call_id: str, said: Any) -> ApprovalDecision:
     )
 
 
+def not_asked(suggestions: ToolSuggestions, brief: Brief, ceiling: Decimal | None = None) -> tuple[Decision, ...]:
+    """The calls that no person is asked about: the expert may not use their tool, or the question's own *ceiling*, in USD,
+    does not pay for them."""
+    refused = []
+    for tool_call in suggestions.tool_calls:
+        if not _allowed(tool_call, brief):
+            refused.append(Decision(tool_call, False, POLICY, f"{brief.expert.id} may not use it"))
+        elif ceiling is not None and tool_call.cost_usd > ceiling:
+            refused.append(Decision(tool_call, False, POLICY, _too_dear(tool_call, ceiling)))
+    return tuple(refused)
+
+
 def by_person(turn: PausedTurn) -> Consent:
-    """What was decided on a paused turn's calls. A call that was not decided in time is not approved."""
-    return Consent((*map(_as_decided, turn.approvals), *turn.paused.refused))
+    """What was decided on a paused turn's calls. A call that was not decided in time is not approved, nor is one that those
+    before it have left no money for, of what the question may cost."""
+    ceiling, spent, decisions = turn.paused.question.limits.cost_usd, Decimal(0), []
+    for said in map(_as_decided, turn.approvals):
+        tool_call, decision = said.tool_call, said
+        if said.approved and ceiling is not None and tool_call.cost_usd > ceiling - spent:
+            decision = replace(said, approved=False, by=POLICY, reason=_too_dear(tool_call, ceiling - spent))
+        elif said.approved:
+            spent += tool_call.cost_usd
+        decisions.append(decision)
+    return Consent((*decisions, *turn.paused.refused))
 
 
 def _as_decided(approval: Approval) -> Decision:

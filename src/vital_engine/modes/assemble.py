@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
-from vital_engine.errors import ModelError, OutOfTime, StepFailed, VitalError
+from vital_engine.errors import CostLimit, ModelError, OutOfTime, StepFailed, VitalError
 from vital_engine.flow import Outcome, speedup
 from vital_engine.nouns import (
     NOTHING_FOUND,
@@ -66,6 +67,7 @@ def assemble(
     tool_results = INVOKE.made(outcomes, ToolResults())
     status, error = _status(outcomes)
     degraded = _degraded(outcomes)
+    cost = _cost(question, outcomes, draft)
     return Answer(
         run_id=question.run_id,
         question=question,
@@ -80,11 +82,14 @@ def assemble(
         draft=draft,
         citations=citations,
         support=support,
-        cost=_cost(question, outcomes, draft),
+        cost=cost,
         quality=grader(citations, support, evidence, draft, degraded),
         outcomes=outcomes,
         degraded=degraded,
-        warnings=tuple(_warnings(outcomes, degraded, evidence, citations, tool_results, draft)),
+        warnings=(
+            *_warnings(outcomes, degraded, evidence, citations, tool_results, draft),
+            *_spending(question.limits.cost_usd, tool_results, cost, draft),
+        ),
         timing=timing,
         speedup=speedup([o.seconds for o in outcomes.values() if o.kind != "skipped"], timing.total),
         critical_path=critical_path,
@@ -176,6 +181,8 @@ def _cost(question: Question, outcomes: Mapping[str, Outcome[Any]], draft: Draft
     """As tallied; a call that failed is on the bill too, at an unknown price."""
     spoken = REPLY.outcome(outcomes)
     if spoken is not None and spoken.kind == "failed":
+        if isinstance(spoken.error, CostLimit):  # the model was not called
+            return Cost()
         return Cost((LedgerRow(Call(question.run_id, REPLY.name, draft.model, draft.provider, None, "failed"), None),))
     return TALLY.made(outcomes, Cost.missing())
 
@@ -215,3 +222,15 @@ def _warnings(
         yield f"{mismatched} of its quotations do not stand in the passage that is cited for them."
     if draft.finish == "length":
         yield "The answer reached its length limit and may be incomplete."
+
+
+def _spending(limit: Decimal | None, tool_results: ToolResults, cost: Cost, draft: Draft) -> Iterable[str]:
+    """What became of the question's cost limit."""
+    if limit is None:
+        return
+    if draft.output_limit is not None:
+        yield f"The cost limit of ${limit:f} left {draft.output_limit} tokens for the answer."
+    if cost.usd is None:
+        yield f"What the model costs is not known: it could not be held to the cost limit of ${limit:f}."
+    elif (spent := cost.usd + tool_results.cost_usd) > limit:
+        yield f"This question cost ${spent:f}, more than its limit of ${limit:f}."

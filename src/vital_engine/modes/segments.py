@@ -86,7 +86,7 @@ class Segments:
     def _closing(self, settings: TurnSettings) -> Flow:
         """All that comes after consent."""
         s, on = self._services, settings.hedges
-        speak = REPLY.of(partial(reply, s.llm, self.load), within=settings.reply_timeout_ms / 1000)
+        speak = REPLY.of(partial(reply, s.llm, self.load, s.accountant), within=settings.reply_timeout_ms / 1000)
         return Flow(
             TURN,
             INVOKE.of(partial(invoke, s), within=TOOLS_SECONDS),

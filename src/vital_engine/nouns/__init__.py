@@ -15,6 +15,7 @@ from .answer import Answer, Receipt, Status, StepRow, Timing, TurnEnded
 from .approved import Action, Approval, ApprovalDecision, ApprovalStatus, Claim, Lease, Paused, PausedTurn
 from .asked import Brief, Expert, Limits, Question, Scope
 from .gathered import (
+    ArgumentSource,
     Consent,
     Decision,
     Effect,
@@ -67,6 +68,7 @@ __all__ = [
     "Approval",
     "ApprovalDecision",
     "ApprovalStatus",
+    "ArgumentSource",
     "Brief",
     "Call",
     "Citation",

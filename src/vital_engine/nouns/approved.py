@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from vital_engine.flow import Outcome
 from .asked import Brief, Question, Scope
 from .codec import OutcomeForm
 from .gathered import Decision, Evidence, Memory, ToolCall, ToolResult, ToolSuggestions
+from .provenance import edited
 
 Action = Literal["approve", "reject", "edit"]
 ApprovalStatus = Literal[
@@ -65,7 +66,7 @@ class Approval:
         """The call that would be made: the suggested one, with the arguments of an edit."""
         if self.decision is None or self.decision.arguments is None:
             return self.tool_call
-        return replace(self.tool_call, arguments=self.decision.arguments, tainted=False)
+        return edited(self.tool_call, self.decision.arguments)
 
     @property
     def pending(self) -> bool:

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from .gathered import Memory
+
+MOST_PASSAGES: Final = 100
+"""Of one turn: more would fill the prompt of any model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one turn may use.
+    """What one turn may use; None: the deployment's limit. The engine checks the values when the question is asked.
 
-    :param seconds: deadline of the whole turn; None: the deployment's.
-    :param output_tokens: output tokens of the model; None: the expert's limit.
-    :param cost_usd: cost of the whole turn, of model calls and tools; None: no limit.
-    :param passages: the largest number of passages to retrieve.
+    :param seconds: deadline of the whole turn; above 0.
+    :param output_tokens: output tokens of the answer; at least 1.
+    :param cost_usd: US dollars for tools and model together, 0 or more. A whole number is taken as a Decimal; a binary
+        float is refused, because money is exact.
+    :param passages: passages of evidence; from 1 to :data:`MOST_PASSAGES`.
     """
 
     seconds: float | None = None

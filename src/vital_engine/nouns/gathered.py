@@ -76,6 +76,21 @@ class Effect(StrEnum):
     EFFECT = "effect"
 
 
+class ArgumentSource(StrEnum):
+    """Where the arguments of a suggested call come from. Only the first two are the user's own words."""
+
+    QUESTION = "question"
+    PERSON = "person"
+    """A person wrote them in an edit."""
+    CONVERSATION = "conversation"
+    """Earlier turns and answers, recalled or handed in, and what is known of the user."""
+    EVIDENCE = "evidence"
+    TOOLS = "tools"
+    """Results of other calls."""
+    MODEL = "model"
+    """A model wrote them; what it has read is named beside."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A suggested tool call: not yet approved, not yet made.
@@ -87,8 +102,12 @@ class ToolCall:
     :param score: how well the tool fits the question.
     :param cost_usd: estimated cost.
     :param effect: what the tool does to the world.
-    :param tainted: whether the arguments come from text that the user did not write, such as documents or tool results.
+    :param tainted: whether the arguments may hold text that the user did not write, such as documents or tool results.
+        The engine computes it when the call enters the turn (:mod:`vital_engine.nouns.provenance`); a suggester may set
+        it, not clear it.
     :param definition: hash of the tool's definition; a tool that has changed since voids an approval. Empty: unknown.
+    :param needs_consent: whether only a person may approve the call, whatever its effect.
+    :param sources: where the suggester read the arguments from; empty: it does not say.
     """
 
     id: str
@@ -100,6 +119,8 @@ class ToolCall:
     effect: Effect = Effect.PURE
     tainted: bool = False
     definition: str = ""
+    needs_consent: bool = False
+    sources: tuple[ArgumentSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +230,11 @@ class ToolResults:
 
     results: tuple[ToolResult, ...] = ()
     failed: bool = False
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """US dollars of all calls that were made, also of those that failed: their providers may charge for them."""
+        return sum((f.tool_call.cost_usd for f in self.results if f.status != "void"), Decimal(0))
 
     @classmethod
     def missing(cls) -> ToolResults:

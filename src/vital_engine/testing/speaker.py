@@ -26,7 +26,9 @@ class Text:
 
 
 class Speaker:
-    """Fulfils the port LLM."""
+    """Fulfils the port LLM. It says no more tokens than the prompt allows."""
+
+    model = provider = MODEL
 
     def __init__(self, act: Act, stage: Stage, prompts: list[Prompt], text: Text, prefill: float) -> None:
         self._act, self._stage, self._prompts = act, stage, prompts
@@ -53,14 +55,17 @@ class Speaker:
             await self._read(prompt)
             began, speaking = loop.time(), act.seconds - self._prefill
             each = speaking / max(1, len(self._pieces))
-            for i, text in enumerate(self._pieces, start=1):
+            said = self._pieces[: prompt.max_output_tokens]
+            for i, text in enumerate(said, start=1):
                 await _until(began + i * each)
                 yield Piece(text, model=MODEL, provider=MODEL)
-            await _until(began + speaking)
+            cut = len(said) < len(self._pieces)
+            if not cut:
+                await _until(began + speaking)
             if act.error is not None:
                 raise act.error
-            used = Usage(input=len(str(prompt).split()), output=len(self._pieces))
-            yield Piece(usage=used, model=MODEL, provider=MODEL, finish="stop")
+            used = Usage(input=len(str(prompt).split()), output=len(said))
+            yield Piece(usage=used, model=MODEL, provider=MODEL, finish="length" if cut else "stop")
         except BaseException as error:
             call.error = error
             raise

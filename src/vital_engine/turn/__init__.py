@@ -11,6 +11,7 @@
     review   tier 2: citations | support | cost, while it speaks
     save     keep the turn
     early    before reply, where the services can: the model's server reads what is known of the prompt already
+    budget   before reply, where the question has a cost limit: what the model's call may cost at most is reserved
     hedged   which of the steps may be sent twice, and to which service
 
 Steps are plain async functions: their first parameters are the ports that they lean on, bound by ``functools.partial``.
@@ -30,7 +31,7 @@ from .save import register, save
 
 ORDER = ("ask", "brief", "gather", "invoke", "reply", "review", "save")
 """The modules, in the order of a turn."""
-BESIDE = ("plan", "early", "hedged")
+BESIDE = ("plan", "early", "budget", "hedged")
 
 __all__ = [
     "BESIDE",

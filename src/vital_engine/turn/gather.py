@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from vital_engine.errors import WrongType
 from vital_engine.flow import Flow, call
 from vital_engine.nouns import Brief, Evidence, Memory, Question, Scope, ToolSuggestions, passages_of
-from vital_engine.ports import MemoryStore, Retriever, Services, ToolSuggester
+from vital_engine.nouns.provenance import marked
+from vital_engine.ports import Caller, Declaring, MemoryStore, Retriever, Services, ToolSuggester
 
 from .plan import RECALL, RETRIEVE, SUGGEST, TIER1
 
@@ -17,7 +19,7 @@ def gather(services: Services, *, within: float | None = None) -> Flow:
     return Flow(
         TIER1,
         RETRIEVE.of(partial(retrieve, services.retriever), within=within),
-        SUGGEST.of(partial(suggest, services.tool_suggester), within=within),
+        SUGGEST.of(partial(suggest, services.tool_suggester, services.caller), within=within),
         RECALL.of(partial(recall, services.memory), within=within),
         given=(Question, Brief),
     )
@@ -35,9 +37,19 @@ async def retrieve(retriever: Retriever, question: Question, brief: Brief) -> Ev
         raise WrongType(f"the retriever broke its promise: {error}", service="retrieval") from error
 
 
-async def suggest(suggester: ToolSuggester, question: Question, brief: Brief) -> ToolSuggestions:
-    """Tool calls worth making for *question*."""
-    return await call(suggester.suggest, question, brief)
+async def suggest(suggester: ToolSuggester, caller: Caller, question: Question, brief: Brief) -> ToolSuggestions:
+    """Tool calls worth making for *question*. Here they enter the turn: whatever suggests them, they are as risky as their
+    tools and as foreign as their words.
+
+    :param caller: of the calls; if it is a :class:`~vital_engine.ports.Declaring` one, it has the last word on its tools.
+    :raises WrongType: the suggester gave anything else.
+    """
+    suggestions = await call(suggester.suggest, question, brief)
+    if not isinstance(suggestions, ToolSuggestions):
+        raise WrongType(f"the suggester gave a {type(suggestions).__name__}", service="tool")
+    if suggestions.tool_calls and isinstance(caller, Declaring):
+        suggestions = replace(suggestions, tool_calls=tuple(map(caller.declared, suggestions.tool_calls)))
+    return marked(suggestions, question)
 
 
 async def recall(memory: MemoryStore, question: Question) -> Memory:

@@ -45,13 +45,14 @@ class Hedges:
         if replicas.retriever is not None:
             self._second(RETRIEVE, partial(retrieve, replicas.retriever))
         if replicas.tool_suggester is not None:
-            self._second(SUGGEST, partial(suggest, replicas.tool_suggester))
+            self._second(SUGGEST, partial(suggest, replicas.tool_suggester, services.caller))
         if replicas.memory is not None:
             self._second(RECALL, partial(recall, replicas.memory))
         if replicas.llm is not None:
             second = load_of(replicas.llm)
             busy = lambda: max(load.utilisation, second.utilisation)  # noqa: E731
-            self._second(REPLY, partial(reply, replicas.llm, second), busy)
+            # The second call has no share of a question's cost limit.
+            self._second(REPLY, partial(reply, replicas.llm, second, None), busy)
         if replicas.checker is not None:
             self._reviews[CITE.name] = partial(cite, TwoCheckers(services.checker, replicas.checker, self._hedge(CITE)))
         if replicas.judge is not None:

@@ -19,7 +19,9 @@ from vital_engine.testing import ScriptedServices, run_virtual, scripted
 CONFIG: Any = {"configurable": {"thread_id": "one"}}
 TWO = ToolSuggestions(
     (
-        ToolCall("call-1", "scripted_tool", {"x": 6}, effect=Effect.EFFECT, cost_usd=Decimal("0.02")),
+        ToolCall(
+            "call-1", "scripted_tool", {"x": 6}, effect=Effect.EFFECT, cost_usd=Decimal("0.02"), needs_consent=True
+        ),
         ToolCall("call-2", "scripted_tool", {"x": 7}),
     )
 )
@@ -49,7 +51,9 @@ def test_what_is_shown_is_all_that_a_person_must_know(question: Question) -> Non
         "reason": "",
         "cost_usd": "0.02",
         "effect": "effect",
-        "tainted": False,
+        "tainted": True,  # who proposed it does not say whence the 6 comes, and the question does not either
+        "sources": [],
+        "needs_consent": True,
         "expires_at": "",
     }
 

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vital_engine.nouns import Brief, Evidence, Question, Scope, ToolCall, ToolSuggestions
+from vital_engine.nouns.provenance import marked
 from vital_engine.ports import Embedder
 
 from .cache import Cache, Count, LRUCache, uncounted
@@ -105,9 +106,12 @@ class CachedToolSuggester:
         """As the suggester beneath; raises what that raises. A menu of a failure is not kept."""
         expert = brief.expert
         key = (question.tenant, expert.id, expert.tools, question.text, self._suggester.definitions)
-        suggestions, outcome = await self._cache.get(
-            key, lambda: self._suggester.suggest(question, brief), keep=lambda suggestions: not suggestions.failed
-        )
+
+        async def suggest() -> ToolSuggestions:
+            # Marked before they are kept: what they were read from is not known later.
+            return marked(await self._suggester.suggest(question, brief), question)
+
+        suggestions, outcome = await self._cache.get(key, suggest, keep=lambda suggestions: not suggestions.failed)
         if outcome == "miss":
             return suggestions
         again = tuple(self._suggester.renewed(tool_call, question) for tool_call in suggestions.tool_calls)

@@ -224,6 +224,7 @@ class Extractive:
         near: float = 0.75,
         alike: float = 0.6,
     ) -> None:
+        self.model, self.provider = MODEL, PROVIDER
         self._embedder, self._vectors = embedder, vectors
         self._most, self._near, self._alike = most, near, alike
 

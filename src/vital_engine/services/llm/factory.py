@@ -102,6 +102,7 @@ class Fallback:
             raise ConfigError("a fallback needs a model")
         self.models = models
         self.capacity: int | None = getattr(models[0], "capacity", None)
+        self.model, self.provider = (getattr(models[0], name, "") for name in ("model", "provider"))
         if (first := prefiller(models[0])) is not None:  # the others are asked only where it fails
             self.prefill = first.prefill
 

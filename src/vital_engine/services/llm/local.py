@@ -273,6 +273,7 @@ class Local:
             raise ConfigError(f"a local model needs a slot and a context of 256 tokens, not {slots} and {context}")
         self._path = SMOLLM2.path() if model is None else gguf_at(Path(model))
         self.name = SMOLLM2.name if model is None else self._path.stem
+        self.model, self.provider = self.name, PROVIDER
         self.patience = patience or Patience(first=120.0)
         self.evidence_tokens = evidence_tokens
         self.capacity = slots

@@ -69,6 +69,7 @@ class CachedLLM:
         self._said: LRUCache[str, _Said] = LRUCache(entries=entries)
         self._telling: dict[str, _Telling] = {}
         self.capacity: int | None = getattr(llm, "capacity", None)
+        self.model, self.provider = (getattr(llm, name, "") for name in ("model", "provider"))
         if (reader := prefiller(llm)) is not None:  # what it can do besides, this one can too
             self.prefill = reader.prefill
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from pydantic_core import to_jsonable_python
 
 from vital_engine.errors import ConfigError, InvalidArguments, ServiceError, ToolError, ToolTimeout
-from vital_engine.nouns import Brief, Effect, Question, Scope, ToolCall, ToolResult, ToolSuggestions
+from vital_engine.nouns import ArgumentSource, Brief, Effect, Question, Scope, ToolCall, ToolResult, ToolSuggestions
 from vital_engine.ports import Embedder
 from vital_engine.services.ranking import Match, Profile, Shortlist, words
 
@@ -28,6 +28,9 @@ MAX_VALUE_BYTES: Final = 65_536
 
 LEAST_COSINE: Final = 0.45
 """From where a tool that the question does not name may still be proposed, if all its arguments stand there."""
+
+_RISK: Final = tuple(Effect)
+"""From what changes nothing to what cannot be taken back."""
 
 _BLANKS: Final = re.compile(r"\s{2,}|[^\S \n]")
 
@@ -141,6 +144,17 @@ class Toolbox:
         """*proposal* as it would be made for *question*, which has the same text: with the id of its turn."""
         return replace(tool_call, id=_call_id(question, tool_call.tool, tool_call.definition, tool_call.arguments))
 
+    def declared(self, tool_call: ToolCall) -> ToolCall:
+        """See :class:`vital_engine.ports.Declaring`. A tool that is not in this box is left as it was proposed."""
+        each = self._tools.get(tool_call.tool)
+        if each is None:
+            return tool_call
+        effect = max(tool_call.effect, each.effect, key=_RISK.index)
+        cost, consent = max(tool_call.cost_usd, each.cost_usd), tool_call.needs_consent or each.consent
+        if (effect, cost, consent) == (tool_call.effect, tool_call.cost_usd, tool_call.needs_consent):
+            return tool_call
+        return replace(tool_call, effect=effect, cost_usd=cost, needs_consent=consent)
+
     def _propose(self, each: AnyTool, reading: Reading, question: Question, score: float, why: str) -> ToolCall:
         reason = "; ".join((why, *reading.notes))
         return ToolCall(
@@ -152,6 +166,8 @@ class Toolbox:
             cost_usd=each.cost_usd,
             effect=each.effect,
             definition=each.definition,
+            needs_consent=each.consent,
+            sources=(ArgumentSource.QUESTION,),  # a reader is given the question's text, and nothing else
         )
 
     async def call(self, tool_call: ToolCall, *, scope: Scope) -> ToolResult:
