@@ -324,6 +324,8 @@ class StepAbandoned(ServiceError):
 
 
 class CircuitOpen(ServiceError):
+    """The service failed repeatedly; the engine does not call it for the moment."""
+
     code = "service.circuit_open"
     public = "A service is failing and is not being asked for the moment."
 

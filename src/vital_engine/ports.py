@@ -117,7 +117,7 @@ class Caller(Protocol):
 
 @runtime_checkable
 class Declaring(Protocol):
-    """What a :class:`Caller` may also be: one that knows its tools, whoever proposes them."""
+    """A :class:`Caller` that may also know the declarations of its tools, whichever service suggests them."""
 
     def declared(self, tool_call: ToolCall) -> ToolCall:
         """*proposal* with no less of effect, cost and consent than its tool has. At once, and without waiting."""
@@ -403,7 +403,9 @@ class Vectors(Protocol):
     """A two-dimensional float32 array, for example of numpy."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+
     def __getitem__(self, index: int, /) -> Sequence[float]: ...
     def __len__(self) -> int: ...
 

@@ -45,14 +45,17 @@ class RunningTurn:
 
     @property
     def run_id(self) -> str:
+        """Id of the turn."""
         return self.turn.run_id
 
     @property
     def log(self) -> Stream[Answer]:
+        """The turn's log."""
         return self.turn.events
 
     @property
     def answer(self) -> Answer | None:
+        """The answer; None while the turn runs."""
         return self.log.value
 
     @property
@@ -68,7 +71,7 @@ class RunningTurn:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """While somebody reads along."""
+        """Count a reader while the block runs."""
         self.readers += 1
         try:
             yield
@@ -126,7 +129,10 @@ class RunningTurns:
         return entry if own else None
 
     def get(self, run_id: str, scope: Scope) -> RunningTurn:
-        """As :meth:`find`. NotFound if there is none."""
+        """As :meth:`find`.
+
+        :raises NotFound: there is no such turn.
+        """
         if (entry := self.find(run_id, scope)) is None:
             raise NotFound(f"no run {run_id} here")
         return entry
@@ -136,7 +142,7 @@ class RunningTurns:
         return any(_of(entry, conversation, scope) for entry in self._running.values())
 
     def forget(self, conversation: str, scope: Scope) -> None:
-        """Let go of the conversation's turns that have ended: nobody may rejoin what was erased."""
+        """Drop the ended turns of a conversation, because what was erased must not be readable."""
         for run_id in [key for key, entry in self._ended.items() if _of(entry, conversation, scope)]:
             del self._ended[run_id]
 

@@ -63,6 +63,9 @@ def quick(seed: int, turns: int | None = None) -> Report:
 
 
 def tell(what: str) -> None:
-    """On stderr, and only where somebody looks."""
+    """Print progress on standard error, if that is a terminal.
+
+    :param what: one line.
+    """
     if sys.stderr.isatty():
         print(f"... {what}", file=sys.stderr)

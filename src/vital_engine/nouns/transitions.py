@@ -110,7 +110,9 @@ def decide(approval: Approval, decision: ApprovalDecision, *, by: str, now: date
     if first is not None:
         edits = first.action == "edit" and hash_of(first.arguments or {}) != hash_of(decision.arguments or {})
         if first.action != decision.action or edits:
-            raise Conflict(f"the call {approval.id} was {SETTLED[first.action]} by {approval.by or 'another person'} before")
+            raise Conflict(
+                f"the call {approval.id} was {SETTLED[first.action]} by {approval.by or 'another person'} before"
+            )
         return approval
     if lapse(approval, now).status == "expired":
         raise Expired(f"the call {approval.id} could be decided until {approval.expires_at.isoformat()}")

@@ -29,7 +29,11 @@ def _form(kind: type) -> TypeAdapter[Any]:
 
 
 def written(value: Any) -> str:
-    """A frozen dataclass as JSON text. StoreError if it holds what JSON cannot."""
+    """A frozen dataclass as JSON text.
+
+    :param value: the dataclass.
+    :raises StoreError: it holds what JSON cannot.
+    """
     try:
         plain = _form(type(value)).dump_python(value, mode="json")
     except (ValueError, TypeError) as error:
@@ -38,7 +42,12 @@ def written(value: Any) -> str:
 
 
 def read(kind: type[T], kept: Any) -> T:
-    """What :func:`written` wrote. StoreError for another version, or what is not of its form."""
+    """What :func:`written` wrote.
+
+    :param kind: the dataclass.
+    :param kept: the JSON, as the database gives it.
+    :raises StoreError: another version wrote it, or it has another form.
+    """
     version = kept.get("version") if isinstance(kept, dict) else None
     if version != VERSION:
         raise StoreError(f"a pause of version {version!r} cannot be read, only {VERSION}", service="store")

@@ -1,4 +1,4 @@
-"""The scripted model: its text comes evenly over its time, and stops when nobody listens any more."""
+"""The scripted model: its text comes evenly over its time, and stops when no reader is left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Text:
 
 
 class Speaker:
-    """Fulfils the port LLM. It says no more tokens than the prompt allows."""
+    """Implements the port :class:`~vital_engine.ports.LLM`."""
 
     model = provider = MODEL
 
@@ -39,6 +39,7 @@ class Speaker:
             self._pieces = []
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Any]:
+        """See the port."""
         act, loop = self._act, asyncio.get_running_loop()
         self._prompts.append(prompt)
         call = Recorded("reply", "stream", {"prompt": prompt}, self._stage.now())
@@ -79,7 +80,8 @@ class Speaker:
 
 
 class ReadingSpeaker(Speaker):
-    """Fulfils the port Prefiller as well: it keeps the beginnings that it has read for a turn, and reads on from there.
+    """Implements the port :class:`~vital_engine.ports.Prefiller` as well: it keeps the beginnings that it has read, and
+    continues there.
 
     :param segments: seconds that it takes to read a segment, by its kind.
     :raises ConfigError: they are more than the model's whole time.
@@ -96,6 +98,7 @@ class ReadingSpeaker(Speaker):
         self._held: dict[str, set[tuple[str, ...]]] = {}
 
     async def prefill(self, prompt: Prompt) -> Prefilled:
+        """See the port."""
         call = Recorded("reply", "prefill", {"prompt": prompt}, self._stage.now())
         self._stage.calls.append(call)
         try:
