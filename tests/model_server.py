@@ -361,7 +361,7 @@ class ModelServer:
             await asyncio.sleep(reply.first)
         head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         connection.writer.write(head.encode())
-        await connection.writer.shutdown()
+        await connection.writer.drain()
         if reply.early_headers:
             await self._wait(reply, connection)
         await self._event(connection, reply, self._chunk(request, reply, {"role": "assistant", "content": ""}))
@@ -398,7 +398,7 @@ class ModelServer:
         await self._write(connection, b"data: [DONE]\n\n", reply)
         await asyncio.sleep(reply.end_after)
         connection.writer.write(b"0\r\n\r\n")
-        await connection.writer.shutdown()
+        await connection.writer.drain()
 
     async def _cut(self, request: Request, reply: Reply, connection: _Connection, token: str) -> None:
         whole = (
@@ -416,7 +416,7 @@ class ModelServer:
                 await self._event(connection, reply, {"error": {"message": "the engine died", "type": "server_error"}})
             case "close":
                 connection.writer.write(b"0\r\n\r\n")
-                await connection.writer.shutdown()
+                await connection.writer.drain()
         raise _Cut
 
     async def _event(self, connection: _Connection, reply: Reply, data: Mapping[str, Any]) -> None:
@@ -426,7 +426,7 @@ class ModelServer:
         parts = [data] if reply.trickle is None else [data[i : i + 1] for i in range(len(data))]
         for part in parts:
             connection.writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
-            await connection.writer.shutdown()
+            await connection.writer.drain()
             if reply.trickle is not None:
                 await asyncio.sleep(reply.trickle)
 
@@ -441,7 +441,7 @@ class ModelServer:
         headers = {"content-type": content_type, "content-length": str(len(body)), **(more or {})}
         head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n"
         connection.writer.write(head.encode() + body)
-        await connection.writer.shutdown()
+        await connection.writer.drain()
 
     def _chunk(
         self, request: Request, reply: Reply, delta: Mapping[str, Any], finish: str | None = None

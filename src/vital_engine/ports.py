@@ -86,6 +86,8 @@ class ToolSuggester(Protocol):
         :param question: the question.
         :param brief: the expert who answers; only tools that the expert allows may be suggested.
         :returns: calls with all their arguments, best first. Each call of a run has an id of its own.
+            ``ToolCall.sources`` says where the arguments come from; without it, a value that is not in the question's
+            own text taints the call (:mod:`vital_engine.nouns.provenance`).
         """
 
 

@@ -10,7 +10,7 @@ from hypothesis import settings
 from seed_profile import SEED
 
 TESTS = Path(__file__).parents[1]
-FILES = sorted(TESTS.rglob("*.py"))
+FILES = sorted(path for path in TESTS.rglob("*.py") if "data" not in path.parts)
 PROFILE = TESTS / "conftest.py"
 """Where the one hypothesis profile stands."""
 

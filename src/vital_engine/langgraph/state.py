@@ -7,13 +7,15 @@ them. So what is written is JSON already, by :mod:`vital_engine.nouns.codec`: an
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, TypedDict, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
 from langgraph.channels.base import BaseChannel
 from langgraph.errors import EmptyChannelError, InvalidUpdateError
+from typing_extensions import TypedDict  # of typing's own there is no JSON schema before Python 3.12
 
 from vital_engine.errors import InvalidQuestion, WrongType
 from vital_engine.flow import Outcome
+from vital_engine.modes import TurnOptions
 from vital_engine.nouns import (
     Answer,
     Brief,
@@ -167,8 +169,7 @@ class GraphState(TypedDict, total=False):
     """The state of a turn in a graph. Inherit from it to put nodes of ours into a graph of yours (see :func:`plainly`).
 
     ``question`` is given, as a :class:`Question` or as JSON; ``answer`` is what comes out; every other key is written
-    by the node that makes it and read by a later one. None: its step made nothing, and ``outcomes`` says why. ``menu`` and
-    ``findings`` are read from checkpoints of an earlier form only.
+    by the node that makes it and read by a later one. None: its step made nothing, and ``outcomes`` says why.
     """
 
     question: Annotated[Question, Noun(Question)]
@@ -185,21 +186,32 @@ class GraphState(TypedDict, total=False):
     cost: Annotated[Cost, Noun(Cost)]
     outcomes: Annotated[dict[str, Any], Outcomes()]
     answer: Annotated[Answer, Noun(Answer)]
-    menu: Annotated[ToolSuggestions, Noun(ToolSuggestions)]
-    findings: Annotated[ToolResults, Noun(ToolResults)]
 
 
 def reading(name: str, keys: Sequence[str]) -> type[Any]:
-    """The part of the state that a node is given: *keys*, also under their former names, and no other."""
+    """The part of the state that a node is given: *keys*, also under their former names, and no other.
+
+    Former keys are private to the nodes that read them: they are in no schema of the graph's input or output.
+    """
     hints = get_type_hints(GraphState, include_extras=True)
-    former = [before for before, today in FORMER_KEYS.items() if today in keys]
-    return TypedDict(name, {key: hints[key] for key in (*keys, *former)}, total=False)  # type: ignore[operator, no-any-return]
+    read = {key: hints[key] for key in keys}
+    read |= {former: hints[today] for former, today in FORMER_KEYS.items() if today in keys}
+    return _typed_dict(name, read)
 
 
-def with_todays_keys(state: Mapping[str, Any]) -> dict[str, Any]:
+def options() -> type[Any]:
+    """What a graph's context may hold: the settings of one turn."""
+    return _typed_dict(TurnOptions.__name__, get_type_hints(TurnOptions))
+
+
+def _typed_dict(name: str, keys: Mapping[str, Any]) -> type[Any]:
+    return TypedDict(name, keys, total=False)  # type: ignore[operator, no-any-return]
+
+
+def with_todays_keys(state: Mapping[str, Any]) -> Mapping[str, Any]:
     """*state*, in which what stands under a former key stands under today's."""
     former = {FORMER_KEYS[key]: value for key, value in state.items() if key in FORMER_KEYS}
-    return {**former, **{key: value for key, value in state.items() if key not in FORMER_KEYS}}
+    return {**former, **{key: value for key, value in state.items() if key not in FORMER_KEYS}} if former else state
 
 
 def written(made: Mapping[str, Any], run_id: str = "") -> dict[str, Any]:

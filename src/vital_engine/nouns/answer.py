@@ -18,6 +18,7 @@ from .codec import (
     OutcomeForm,
     error_from,
     from_form_1,
+    made_by,
     outcome_from,
     product_in_form_1,
     read_value,
@@ -161,7 +162,7 @@ class Answer:
         rows: list[StepRow] = [
             {
                 "step": name,
-                "makes": type(outcome.value).__name__ if outcome.value is not None else None,
+                "makes": made_by(outcome),
                 "began": outcome.began,
                 "ended": outcome.ended,
                 "seconds": outcome.seconds,
@@ -372,6 +373,7 @@ def _from_receipt(
 
     try:
         made = {n: product_in_form_1(n) if version == 1 else row["makes"] for n, row in receipt["steps"].items()}
+        cached = {made[name] for name in receipt["cached"] if name in made}
         broke = {made[name] for name, row in receipt["steps"].items() if row["outcome"] in ("degraded", "failed")}
         model, usage = receipt["model"], None
         rows = part(tuple[LedgerRow, ...], receipt["cost"]["calls"])
@@ -385,7 +387,12 @@ def _from_receipt(
                 part(Passage, {"text": "", **{k: v for k, v in p.items() if k != "number"}})
                 for p in receipt["retrieved"]
             ]
-            evidence = Evidence(tuple(found), failed="Evidence" in broke, index_version=receipt["index_version"])
+            evidence = Evidence(
+                tuple(found),
+                failed="Evidence" in broke,
+                index_version=receipt["index_version"],
+                cached="Evidence" in cached,
+            )
         products: list[Any] = [
             brief,
             evidence,
@@ -440,6 +447,7 @@ def _outcomes(
             **row,
             "kind": row["outcome"],
             "made": made[name],
+            "cached": name in receipt["cached"],
             "error": row.get("code", ""),
             "because": row["reason"],
         }

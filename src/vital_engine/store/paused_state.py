@@ -1,59 +1,36 @@
-"""A pause as JSON that outlives the program that wrote it: a version, and a form that is checked when it is read."""
+"""A pause as JSON that outlives the program that wrote it, in the one form that all nouns have."""
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
-from vital_engine.errors import StoreError
+from vital_engine.errors import StoreError, WrongType
+from vital_engine.nouns import codec
 
 from .plain import json_text
 
-__all__ = ["VERSION", "read", "written"]
+__all__ = ["read", "written"]
 
 T = TypeVar("T")
 
-VERSION: Final = 1
-"""Of the form. A field that is added with a default needs no new one: what was written without it can be read."""
 
+def written(value: object) -> str:
+    """A noun as JSON text.
 
-_forms: dict[type, TypeAdapter[Any]] = {}
-
-
-def _form(kind: type) -> TypeAdapter[Any]:
-    """Made when it is first needed: a form takes milliseconds to build."""
-    if kind not in _forms:
-        _forms[kind] = TypeAdapter(kind)
-    return _forms[kind]
-
-
-def written(value: Any) -> str:
-    """A frozen dataclass as JSON text.
-
-    :param value: the dataclass.
+    :param value: the noun.
     :raises StoreError: it holds what JSON cannot.
     """
-    try:
-        plain = _form(type(value)).dump_python(value, mode="json")
-    except (ValueError, TypeError) as error:
-        raise StoreError(f"this pause cannot be kept as JSON: {error}", service="store") from error
-    return json_text({"version": VERSION, "value": plain})
+    return json_text(codec.write(value))
 
 
-def read(kind: type[T], kept: Any) -> T:
-    """What :func:`written` wrote.
+def read(kind: type[T], kept: object) -> T:
+    """What :func:`written` wrote, also in an earlier version.
 
-    :param kind: the dataclass.
+    :param kind: class of the noun.
     :param kept: the JSON, as the database gives it.
-    :raises StoreError: another version wrote it, or it has another form.
+    :raises StoreError: a newer version wrote it, or it is no such noun.
     """
-    version = kept.get("version") if isinstance(kept, dict) else None
-    if version != VERSION:
-        raise StoreError(f"a pause of version {version!r} cannot be read, only {VERSION}", service="store")
     try:
-        value: T = _form(kind).validate_python(kept.get("value"))
-    except ValidationError as error:
-        faults = ", ".join(".".join(map(str, e["loc"])) for e in error.errors(include_input=False)[:5])
-        raise StoreError(f"a {kind.__name__} that was kept is not of its form: {faults}", service="store") from None
-    return value
+        return codec.read(kind, kept)
+    except WrongType as error:
+        raise StoreError(f"what was kept cannot be read: {error}", service="store") from error

@@ -89,12 +89,9 @@ class PlannedStep(Generic[T]):
         return outcomes.get(self.name)
 
     def made(self, outcomes: Mapping[str, Outcome[Any]], otherwise: T) -> T:
-        """What it made, or its fallback; *otherwise* where there is neither."""
+        """What it made, or its fallback; *otherwise* where there is neither, or it was not kept."""
         outcome = outcomes.get(self.name)
-        if outcome is None or not outcome.made or outcome.value is None:
-            return otherwise
-        value: T = outcome.value
-        return value
+        return outcome.value if outcome is not None and isinstance(outcome.value, self.makes) else otherwise
 
 
 ASK: Final = PlannedStep("ask", Question, key="question", effect="pure")

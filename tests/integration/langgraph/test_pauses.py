@@ -13,6 +13,7 @@ from langgraph.types import Command
 
 from vital_engine import Mode1ManualWorkflow, Mode3ChatManualWorkflow
 from vital_engine.errors import Conflict, ConversationBusy, NotFound, StoreError
+from vital_engine.modes import Decisions
 from vital_engine.nouns import Effect, Question, Scope, ToolCall, ToolSuggestions
 from vital_engine.testing import ScriptedServices, run_virtual, scripted
 
@@ -174,14 +175,15 @@ def test_a_pause_of_the_graph_may_be_answered_on_the_engines_own_path(question: 
         workflow = Mode1ManualWorkflow(services)
         graph = workflow.build_graph().compile(checkpointer=InMemorySaver())
         shown = await paused(graph, question)
-        decisions = {"call-1": "approve", "call-2": "reject"}
+        decisions: Decisions = {"call-1": "approve", "call-2": "reject"}
         answer = await workflow.resume(shown["run_id"], decisions, scope=Scope("t1", "u1"))
         with pytest.raises(Conflict, match="answered"):
             await graph.ainvoke(Command(resume=decisions), CONFIG)
         return answer
 
     answer = run_virtual(turn())
-    assert (answer.status, answer.timing.total) == ("complete", 2.0)
+    assert (answer.status, answer.timing.total, answer.expert) == ("complete", 2.0, "scripted")
+    assert answer.evidence.passages and all(outcome.value is not None for outcome in answer.outcomes.values())
     assert [calls_of(services, port) for port in ("retrieve", "invoke", "reply", "save")] == [1] * 4
 
 
