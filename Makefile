@@ -11,7 +11,7 @@ REPORT := .make/report
 WORKERS := -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format gate bench clean
+.PHONY: help run test check format gate bench docs clean
 
 help:            ## these lines
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ check: $(READY)  ## format, lint, types, layers, fast tests: before every commit
 format: $(READY) ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY)    ## build the documentation with its reference: open build/site/index.html
+	$(BIN)/python docs/site.py
 
 gate: $(READY)    ## instructions per turn and per token (counted by valgrind): no more than the baseline's
 	$(BIN)/python bench/instructions.py --check

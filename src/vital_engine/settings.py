@@ -1,7 +1,7 @@
-"""What a deployment sets: defaults, then ``vital.toml``, then the environment (``VITAL_...``), then the command line.
+"""Settings of a deployment: defaults, then ``vital.toml``, then the environment (``VITAL_...``), then the command line.
 
-A name that is not known is refused, and the nearest known one is named: a setting that is misspelt must not be a setting
-that is silently not made. The only reader of the environment.
+An unknown name is refused, and the message names the nearest known one: a misspelt setting must not be a setting that
+is silently not made.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SECRETS: Final = frozenset({"database_url", "model_key", "suggest_key", "pubmed_
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of a deployment. Those of a turn (``profile``, limits, switches) stand in ``turn``."""
+    """Every setting of a deployment. The settings of a turn (``profile``, limits, switches) are in ``turn``."""
 
     home: Path = field(
         default_factory=lambda: user_data_path("vital-engine", appauthor=False),
@@ -105,7 +105,7 @@ class Settings:
     suggestion_cache: int = field(default=2048, metadata={"help": "questions whose tool calls are kept; 0: none"})
     fallback: str = field(
         default="none",
-        metadata={"help": "who answers when the model fails before its first word: 'extractive', or 'none' for nobody"},
+        metadata={"help": "who answers when the model fails before its first word: 'extractive', or 'none'"},
     )
     embedder: str | None = field(
         default=None,
@@ -117,7 +117,7 @@ class Settings:
     )
     tenant: str = field(default="local", metadata={"help": "whose documents and turns the command line works on"})
     user: str = field(default="local", metadata={"help": "who asks on the command line"})
-    expert: str | None = field(default=None, metadata={"help": "who answers if a question names nobody"})
+    expert: str | None = field(default=None, metadata={"help": "the expert who answers if a question names none"})
     host: str = field(default="127.0.0.1", metadata={"help": "where vital serve listens"})
     port: int = field(default=8700, metadata={"help": "on which port; 0: any that is free"})
     log_format: str = field(default="console", metadata={"help": "console or json"})
@@ -173,14 +173,17 @@ class Settings:
         return self.tool_suggester == "model" or (self.tool_suggester == "auto" and self.suggest_model is not None)
 
     def changed(self) -> float:
-        """When the file of settings was changed last, in seconds since the epoch; 0.0 where there is none."""
+        """When the file of settings was last changed.
+
+        :returns: seconds since the epoch; 0.0 if there is no file.
+        """
         try:
             return self.file.stat().st_mtime if self.file is not None else 0.0
         except OSError:
             return 0.0
 
     def shown(self) -> dict[str, Any]:
-        """As plain values, with secrets hidden."""
+        """The settings as plain values, with secrets hidden."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {
             name: "(set)" if name in SECRETS and value else str(value) if isinstance(value, Path) else value
@@ -188,7 +191,11 @@ class Settings:
         }
 
     def replace(self, changes: Mapping[str, Any]) -> Settings:
-        """These settings with *changes*; None means "not said"."""
+        """These settings with *changes*.
+
+        :param changes: name -> value; None: not changed.
+        :raises ConfigError: an unknown name or an impossible value.
+        """
         said = {k: v for k, v in changes.items() if v is not None}
         return replace(self, **_known(said, turn_keys=())) if said else self
 
@@ -199,7 +206,7 @@ KEYS: Final = tuple(f.name for f in fields(Settings) if f.name != "file")
 def load(
     *, environ: Mapping[str, str] | None = None, file: Path | None = None, turn_keys: tuple[str, ...] = ()
 ) -> Settings:
-    """The deployment's settings.
+    """Read the settings of the deployment.
 
     :param environ: default: the process's environment.
     :param file: default: ``VITAL_CONFIG``, or ``vital.toml`` in the working folder if there is one.
@@ -272,7 +279,12 @@ def _fit(name: str, value: Any, hint: Any) -> Any:
 
 
 def typed(key: str, text: Any) -> Any:
-    """A setting of a turn as it stands in the environment (text), read as what it looks like."""
+    """Read a setting of a turn from its text in the environment.
+
+    :param key: its name.
+    :param text: its value; anything but text is returned as it is.
+    :raises ConfigError: the text is no value of such a setting.
+    """
     if not isinstance(text, str):
         return text
     if (key.startswith("enable_") or key == "hedging") and (read := TRUTHS.get(text.strip().lower())) is not None:

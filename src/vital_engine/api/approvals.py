@@ -1,7 +1,7 @@
-"""``/v1/approvals``: the tool calls that wait for a person; look at them, decide them.
+"""``/v1/approvals``: the tool calls that wait for a person; list, read and decide them.
 
-A decision settles its call once, whoever asks how often: the same again is answered as the first time. When all calls
-of a turn are decided the turn goes on by itself, and its events can be followed as those of any other.
+A decision decides its call once; the same decision again gets the same response. When all calls of a turn are decided
+the turn continues by itself, and its events can be followed like those of any other turn.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class DecisionRequest(Strict):
         return self
 
     def decided(self) -> ApprovalDecision:
+        """The request as the engine's decision."""
         return ApprovalDecision(self.decision, self.reason, self.arguments)
 
 

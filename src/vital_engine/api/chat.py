@@ -1,6 +1,6 @@
 """``/v1/chat/completions`` and ``/v1/models``: the engine behind any client of OpenAI's API.
 
-Models are experts: ``expert/<id>``, and ``auto`` for whoever fits. The question is the last user message, and the messages
+Models are experts: ``expert/<id>``, and ``auto``: the engine chooses. The question is the last user message, and the messages
 before it are what was said before. What else a request says (system messages, sampling, tools of the client) has no
 effect here: it is named in ``vital.ignored`` of the answer. What would make the answer wrong if it were ignored (``n``
 above 1, another form of answer) is refused.
@@ -65,6 +65,7 @@ class Message(BaseModel):
     tool_calls: Any = None
 
     def text(self) -> str:
+        """The text of the message, its parts joined."""
         if isinstance(self.content, list):
             return "\n".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")
         return self.content or ""
@@ -77,6 +78,8 @@ class Message(BaseModel):
 
 
 class StreamOptions(BaseModel):
+    """What a stream should hold besides the text."""
+
     include_usage: bool = False
 
 
@@ -118,7 +121,7 @@ class ChatRequest(BaseModel):
         asked = self.question()
         if self.conversation is None:
             memory, ignored = earlier(self.messages[:asked], window)
-        else:  # what is kept here counts: nothing is told twice
+        else:  # what is kept here counts: nothing comes twice
             memory, ignored = None, [f"messages[{i}]" for i in range(asked)]
         ignored += [f"messages[{asked}].{part}" for part in self.messages[asked].unread()]
         ignored += [f"messages[{i}]" for i in range(asked + 1, len(self.messages))]
@@ -336,7 +339,7 @@ async def _whole(entry: RunningTurn, request: Request, *, model: str, base: str,
 
 
 async def _expert(model: str, app_state: AppState, principal: Scope, mode: int) -> str | None:
-    """The expert that *model* names; None for whoever fits."""
+    """The expert that *model* names; None: the engine chooses."""
     if model == AUTO:
         return None
     name = model.removeprefix(EXPERT)

@@ -1,8 +1,8 @@
 """A turn's log as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-``id`` is the event's number in the log, ``event`` its kind, ``data`` one line of JSON. Whoever comes back with the last
-id that it has seen goes on from there, without a gap and without a repetition: the log is one, readers are indexes
-into it. All that is new at a wake-up is one write, and there are at most a hundred of them in a second.
+``id`` is the event's number in the log, ``event`` its kind, ``data`` one line of JSON. A reader that returns with the
+last id that it has seen continues from there, without a gap and without a repetition: there is one log, and readers are
+indexes into it. All that is new at a wake-up is one write, and there are at most a hundred of them in a second.
 """
 
 from __future__ import annotations
@@ -281,6 +281,8 @@ class EventStream(StreamingResponse):
                 _log.warning("stalled reader dropped", run_id=self._entry.run_id, seconds=self._stalled)
 
     async def stream_response(self, send: Send) -> None:
+        """Write the events until the last one, or until the reader is gone."""
+
         async def patient(message: Any) -> None:
             with anyio.fail_after(self._stalled):  # the server holds us here while the socket takes nothing
                 await send(message)

@@ -68,6 +68,7 @@ class TurnLimits(Strict):
     passages: Annotated[int, Field(ge=1, le=MOST_PASSAGES)] = 8
 
     def noun(self) -> Limits:
+        """The limits as the engine's noun."""
         return Limits(self.seconds, self.output_tokens, self.cost_usd, self.passages)
 
 

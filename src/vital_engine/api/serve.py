@@ -88,7 +88,12 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 @contextlib.contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A bound socket. ConfigError if the address is taken or is not ours."""
+    """A bound socket, while the block runs.
+
+    :param host: address.
+    :param port: 0: any that is free.
+    :raises ConfigError: the address is taken, or is not this machine's.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -127,11 +132,13 @@ class Server(uvicorn.Server):
         self._url, self._quiet = url, quiet
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn. Afterwards the server is ready."""
         await super().startup(sockets)
         if self.started and not self._quiet:
             print(welcome(self._url), flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn. Running turns may end first."""
         running = self._app_state.running
         _log.info("draining", turns=len(running), seconds=self._app_state.limits.drain_seconds)
         stopped = await running.shutdown(within=self._app_state.limits.drain_seconds)
@@ -140,6 +147,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See uvicorn. The first signal drains, the second stops."""
         running = self._app_state.running
         if self.should_exit:
             run_in_background(running.stop(DRAINING), name="stop all turns")

@@ -57,11 +57,11 @@ LastEvent = Annotated[str | None, Header(alias="Last-Event-ID")]
 async def create_turn(
     asked: TurnRequest, request: Request, app_state: TheState, principal: Principal, key: Key = None
 ) -> Response:
-    """Ask a question. With ``Accept: text/event-stream`` or ``stream: true`` its events follow; else 202, and where
+    """Ask a question. With ``Accept: text/event-stream`` or ``stream: true`` the events follow; else a 202 says where
     they are found.
 
     The turn does not depend on this request: with ``on_disconnect: continue`` (the default of a 202) it runs on when
-    nobody reads it any more, with ``cancel`` (the default of a stream) it is stopped then. ``Idempotency-Key``: the
+    its last reader has gone, with ``cancel`` (the default of a stream) it is stopped then. ``Idempotency-Key``: the
     same key and question again lead to the same turn.
     """
     streams = asked.stream if asked.stream is not None else EVENTS in request.headers.get("accept", "")
@@ -193,7 +193,8 @@ def begin(
     :param otherwise: what a disconnect does, if the request does not say.
     :param memory: what was said before, where the client keeps that.
     :raises Problem: an unknown mode or setting.
-    :raises OverCapacity, InvalidQuestion: as :meth:`RunningTurns.begin` does.
+    :raises OverCapacity: as :meth:`RunningTurns.begin` does.
+    :raises InvalidQuestion: as :meth:`RunningTurns.begin` does.
     """
     if asked.mode not in app_state.engine.modes:
         raise Problem(422, "request.invalid", f"mode: there are {', '.join(map(str, app_state.engine.modes))}.")
@@ -270,7 +271,7 @@ def _not_here(stored: StoredTurn) -> Problem:
 
 
 async def _written_down(entry: RunningTurn) -> bool:
-    """Wait until the turn's beginning stands in the store: nobody is told "accepted" before. False if it does not."""
+    """Wait until the turn's beginning is stored, so that "accepted" is true. False if storing failed."""
     async for event in entry.log.reader():
         if isinstance(event, StepEvent) and event.step == "register" and event.outcome:
             return event.outcome == "done"

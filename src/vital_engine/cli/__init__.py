@@ -45,7 +45,9 @@ cli.add_typer(config_cli, name="config")
 @cli.command()
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
-    expert: Annotated[str | None, typer.Option(help="Who answers; default: whoever fits.")] = None,
+    expert: Annotated[
+        str | None, typer.Option(help="Id of the expert who answers; default: the engine chooses.")
+    ] = None,
     mode: Mode = 2,
     profile: Profile = None,
     setting: Set = None,
@@ -82,7 +84,9 @@ def ask(
 @cli.command()
 def chat(
     mode: Annotated[int, typer.Option(help="3: you approve tools; 4: the policy does.")] = 3,
-    expert: Annotated[str | None, typer.Option(help="Who answers; default: whoever fits.")] = None,
+    expert: Annotated[
+        str | None, typer.Option(help="Id of the expert who answers; default: the engine chooses.")
+    ] = None,
     conversation: Annotated[str | None, typer.Option(help="One that was begun before; default: a new one.")] = None,
     model: Model = None,
     model_url: ModelUrl = None,
@@ -101,12 +105,12 @@ def ingest(
     sample: Annotated[bool, typer.Option("--sample", help="The 120 abstracts that ship with the engine.")] = False,
     domain: Annotated[str, typer.Option(help="The knowledge domain that they belong to.")] = "",
     prune: Annotated[
-        bool, typer.Option("--prune", help="Take out the domain's documents that are not among them.")
+        bool, typer.Option("--prune", help="Delete the domain's documents that are not among them.")
     ] = False,
     tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take in documents: text, Markdown, HTML, PDF, DOCX, JSON corpora. Again does only what is new."""
+    """Ingest documents: text, Markdown, HTML, PDF, DOCX, JSON corpora. A second run ingests only new or changed files."""
     from .ingest import SAMPLE, ingest_files
 
     chosen = [*(paths or []), *([Path(str(SAMPLE))] if sample else [])]

@@ -26,6 +26,7 @@ from .terminal import DEGRADED, FAILED, OK
 
 
 def show_settings(settings: Settings, *, as_json: bool) -> int:
+    """Print every setting, its value and its meaning. Returns the exit code."""
     turn = turn_settings(settings)
     values = settings.shown()
     values["turn"] = {key: getattr(turn, key) for key in KEYS}
@@ -152,6 +153,7 @@ def show_findings(tool_results: list[Examined], *, as_json: bool) -> int:
 
 
 async def show_experts(settings: Settings, *, as_json: bool, as_yaml: bool = False) -> int:
+    """Print the experts. Returns the exit code."""
     async with Engine(settings, watchers=()) as app:
         experts = await app.router.experts(settings.tenant)
     if as_yaml:
@@ -175,6 +177,7 @@ async def add_experts(path: Path, settings: Settings, *, replace: bool) -> int:
 
 
 async def show_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
+    """Print the latest turns. Returns the exit code."""
     async with Engine(settings, watchers=()) as app:
         lines = await app.turns.list(app.scope(), limit=limit)
     if as_json:
@@ -186,6 +189,7 @@ async def show_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
 
 
 async def show_run(run_id: str, settings: Settings) -> int:
+    """Print the receipt of a turn. Returns the exit code."""
     async with Engine(settings, watchers=()) as app:
         turn = await app.turns.show(run_id, app.scope())
     print(json.dumps(plain(turn), ensure_ascii=False, indent=2))

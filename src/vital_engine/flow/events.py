@@ -20,7 +20,7 @@ _log = logging.getLogger("vital_engine.flow")
 
 
 class FlowStarted(NamedTuple):
-    """``at``: the loop's clock, in seconds, here and below."""
+    """A run begins. ``at``: the loop's clock, in seconds, here and below."""
 
     flow: str
     at: float
@@ -111,6 +111,7 @@ class Log:
 
     @property
     def observed(self) -> bool:
+        """Whether there are observers."""
         return bool(self._observers)
 
     @property

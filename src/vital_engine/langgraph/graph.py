@@ -88,6 +88,7 @@ class GraphObserver:
         self.log.flush()
 
     def of(self, write: Write) -> _NodeObserver:
+        """An observer for one node, which writes to the graph's own stream."""
         return _NodeObserver(self.log, write)
 
     def end(self, answer: Answer | None = None, *, cancelled: bool = False) -> None:
@@ -137,10 +138,12 @@ class NodeContext:
 
     @property
     def question(self) -> Question:
+        """The question of the turn."""
         return self.state["question"]
 
     @property
     def context(self) -> TurnContext:
+        """The turn as the runner needs it."""
         log, claim = (Log(), None) if self.turn is None else (self.turn.log, self.turn.claim)
         within = time_limit(self.question, self.settings)
         return TurnContext(self.question, self.settings, log, self.began, within, claim)

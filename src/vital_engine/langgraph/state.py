@@ -41,7 +41,8 @@ FORMER_KEYS: Final[Mapping[str, str]] = {"menu": "suggestions", "findings": "too
 class Noun(BaseChannel[Any, Any, Any]):
     """Holds the latest noun of one class, or None where its step made none. Takes it as JSON as well.
 
-    :raises InvalidQuestion, WrongType: what is written is no such noun.
+    :raises InvalidQuestion: what is written is no valid question.
+    :raises WrongType: what is written is no such noun.
     """
 
     __slots__ = ("value",)
@@ -58,13 +59,16 @@ class Noun(BaseChannel[Any, Any, Any]):
 
     @property
     def ValueType(self) -> Any:  # noqa: N802
+        """See LangGraph: the class of the noun."""
         return self.typ
 
     @property
     def UpdateType(self) -> Any:  # noqa: N802
+        """See LangGraph: the class of the noun."""
         return self.typ
 
     def copy(self) -> Noun:
+        """See LangGraph."""
         return Noun(self.typ, self.key, self.value)
 
     def from_checkpoint(self, checkpoint: Any) -> Noun:
@@ -73,11 +77,16 @@ class Noun(BaseChannel[Any, Any, Any]):
         return Noun(self.typ, self.key, self._read(checkpoint) if written else _EMPTY)
 
     def checkpoint(self) -> Any:
+        """See LangGraph: the noun as JSON."""
         if self.value is _EMPTY:
             return super().checkpoint()
         return None if self.value is None else write(self.value)
 
     def update(self, values: Sequence[Any]) -> bool:
+        """See LangGraph: the latest value counts.
+
+        :param values: nouns, or their JSON.
+        """
         if len(values) > 1:
             raise InvalidUpdateError(f"at key {self.key!r}: one step may write it once, not {len(values)} times")
         if values:
@@ -85,11 +94,13 @@ class Noun(BaseChannel[Any, Any, Any]):
         return bool(values)
 
     def get(self) -> Any:
+        """See LangGraph: the noun."""
         if self.value is _EMPTY:
             raise EmptyChannelError
         return self.value
 
     def is_available(self) -> bool:
+        """See LangGraph: whether there is a value."""
         return self.value is not _EMPTY
 
     def _read(self, value: Any) -> Any:
@@ -125,27 +136,36 @@ class Outcomes(BaseChannel[Any, Any, Any]):
 
     @property
     def ValueType(self) -> Any:  # noqa: N802
+        """See LangGraph."""
         return dict[str, Any]
 
     @property
     def UpdateType(self) -> Any:  # noqa: N802
+        """See LangGraph."""
         return dict[str, Any]
 
     def copy(self) -> Outcomes:
+        """See LangGraph."""
         return Outcomes(self.typ, self.key, self.run_id, self.steps)
 
     def from_checkpoint(self, checkpoint: Any) -> Outcomes:
+        """See LangGraph: reads what :meth:`checkpoint` wrote."""
         fresh = Outcomes(self.typ, self.key)
         if isinstance(checkpoint, Mapping):
             fresh.update([checkpoint])
         return fresh
 
     def checkpoint(self) -> Any:
+        """See LangGraph: the outcomes as JSON."""
         if self.steps is None:
             return super().checkpoint()
         return {"run_id": self.run_id, "steps": {name: outcome_json(o) for name, o in self.steps.items()}}
 
     def update(self, values: Sequence[Any]) -> bool:
+        """See LangGraph: adds the outcomes of a node.
+
+        :param values: what nodes wrote.
+        """
         for value in values:
             steps = value
             if "run_id" in value:
@@ -156,11 +176,13 @@ class Outcomes(BaseChannel[Any, Any, Any]):
         return bool(values)
 
     def get(self) -> Any:
+        """See LangGraph: outcome by step."""
         if self.steps is None:
             raise EmptyChannelError
         return self.steps
 
     def is_available(self) -> bool:
+        """See LangGraph: whether there is a value."""
         return self.steps is not None
 
 

@@ -1,7 +1,7 @@
-"""Who approves tool calls: a policy, which decides at once, or a person, for whom the turn is paused.
+"""Who approves tool calls: a policy, which decides within the turn, or a person, for whom the turn pauses.
 
-Both are an :class:`Approver`: given what the opening of a turn has made, it gives a :class:`Consent`, or a :class:`Pause` that
-says what waits for a decision. A tool that the expert may not use is refused by both.
+Both are an :class:`Approver`: given what the opening of a turn has made, it returns a :class:`Consent`, or a
+:class:`Pause` with what waits for a decision. Both refuse a tool that the expert may not use.
 """
 
 from __future__ import annotations
@@ -51,7 +51,17 @@ FIRST_LOOK, LAST_LOOK = 0.05, 1.0
 class Opened:
     """What a turn has made when its tool calls are to be decided.
 
-    ``deployed``: the workflow's own settings, of which the turn's may differ. ``seconds``: what the turn had taken by then.
+    :param question: the question.
+    :param brief: the expert.
+    :param suggestions: the suggested calls.
+    :param settings: of this turn.
+    :param deployed: the workflow's settings, without those of this turn.
+    :param mode: 1 to 4.
+    :param evidence: what was retrieved.
+    :param memory: what was recalled.
+    :param outcomes: step -> how it ended.
+    :param critical_path: names of the steps that the decision waited for.
+    :param seconds: duration of the turn so far.
     """
 
     question: Question
@@ -79,7 +89,12 @@ class Approver(Protocol):
 
     waits: bool
 
-    async def decide(self, opened: Opened) -> Consent | Pause: ...
+    async def decide(self, opened: Opened) -> Consent | Pause:
+        """Decide which of the suggested calls may run.
+
+        :param opened: what the turn has made so far.
+        :returns: the decisions, or a pause.
+        """
 
 
 # -- a policy
@@ -94,6 +109,10 @@ class Policy:
     waits = False
 
     async def decide(self, opened: Opened) -> Consent:
+        """Decide by :func:`by_policy`.
+
+        :param opened: what the turn has made so far.
+        """
         ceiling = opened.question.limits.cost_usd
         return by_policy(opened.suggestions, opened.brief, opened.settings, ceiling)
 
@@ -101,7 +120,15 @@ class Policy:
 def by_policy(
     suggestions: ToolSuggestions, brief: Brief, settings: TurnSettings, ceiling: Decimal | None = None
 ) -> Consent:
-    """Decide each call, best first. *ceiling*: the turn's own, in USD, if it is lower than the settings'."""
+    """Decide each call, best first.
+
+    :param suggestions: the suggested calls.
+    :param brief: the expert.
+    :param settings: of the turn.
+    :param ceiling: the question's own ceiling in USD; the lower of both counts. None: only the settings' ceiling
+        counts.
+    :returns: a decision for each call, with its reason.
+    """
     limit = settings.tool_cost_ceiling_usd if ceiling is None else min(ceiling, settings.tool_cost_ceiling_usd)
     spent = Decimal(0)
     decisions = []
@@ -235,7 +262,11 @@ def pause_of(opened: Opened) -> Paused:
 
 
 def decisions_of(given: Decisions) -> dict[str, ApprovalDecision]:
-    """*given*, read. InvalidArguments for what is no decision."""
+    """*given* as decisions.
+
+    :param given: id of a call -> decision, in any of its forms.
+    :raises InvalidArguments: a value is no decision.
+    """
     return {str(call_id): _decision(call_id, said) for call_id, said in given.items()}
 
 
@@ -312,6 +343,7 @@ class Recent(OrderedDict[Any, Any]):
     SIZE = 1000
 
     def put(self, key: Any, value: Any) -> None:
+        """Store *value* under *key*; the oldest entry makes room."""
         self[key] = value
         while len(self) > self.SIZE:
             self.popitem(last=False)

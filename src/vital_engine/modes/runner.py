@@ -89,10 +89,12 @@ class TurnContext:
 
     @property
     def owner(self) -> Scope:
+        """Tenant and user of the turn."""
         return owner(self.question)
 
 
 def owner(question: Question) -> Scope:
+    """Tenant and user of *question*."""
     return Scope(question.tenant, question.user)
 
 

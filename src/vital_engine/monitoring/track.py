@@ -76,6 +76,13 @@ class TierSeries:
         self._lock = Lock()
 
     def record(self, seconds: float, speedup: float | None, succeeded: bool, waited: float | None) -> None:
+        """Record one execution of the tier.
+
+        :param seconds: its duration.
+        :param speedup: seconds of its steps per second of it; None: no time passed.
+        :param succeeded: whether every step made its own product.
+        :param waited: seconds of it in which the model did not run; None: unknown.
+        """
         self._duration.observe(seconds)
         if waited is not None:
             self._wait.observe(waited)

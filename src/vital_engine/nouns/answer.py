@@ -1,4 +1,4 @@
-"""What a turn gives back: the text, everything that can be seen and checked about it, and its receipt."""
+"""The result of a turn: the answer, all that can be checked about it, and its receipt."""
 
 from __future__ import annotations
 
@@ -36,9 +36,12 @@ Status = Literal["complete", "paused", "partial", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds since the question was asked. None: it never came to that.
+    """Times of a turn, in seconds since the question was asked; None: the turn did not come to that.
 
-    ``wait``: until the model was asked. ``total``: until the answer and all that is known of it were there.
+    :param wait: until the model was called.
+    :param first_token: until the first token of the answer.
+    :param last_token: until the last token of the answer.
+    :param total: until the answer and its review were complete.
     """
 
     wait: float | None = None
@@ -49,12 +52,34 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A turn's result. ``outcomes``: by step; ``degraded``: step -> reason code; ``overlap``: see ``speedup``.
+    """The result of a turn. ``str(answer)`` is the text with its numbered sources.
 
-    ``speedup`` is the measured seconds of all steps over the measured seconds of the turn: how much work was done
-    per second of waiting. It is 1.0 where steps run one after another, and None where no time passed.
-    ``approvals``: the calls that a person was asked about, as they stood when this answer was given.
-    ``hedges``: step -> when its call was (first) sent a second time (seconds since the question) and whether a copy won.
+    :param run_id: id of the turn.
+    :param question: the question.
+    :param mode: 1 to 4.
+    :param profile: ``dataflow``, ``tiers`` or ``sequential``.
+    :param status: complete, paused, partial (cut off) or failed.
+    :param text: the answer.
+    :param brief: the expert; None: none was chosen.
+    :param evidence: what was retrieved.
+    :param tool_results: what the tools returned.
+    :param consent: the decisions on tool calls.
+    :param draft: what the model wrote.
+    :param citations: the checked citations.
+    :param support: how well the evidence supports each sentence.
+    :param cost: the ledger.
+    :param quality: the grade.
+    :param outcomes: step -> how it ended.
+    :param degraded: step -> reason code, for each step that did not do its part.
+    :param warnings: sentences for the user.
+    :param timing: in seconds.
+    :param speedup: seconds of all steps per second of the turn; 1.0 if the steps ran one after another; None if no time
+        passed.
+    :param critical_path: names of the steps that the end of the turn waited for.
+    :param tiers: tier -> its duration, speed-up and success.
+    :param error: what ended the turn; None: nothing did.
+    :param approvals: the calls that a person decides, as they stand in this answer.
+    :param hedges: step -> when its call was first sent a second time, and whether the second call won.
     """
 
     run_id: str
@@ -85,22 +110,23 @@ class Answer:
 
     @property
     def overlap(self) -> float | None:
+        """The same as ``speedup``."""
         return self.speedup
 
     @property
     def expert(self) -> str:
-        """The id of the expert who answered; empty if none was chosen."""
+        """Id of the expert; empty if none was chosen."""
         return self.brief.expert.id if self.brief is not None else ""
 
     @property
     def prefilled(self) -> Prefilled:
-        """Tokens of the prompt that the model's server had read before the whole was known."""
+        """Tokens of the prompt that the model server read before the whole prompt was known."""
         read = [o.value for o in self.outcomes.values() if isinstance(o.value, Prefilled)]
         return Prefilled(sum(one.computed for one in read), sum(one.cached for one in read))
 
     @property
     def cached(self) -> tuple[str, ...]:
-        """The steps whose product was known from before, or shared with a turn that ran at the same time."""
+        """Names of the steps whose product came from a cache, or from a turn that ran at the same time."""
         from_cache = self.draft.provider == CACHE
         return tuple(
             name
@@ -111,15 +137,16 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The stable code of what went wrong; empty if the answer is complete."""
+        """The stable code of :attr:`error`; empty if there is none."""
         if self.error is None:
             return ""
         return self.error.code if isinstance(self.error, VitalError) else StepFailed.code
 
     def raise_for_status(self) -> Answer:
-        """This answer, if it is complete.
+        """Return this answer if it is complete.
 
-        :raises VitalError: the turn failed or its answer was cut off.
+        :returns: this answer.
+        :raises VitalError: the turn failed, or its answer was cut off.
         """
         if self.error is None:
             return self
@@ -128,7 +155,10 @@ class Answer:
         raise StepFailed(f"the turn {self.run_id} is {self.status}") from self.error
 
     def timeline(self) -> list[StepRow]:
-        """When each step ran, in seconds since the turn began, in the order in which they began."""
+        """When each step ran, in seconds since the turn began.
+
+        :returns: one row per step, in the order in which they began.
+        """
         rows: list[StepRow] = [
             {
                 "step": name,
@@ -147,7 +177,10 @@ class Answer:
         return sorted(rows, key=lambda row: (row["began"], row["ended"]))
 
     def receipt(self) -> Receipt:
-        """The turn's whole account as plain JSON: steps, paid calls, citations, approvals, the critical path."""
+        """The turn's whole account as JSON: steps, paid calls, citations, approvals, the critical path.
+
+        :returns: version :data:`RECEIPT_VERSION`; :meth:`from_receipt` reads it back.
+        """
         return {
             "version": RECEIPT_VERSION,
             "run_id": self.run_id,

@@ -88,7 +88,7 @@ def _flat(text: str) -> str:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """What *value* is made of. The names in a mapping are values too: whoever wrote it has chosen them."""
+    """The values in *value*, and the names of its mappings: their author chose those too."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield name

@@ -17,6 +17,7 @@ T = TypeVar("T")
 def written(value: object) -> str:
     """A noun as JSON text.
 
+    :param value: the noun.
     :raises StoreError: it holds what JSON cannot.
     """
     return json_text(codec.write(value))
@@ -25,6 +26,8 @@ def written(value: object) -> str:
 def read(kind: type[T], kept: object) -> T:
     """What :func:`written` wrote, also in an earlier version.
 
+    :param kind: class of the noun.
+    :param kept: the JSON, as the database gives it.
     :raises StoreError: a newer version wrote it, or it is no such noun.
     """
     try:

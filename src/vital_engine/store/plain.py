@@ -20,7 +20,11 @@ def storable(text: str) -> str:
 
 
 def json_text(value: Any) -> str:
-    """*value* as JSON with sorted keys, its text made storable. StoreError if it is not JSON."""
+    """*value* as JSON with sorted keys, its text made storable.
+
+    :param value: JSON values.
+    :raises StoreError: it is not JSON.
+    """
     try:
         return json.dumps(_storable(value), sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:

@@ -1,9 +1,9 @@
-"""Test your own workflow: services that do as they are told, and a clock that does not make you wait.
+"""Test your own workflow: scripted services, and a clock that does not make you wait.
 
 ::
 
-    scripted.py   scripted(retrieve=0.5, reply=1.5, cite="hang", ...): deterministic fakes of every port
-    pauses.py     approvals and conversations in memory: modes 1 and 3 pause, and resume() goes on
+    scripted.py   scripted(retrieve=0.5, reply=1.5, cite="hang", ...): a deterministic service for every port
+    pauses.py     approvals and conversations in memory: modes 1 and 3 pause, and resume() continues
     material.py   what is found, remembered and said by default
 
     services = scripted(retrieve=0.5, reply=1.5)

@@ -332,17 +332,18 @@ class _Port:
 def scripted(
     *, tokens: int = 120, sentences: int = 8, prefill: float | Mapping[str, float] = 0.0, **steps: Any
 ) -> ScriptedServices:
-    """Services that take as long, say, and fail as told.
+    """Services with scripted durations, results and failures.
 
     :param steps: by step (``retrieve=0.5``): seconds; an exception (raised at once); ``(seconds, exception)``;
         ``(seconds, value)``; ``"hang"`` (never returns, obeys cancellation), ``"deaf"`` (never returns, swallows
         cancellation) or ``"block"`` (a blocking sleep of 0.5 s in the calling thread). A step that is not named takes
-        no time. ``reply`` is the model's whole time; ``(seconds, text)`` lets it say *text*, and
-        ``(seconds, text, exception)`` lets it break after that. A value of a tier 2 step is spread evenly over the
-        *sentences*.
-    :param prefill: seconds, of the model's, that go by before it speaks; as a mapping, by segment (``{"instructions":
-        0.15, "evidence": 0.1}``), they are those of a model that can read ahead.
+        no time. ``reply`` is the model's whole time; ``(seconds, text)`` makes it say *text*, and ``(seconds, text,
+        exception)`` makes it fail after that. A value of a tier 2 step is spread evenly over the *sentences*.
+    :param prefill: seconds of the model's time before its first token; as a mapping, by segment (``{"instructions":
+        0.15, "evidence": 0.1}``), for a model that can prefill.
     :param tokens: pieces of the answer, evenly over the model's time after *prefill* seconds, in *sentences* sentences.
+    :param sentences: sentences of the answer.
+    :returns: the services, with ``prompts``, ``calls`` and ``kept``: what the model read, every call, every saved turn.
     :raises ConfigError: an unknown step, or a script that cannot be read.
     """
     for step in steps:

@@ -1,8 +1,8 @@
-"""Text of others, so that whoever decides on it sees all of it: what would steer a screen or hide from the eye is shown.
+r"""Foreign text, shown in full: characters that steer a screen or hide from the eye are written out.
 
 Escape sequences can rewrite what stands on the screen; bidirectional and invisible characters make a text read
 otherwise than it is ("Trojan Source", CVE-2021-42574). There is one table of them for every face: the terminal writes
-them as ``‹U+202E›``, HTTP as JSON does, ``\\u202e``.
+them as ``‹U+202E›``, HTTP as JSON does, ``\u202e``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Take a question in: its text, who asks, and what it may use. Every door comes by here, and nothing is checked elsewhere."""
+"""Check a question: its text, its identity, and its limits. Every entrance calls this; nothing is checked elsewhere."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ LONGEST_NAME = 200
 
 
 def ask(question: Question) -> Question:
-    """*question*, checked and with a run id.
+    """Check *question*, and give it a run id.
 
-    :raises InvalidQuestion: no text, too much of it, no identity, a field that is not of its type, or a limit that
-        cannot be obeyed.
+    :param question: as it came.
+    :returns: the question with a run id.
+    :raises InvalidQuestion: no text, too much of it, no identity, a field that is not of its type, or an impossible
+        limit.
     """
     if not isinstance(question, Question):
         raise InvalidQuestion(f"expected a Question, got {type(question).__name__}")

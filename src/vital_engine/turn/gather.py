@@ -1,4 +1,4 @@
-"""Tier 1: evidence, tool calls worth making, and memory, all at once. Each has a fallback that says that it is one."""
+"""Tier 1: evidence, suggested tool calls, and memory, all at once. Each has a fallback that is marked as one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from .plan import RECALL, RETRIEVE, SUGGEST, TIER1
 
 
 def gather(services: Services, *, within: float | None = None) -> Flow:
-    """The steps of tier 1. *within*: seconds that each may take."""
+    """The steps of tier 1.
+
+    :param services: the services.
+    :param within: seconds that each step may take.
+    """
     return Flow(
         TIER1,
         RETRIEVE.of(partial(retrieve, services.retriever), within=within),
@@ -27,7 +31,13 @@ def gather(services: Services, *, within: float | None = None) -> Flow:
 
 
 async def retrieve(retriever: Retriever, question: Question, brief: Brief) -> Evidence:
-    """Passages for *question* within the expert's domains. WrongType if the retriever gives anything else."""
+    """Passages for *question* within the expert's domains.
+
+    :param retriever: the service.
+    :param question: the question.
+    :param brief: the expert.
+    :raises WrongType: the retriever returned something else.
+    """
     scope = Scope(question.tenant, question.user, brief.expert.domains)
     found = await call(retriever.search, question.text, k=question.limits.passages, scope=scope)
     if isinstance(found, Evidence):
@@ -41,12 +51,14 @@ async def retrieve(retriever: Retriever, question: Question, brief: Brief) -> Ev
 async def suggest(
     suggester: ToolSuggester, caller: Caller, question: Question, brief: Brief, out: Stream[ToolSuggestions]
 ) -> ToolSuggestions:
-    """Tool calls worth making for *question*. Here they enter the turn: whatever suggests them, they are as risky as their
-    tools and as foreign as their words.
+    """Tool calls that are worth making for *question*. They enter the turn here: whichever service suggests them, they
+    get the risk of their tools and the taint of their arguments.
 
-    :param suggester: if it is an :class:`~vital_engine.ports.EarlySuggester`, the last of what it had in time counts.
-    :param caller: of the calls; if it is a :class:`~vital_engine.ports.Declaring` one, it has the last word on its tools.
-    :raises WrongType: the suggester gave anything else.
+    :param suggester: the service; if it is an :class:`~vital_engine.ports.EarlySuggester`, the last that it had in time counts.
+    :param caller: of the calls; if it is a :class:`~vital_engine.ports.Declaring` one, its declarations count.
+    :param question: the question.
+    :param brief: the expert.
+    :raises WrongType: the suggester returned something else.
     """
     if not isinstance(suggester, EarlySuggester):
         return _entered(await call(suggester.suggest, question, brief), caller, question)
@@ -73,5 +85,5 @@ def _entered(suggestions: object, caller: Caller, question: Question) -> ToolSug
 
 
 async def recall(memory: MemoryStore, question: Question) -> Memory:
-    """Earlier turns of the conversation, and what is known of the user."""
+    """Earlier turns of the conversation, and facts about the user."""
     return await call(memory.recall, question)

@@ -44,11 +44,16 @@ Effect: TypeAlias = Literal["pure", "read", "write", "call"]
 class PlannedStep(Generic[T]):
     """One row of the table.
 
-    ``name``: of the function, in logs, and the label of metrics. ``makes``: the type of its product. ``key``: of the product
-    in a graph's state and in the answer; empty: it has none. ``tier``: the group that barriers, limits and metrics speak of.
-    ``fallback``: what it makes when it fails; None: the turn needs it. ``for_model``, ``for_user``: what is said then, in the
-    prompt and in the answer; ``{reason}`` is replaced. ``effect``: see :data:`Effect`. ``optional``: a turn under load may
-    leave it out. ``early``: it adds nothing to the answer, and its failure degrades nothing.
+    :param name: of the function, in logs, and the label of metrics.
+    :param makes: type of its product.
+    :param key: of the product in a graph's state and in the answer; empty: none.
+    :param tier: the group that barriers, limits and metrics refer to.
+    :param fallback: makes the product if it fails; None: the turn needs the step.
+    :param for_model: the line in the prompt if it fails.
+    :param for_user: the warning in the answer if it fails; ``{reason}`` is replaced.
+    :param effect: see :data:`Effect`.
+    :param optional: a turn under load may leave it out.
+    :param early: it adds nothing to the answer, and its failure degrades nothing.
     """
 
     name: str
@@ -64,6 +69,7 @@ class PlannedStep(Generic[T]):
 
     @property
     def required(self) -> bool:
+        """Whether the turn fails without it."""
         return self.fallback is None
 
     @property
@@ -72,8 +78,10 @@ class PlannedStep(Generic[T]):
         return self.effect in ("pure", "read")
 
     def of(self, work: Callable[..., Awaitable[T]], *, within: float | None = None) -> Step[T]:
-        """*work* as this step of a flow, with its fallback. *within*: seconds that it may take.
+        """*work* as this step of a flow, with its fallback.
 
+        :param work: the function, its ports bound.
+        :param within: seconds that it may take; None: only the turn's deadline counts.
         :raises FlowError: *work* is another step's.
         """
         made = step(work)
@@ -254,7 +262,7 @@ def tools_matched(reason: Reason | str) -> str:
 
 
 def table() -> str:
-    """The table as Markdown, as docs/design.md has it."""
+    """The table as Markdown; docs/design.md holds it."""
     head = "| step | makes | tier | when it fails | effect | may be hedged | optional under load |\n|---|---|---|---|---|---|---|"
     rows = [
         f"| {s.name} | {s.makes.__name__} | {s.tier or '-'} | {'the turn fails' if s.required else 'fallback'} | {s.effect} "

@@ -1,8 +1,8 @@
-"""Put the prompt together, and let the model speak.
+"""Put the prompt together, and stream the model's answer.
 
-The prompt is typed segments in a fixed order, from what changes least to what changes most: instructions,
-conversation, tools, evidence, notes on what failed, question. The order is the same for every turn, so that a model
-server can reuse what it has already read.
+The prompt is typed segments in a fixed order, from what changes least to what changes most: instructions, conversation,
+tools, evidence, notes on what failed, question. The order is the same for every turn, so that a model server can reuse
+what it has already read.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ async def reply(
 
 
 async def speak(llm: LLM, prompt: Prompt, out: Stream[Draft]) -> None:
-    """Let the model answer *prompt*, into *out*."""
+    """Stream the model's answer to *prompt* into *out*."""
     # What the call will cost at least, and to whom, should it break before the server says what it used.
     model, provider = named(llm)
     out.push(Piece("", estimate_usage(prompt, ""), prompt.model or model, provider), metadata=True)
@@ -99,7 +99,7 @@ async def speak(llm: LLM, prompt: Prompt, out: Stream[Draft]) -> None:
 
 
 def named(llm: LLM) -> tuple[str, str]:
-    """Model and provider, as far as *llm* says who it is."""
+    """Model and provider, if *llm* names them; else empty."""
     model, provider = getattr(llm, "model", ""), getattr(llm, "provider", "")
     return model if isinstance(model, str) else "", provider if isinstance(provider, str) else ""
 
@@ -116,7 +116,11 @@ def spoken(out: Stream[Draft]) -> Draft:
 
 
 def drafted(pieces: Sequence[Piece], error: BaseException | None = None) -> Draft:
-    """What the pieces of a stream amount to; with *error*, what is left of an answer that broke."""
+    """The draft of the pieces of a stream.
+
+    :param pieces: in their order.
+    :param error: what ended the stream; None: it ended normally.
+    """
     text = "".join(p.text for p in pieces)
     usage = next((p.usage for p in reversed(pieces) if p.usage is not None), None)
     if usage is not None and usage.estimated and not usage.output:

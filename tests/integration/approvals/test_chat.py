@@ -91,7 +91,7 @@ def test_modes_experts_and_conversations_can_be_changed(talk: Callable[..., str]
     assert "mode 4: chat, automatic" in shown
     assert "2*4 = 8" in shown
     assert "setup.config" in shown
-    assert "expert: whoever fits" in shown
+    assert "expert: chosen by the engine" in shown
     assert "There is no /what" in shown
     assert len({line for line in shown.splitlines() if line.startswith("conversation ")}) == 2
 

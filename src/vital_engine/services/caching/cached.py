@@ -48,7 +48,8 @@ RetrievalKey = tuple[str, tuple[str, ...], str, int, str]
 class Versioned(Protocol):
     """A retriever over an index that counts its changes: :class:`~vital_engine.services.retrieval.library.Library`."""
 
-    async def search(self, query: str, *, k: int, scope: Scope) -> Evidence: ...
+    async def search(self, query: str, *, k: int, scope: Scope) -> Evidence:
+        """See :meth:`vital_engine.ports.Retriever.search`."""
 
     async def version(self, *, scope: Scope) -> str:
         """Of the index that the scope's tenant searches now: another after each change that a search could show."""
@@ -83,7 +84,8 @@ class Defined(Protocol):
         """A hash of all tools, as they may be proposed now."""
         ...
 
-    async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions: ...
+    async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions:
+        """See :meth:`vital_engine.ports.ToolSuggester.suggest`."""
 
     def renewed(self, tool_call: ToolCall, question: Question) -> ToolCall:
         """The same call, proposed in *question*'s turn: with an id of its own."""

@@ -107,9 +107,11 @@ class Fallback:
             self.prefill = first.prefill
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
-        """The answer of the first model that gives one. What a model that failed had used by then, as far as it said so,
-        is told as ``discarded``.
+        """The answer of the first model that gives one.
 
+        The usage of a model that failed, if it reported any, is passed on as ``discarded``.
+
+        :param prompt: see :meth:`vital_engine.ports.LLM.stream`.
         :raises ServiceError: of the model that broke off, or of the last one.
         """
         for index, model in enumerate(self.models):

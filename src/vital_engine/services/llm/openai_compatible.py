@@ -117,7 +117,10 @@ class OpenAICompatible:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """The answer as it comes; the last piece carries usage, model, provider and finish.
 
-        :raises RateLimited, ContextTooLong, ModelUnavailable, ModelError: before the first token.
+        :raises RateLimited: before the first token; the server asks to wait.
+        :raises ContextTooLong: before the first token; the prompt is too long.
+        :raises ModelUnavailable: before the first token; the server cannot be reached.
+        :raises ModelError: before the first token; any other failure.
         :raises StreamBroken: the stream ended, broke off or fell silent after it had begun.
         """
         async with aclosing(self._ask(prompt)) as pieces:
