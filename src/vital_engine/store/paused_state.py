@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from vital_engine.errors import StoreError, WrongType
 from vital_engine.nouns import codec
