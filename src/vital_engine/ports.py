@@ -61,7 +61,10 @@ class Retriever(Protocol):
 
 @runtime_checkable
 class ToolSuggester(Protocol):
-    """Tool calls worth making for this question, best first, only from the expert's allowed tools."""
+    """Tool calls worth making for this question, best first, only from the expert's allowed tools.
+
+    ``ToolCall.sources`` says what their arguments were read from; without it, a value that does not stand in the question's
+    own text makes the call tainted (:mod:`vital_engine.nouns.provenance`)."""
 
     async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions: ...
 

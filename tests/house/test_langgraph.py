@@ -91,11 +91,11 @@ def test_who_builds_no_graph_does_not_load_langgraph() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=240)
 
 
-def test_only_the_door_and_the_bench_name_langgraph() -> None:
+def test_only_the_door_names_langgraph() -> None:
     source = ROOT / "src" / "vital_engine"
     uses = re.compile(r"^\s*(?:from|import) (?:langgraph|langchain)", re.MULTILINE)
     found = {str(p.relative_to(source)) for p in source.rglob("*.py") if uses.search(p.read_text(encoding="utf-8"))}
-    assert {name for name in found if not name.startswith("langgraph/")} <= {"modes/workflow.py", "bench/engine.py"}
+    assert {name for name in found if not name.startswith("langgraph/")} <= {"modes/workflow.py"}
 
 
 def test_without_langgraph_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from vital_engine.errors import VitalError
 from vital_engine.modes.settings import KEYS
 from vital_engine.settings import Settings, load
 
-from .benchmark import bench
+from .bench import bench
 from .options import AsJson, Limit, Mode, Model, ModelUrl, Profile, Set, Tenant, limits_of
 from .terminal import FAILED, code_of_error, prepare_terminal
 

@@ -325,7 +325,7 @@ class HedgedCall:
                 self._report(other)
                 _dismiss(other.task, self._grace)
         if self._real is not None and contender.live is not None:
-            contender.live.turn_into(self._real)
+            contender.live.redirect(self._real)
 
     def _report(self, loser: _Contender) -> None:
         """Close the stream of *loser*; that it was cut off while it worked stays on the step's own stream, as metadata."""
@@ -428,9 +428,13 @@ class _Private(Stream[Any]):
             self._speaks()
         super().push(item, metadata=metadata)
 
-    def turn_into(self, real: Stream[Any]) -> None:
-        """From here on this is a handle on *real*."""
-        self._buffer = real._buffer
+    def extend(self, items: Sequence[Any]) -> None:
+        if self._speaks is not None and items and not self.ended:
+            self._speaks()
+        super().extend(items)
+
+    def redirect(self, to: Stream[Any]) -> None:
+        super().redirect(to)
         self._speaks = None
 
 

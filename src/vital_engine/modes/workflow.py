@@ -93,11 +93,15 @@ class ParallelBaseWorkflow:
         self.services = services
         self.scope: Scope | None = None  # whose paused turns resume() takes, where it is not told
         self.settings = TurnSettings(**validate_keys({**(config or {}), **settings}))
-        self.watchers: tuple[Watcher, ...] = tuple(default_watchers() if watchers is None else watchers)
         number = self.mode.number
         conversation = Conversation(services, number) if self.mode.talk == "conversation" else None
-        self.runner = Runner(services, number, self._approver(), conversation, self.watchers)
+        watching = default_watchers() if watchers is None else watchers
+        self.runner = Runner(services, number, self._approver(), conversation, watching)
         self._resuming: dict[tuple[str, str], Turn] = {}
+
+    @property
+    def watchers(self) -> tuple[Watcher, ...]:
+        return self.runner.watchers
 
     def _approver(self) -> Approver:
         if self.mode.approves == "policy":

@@ -157,6 +157,7 @@ async def test_time_to_decide_ends_by_the_databases_clock(services: Any, questio
     workflow = Mode1ManualWorkflow(made, approval_seconds=0.05)
     await workflow.execute(question)
     await asyncio.sleep(0.06)
+    assert [a.status for a in (await made.approvals.look("r1", MINE)).approvals] == ["expired"]
     with pytest.raises(Expired):
         await workflow.resume("r1", YES)
     answer = await workflow.resume("r1")

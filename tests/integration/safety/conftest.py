@@ -80,7 +80,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Door:
             workflow = MODES[mode](services, watchers=(), **settings)
             yield SimpleNamespace(notes=(), workflow={mode: workflow}.__getitem__)
 
-        monkeypatch.setattr(COMMAND_LINE, "open_app", opened)
+        monkeypatch.setattr(COMMAND_LINE, "Engine", opened)
         capsys.readouterr()
         mine = Settings(tenant=question.tenant, user=question.user)
         await COMMAND_LINE.ask(

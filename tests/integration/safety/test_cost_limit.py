@@ -175,7 +175,10 @@ async def test_of_the_calls_that_a_person_approves_those_are_made_that_the_limit
 def test_a_late_call_is_not_sent_twice_where_there_is_a_limit(question: Question, sent: int) -> None:
     first, second = scripted(reply=1.5), scripted(reply=0.5)
     workflow = Mode2AutomaticWorkflow(replace(first, replicas=Replicas(llm=second.llm)), watchers=())
-    workflow.runner.segments.hedges.of["reply"].after, workflow.runner.segments.hedges.of["reply"]._tokens = 0.001, 10.0  # it is late, and may be sent
+    workflow.runner.segments.hedges.of["reply"].after, workflow.runner.segments.hedges.of["reply"]._tokens = (
+        0.001,
+        10.0,
+    )  # it is late, and may be sent
     answer = run_virtual(workflow.execute(question))
     assert (answer.status, len(first.prompts), len(second.prompts)) == ("complete", 1, sent)
     assert [row.call.status for row in answer.cost.rows] == ["done", "discarded"][: 1 + sent]
@@ -237,6 +240,16 @@ def test_a_price_that_grows_otherwise_than_by_the_token_is_looked_up_again() -> 
     steep = lambda usage: Decimal("0.0005") if usage.output == 0 else Decimal("0.0011")  # noqa: E731
     with pytest.raises(CostLimit, match=r"\$0.001 of \$0.001 are left"):
         reserve(steep)
+
+
+@pytest.mark.parametrize(("tokens", "paid"), [(LEAST - 1, False), (LEAST, True), (50, True)])
+def test_less_than_a_sentence_is_not_worth_a_call(tokens: int, paid: bool) -> None:
+    per_token = Decimal("0.001") / tokens
+    if paid:
+        assert reserve(lambda usage: usage.output * per_token)[0] == tokens
+    else:
+        with pytest.raises(CostLimit):
+            reserve(lambda usage: usage.output * per_token)
 
 
 def test_a_short_answer_that_was_asked_for_is_enough() -> None:

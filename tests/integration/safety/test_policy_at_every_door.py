@@ -74,9 +74,9 @@ async def test_what_breaks_none_is_called_until_the_ceiling_is_spent(door: Door,
 
 
 async def test_all_rules_broken_at_once(door: Door) -> None:
-    gather_outcomes: dict[str, Any] = {}
+    together: dict[str, Any] = {}
     for change, _ in RULES.values():
         for what, value in change.items():
-            gather_outcomes[what] = {**gather_outcomes.get(what, {}), **value}
-    (decision,), made = await decisions(door, 2, gather_outcomes)
+            together[what] = {**together.get(what, {}), **value}
+    (decision,), made = await decisions(door, 2, together)
     assert (decision["approved"], decision["reason"], made.asked) == (False, RULES["allow-list"][1], [])

@@ -70,10 +70,10 @@ def test_in_the_frame_on_the_list_and_over_http(c: str) -> None:
     out = io.StringIO()
     screen.call(Console(file=out, width=120, color_system=None), approval(c), number=1, of=1)
     body = approval_body(ApprovalLine(approval(c), "paused", 1, "q", None, (1, 1)))
-    shown = [out.getvalue(), *body["visible"].values()]
+    shown = [out.getvalue(), *body.visible.model_dump().values()]
     assert all(c not in each for each in shown)
     assert out.getvalue().count(f"‹U+{ord(c):04X}›") == 4
-    assert all(json.dumps(c)[1:-1] in each for each in body["visible"].values())
+    assert all(json.dumps(c)[1:-1] in each for each in body.visible.model_dump().values())
 
 
 def test_the_name_of_an_argument_cannot_make_a_line_of_its_own() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
 from typing import Any
@@ -11,9 +12,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.modes.approval import POLICY, Opened, Policy, by_policy, not_asked
+from vital_engine.modes.approval import POLICY, UNDECIDED, Opened, Policy, by_person, by_policy, not_asked
 from vital_engine.modes.settings import TurnSettings
-from vital_engine.nouns import Brief, Effect, Expert, Limits, Question, ToolCall, ToolSuggestions
+from vital_engine.nouns import (
+    Approval,
+    ApprovalDecision,
+    Brief,
+    Effect,
+    Evidence,
+    Expert,
+    Limits,
+    Memory,
+    Paused,
+    PausedTurn,
+    Question,
+    ToolCall,
+    ToolSuggestions,
+)
+from vital_engine.nouns.transitions import decide, lapse, proposed
 
 CALL = ToolCall("c1", "lookup", {"x": 1}, effect=Effect.READ, cost_usd=Decimal("0.03"))
 EXPERT = Expert("e", "E", "", "", tools=("lookup", "other"))
@@ -127,6 +143,56 @@ def test_a_person_is_asked_about_all_that_the_expert_may_use() -> None:
         strange, False, POLICY, "e may not use it",
     )  # fmt: skip
     assert not_asked(ToolSuggestions((CALL, strange, risky)), Brief(replace(EXPERT, tools=()))) == ()
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def settled(said: Any, call: ToolCall = CALL, *, late: bool = False) -> Approval:
+    (open_,) = proposed(paused(ToolSuggestions((call,))), now=NOW, seconds=10)
+    if late:
+        return lapse(open_, NOW + timedelta(seconds=10))
+    return decide(open_, said, by="ann", now=NOW)
+
+
+def paused(suggestions: ToolSuggestions, **limits: Any) -> Paused:
+    question = Question("x", "t", "u", run_id="r", limits=Limits(**limits))
+    return Paused(question, 1, Brief(EXPERT), Evidence(), suggestions, Memory())
+
+
+@pytest.mark.parametrize(
+    ("approval", "expected"),
+    [
+        (settled(ApprovalDecision("approve")), (True, "ann", "approved", {"x": 1})),
+        (settled(ApprovalDecision("approve", "sure")), (True, "ann", "sure", {"x": 1})),
+        (
+            settled(ApprovalDecision("edit", arguments={"x": 2})),
+            (True, "ann", "approved with other arguments", {"x": 2}),
+        ),
+        (settled(ApprovalDecision("reject")), (False, "ann", "rejected", {"x": 1})),
+        (settled(None, late=True), (False, UNDECIDED, "nobody decided in time", {"x": 1})),
+    ],
+)
+def test_what_a_person_said_is_what_may_run(approval: Approval, expected: Any) -> None:
+    refused = not_asked(ToolSuggestions((replace(CALL, tool="strange"),)), Brief(EXPERT))
+    turn = PausedTurn(replace(paused(ToolSuggestions((CALL,))), refused=refused), (approval,))
+    decision, last = by_person(turn).decisions
+    assert (decision.approved, decision.by, decision.reason, decision.tool_call.arguments) == expected
+    assert (last, decision.at) == (refused[0], approval.decided_at)
+
+
+def test_a_persons_yes_is_bound_to_what_the_question_may_cost() -> None:
+    costs = ["0.04", "0.07", "0.05", "0.02", "0.01"]
+    calls = [replace(CALL, id=f"c{i}", cost_usd=Decimal(usd)) for i, usd in enumerate(costs)]
+    said = tuple(settled(ApprovalDecision("approve" if i != 2 else "reject"), call) for i, call in enumerate(calls))
+    bound = by_person(PausedTurn(paused(ToolSuggestions(), cost_usd=Decimal("0.07")), said)).decisions
+    assert [(d.approved, d.by) for d in bound] == [
+        (True, "ann"), (False, POLICY), (False, "ann"), (True, "ann"), (True, "ann"),
+    ]  # fmt: skip
+    assert bound[1].reason == "it costs $0.07, more than the $0.03 that are left of this turn's ceiling"
+    free = by_person(PausedTurn(paused(ToolSuggestions()), said)).decisions
+    assert [d.approved for d in free] == [True, True, False, True, True]
+    assert [d.tool_call for d in not_asked(ToolSuggestions(tuple(calls)), Brief(EXPERT), Decimal("0.05"))] == [calls[1]]
 
 
 cents = st.integers(0, 12).map(lambda n: Decimal(n) / 100)

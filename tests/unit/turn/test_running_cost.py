@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 
-from vital_engine.flow import Flow, Stream, run_virtual, step
+from vital_engine.flow import Flow, Stream, StreamOpened, run_virtual, step
 from vital_engine.nouns import Call, Cost, Draft, LedgerRow, Piece, Question, Usage
 from vital_engine.turn.review import tally
 
@@ -37,11 +38,13 @@ def said(pieces: list[Piece], draft: Draft) -> tuple[Cost, list[Call], list[Any]
             await asyncio.sleep(1)
         return draft
 
-    lives: list[Any] = []
+    streams: list[Any] = []
     accountant = Seen()
-    flow = Flow("test", step(speak), step(tally(accountant)))
-    run = run_virtual(flow.run(QUESTION, observers=[lambda e: lives.append(e.live) if hasattr(e, "live") else None]))
-    return run[Cost], accountant.calls, list(lives[1].items)
+    flow = Flow("test", step(speak), step(partial(tally, accountant)))
+    run = run_virtual(
+        flow.run(QUESTION, observers=[lambda e: streams.append(e.stream) if isinstance(e, StreamOpened) else None])
+    )
+    return run[Cost], accountant.calls, list(streams[1].items)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
