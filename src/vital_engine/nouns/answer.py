@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 from vital_engine.errors import StepFailed, VitalError, WrongType
 from vital_engine.flow import Outcome, Reason, Skipped
@@ -472,8 +472,7 @@ def _outcomes(
     return outcomes
 
 
-@dataclass(frozen=True, slots=True)
-class TurnEnded:
-    """Told to a turn's observers, after its flows' events: the answer, whatever its status."""
+class TurnEnded(NamedTuple):
+    """The last event in a turn's log, after those of its flows: the answer, whatever its status."""
 
     answer: Answer
