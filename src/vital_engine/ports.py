@@ -126,7 +126,8 @@ class Accountant(Protocol):
 
 
 class Grader(Protocol):
-    """How good an answer is: a pure function, without waiting. ``degraded``: step -> reason code."""
+    """How good an answer is: a pure function, without waiting. ``steps``: which share of the steps that run beside others
+    did their part, 0 to 1."""
 
     def __call__(
         self,
@@ -134,7 +135,7 @@ class Grader(Protocol):
         support: Support,
         evidence: Evidence,
         draft: Draft,
-        degraded: Mapping[str, str],
+        steps: float,
     ) -> Quality: ...
 
 

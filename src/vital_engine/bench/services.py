@@ -7,7 +7,7 @@ is seen only over many thousand turns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -122,7 +122,7 @@ def _grade(
     support: Support,  # noqa: ARG001
     evidence: Evidence,  # noqa: ARG001
     draft: Draft,  # noqa: ARG001
-    degraded: Mapping[str, str],  # noqa: ARG001
+    steps: float,  # noqa: ARG001
 ) -> Quality:
     return Quality()
 

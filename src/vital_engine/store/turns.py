@@ -1,5 +1,5 @@
-"""Turns: begun before anybody is told so, kept exactly once, shown to whom they belong; and what lists show of them:
-calls that a person was asked about, and what was said in a conversation.
+"""Turns: written down when they begin, kept exactly once, shown to their user; and what lists show of them: calls that a
+person was asked about, and what was said in a conversation.
 
 A list reads neither what a paused turn had made nor receipts: its cost does not grow with them.
 """
@@ -31,8 +31,7 @@ from vital_engine.nouns import (
 )
 from vital_engine.nouns.answer import receipt_today
 
-from .paused_state import read
-from .plain import json_text, storable
+from .plain import json_text, noun_from, storable
 from .pool import Connection, Store
 
 __all__ = ["ApprovalLine", "Listing", "SaidTurn", "StoredTurn", "Talk", "TurnLine", "Turns"]
@@ -127,13 +126,13 @@ class StoredTurn:
 
 
 class Turns:
-    """Fulfils the ports Register and Keeper, with one commit each."""
+    """Fulfils the port TurnStore, with one commit a method."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def begin(self, question: Question, *, mode: int) -> None:
-        """Writes down that *question* is being answered. Again, for the same question, changes nothing.
+        """Write down that *question* is being answered. Again, for the same question, changes nothing.
 
         :raises InvalidQuestion: without a run id.
         :raises Refused: the run id belongs to another question.
@@ -149,7 +148,7 @@ class Turns:
             raise Refused(f"the run {question.run_id} is another question's")
 
     async def save(self, turn: TurnRecord) -> None:
-        """Keeps *turn*, its citations and its ledger in one transaction, whether or not it was begun.
+        """Keep *turn*, its citations and its ledger in one transaction, whether or not it was begun.
 
         Exactly once: the same turn again changes nothing. Characters that PostgreSQL cannot hold become U+FFFD.
 
@@ -180,7 +179,10 @@ class Turns:
             raise StoreError(f"the run {turn.run_id} is kept already, with other content", service="store")
 
     async def show(self, run_id: str, scope: Scope) -> StoredTurn:
-        """The turn *run_id* of *scope*'s user. NotFound if there is none, or if it is somebody else's."""
+        """The turn *run_id* of *scope*'s user.
+
+        :raises NotFound: there is none, or it is another user's.
+        """
         async with self._store.transaction(scope.tenant) as conn:
             turn = await _one(conn, SHOW, [storable(run_id), scope.user])
             if turn is None:
@@ -419,5 +421,5 @@ class Listing:
 
 def _line(row: tuple[Any, ...]) -> ApprovalLine:
     state, ordinal, position, status, mode, question, conversation, now = row
-    approval = transitions.lapse(read(Approval, state), now)
+    approval = transitions.lapse(noun_from(Approval, state), now)
     return ApprovalLine(approval, status, mode, question, conversation, (ordinal, position))

@@ -10,6 +10,7 @@ from typing import Any
 
 from vital_engine.errors import ConfigError
 from vital_engine.nouns import Piece, Prefilled, Prompt, Usage
+from vital_engine.turn.plan import REPLY
 
 from .material import spoken, words
 from .script import BLOCKED_SECONDS, NOTHING, Act, Recorded, Stage
@@ -39,7 +40,7 @@ class Speaker:
     async def stream(self, prompt: Prompt) -> AsyncIterator[Any]:
         act, loop = self._act, asyncio.get_running_loop()
         self._prompts.append(prompt)
-        call = Recorded("reply", "stream", {"prompt": prompt}, self._stage.now())
+        call = Recorded(REPLY.name, "stream", {"prompt": prompt}, self._stage.now())
         self._stage.calls.append(call)
         try:
             if act.word == "block":
@@ -91,7 +92,7 @@ class ReadingSpeaker(Speaker):
         self._held: dict[str, set[tuple[str, ...]]] = {}
 
     async def prefill(self, prompt: Prompt) -> Prefilled:
-        call = Recorded("reply", "prefill", {"prompt": prompt}, self._stage.now())
+        call = Recorded(REPLY.name, "prefill", {"prompt": prompt}, self._stage.now())
         self._stage.calls.append(call)
         try:
             computed = await self._read(prompt)

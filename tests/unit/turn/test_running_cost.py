@@ -41,7 +41,8 @@ def said(pieces: list[Piece], draft: Draft) -> tuple[Cost, list[Call], list[Any]
     streams: list[Any] = []
     accountant = Seen()
     flow = Flow("test", step(speak), step(partial(tally, accountant)))
-    run = run_virtual(flow.run(QUESTION, observers=[lambda e: streams.append(e.stream) if isinstance(e, StreamOpened) else None]))
+    watch = lambda e: streams.append(e.stream) if isinstance(e, StreamOpened) else None  # noqa: E731
+    run = run_virtual(flow.run(QUESTION, observers=[watch]))
     return run[Cost], accountant.calls, list(streams[1].items)
 
 
