@@ -20,7 +20,7 @@ _log = logging.getLogger("vital_engine.flow")
 
 
 class FlowStarted(NamedTuple):
-    """``at``: the loop's clock, in seconds, here and below."""
+    """A run begins. ``at``: the loop's clock, in seconds, here and below."""
 
     flow: str
     at: float
@@ -111,13 +111,14 @@ class Log:
 
     @property
     def observed(self) -> bool:
+        """Whether there are observers."""
         return bool(self._observers)
 
     @property
     def events(self) -> Sequence[Any]:
         """All events so far, oldest first."""
         fresh = self.records[len(self._events) :]
-        self._events += [make(*values) for make, *values in fresh]
+        self._events += [record[0](*record[1:]) for record in fresh]
         return self._events
 
     def add(self, make: Callable[..., Any], *values: object) -> None:
@@ -132,16 +133,20 @@ class Log:
             self._read += len(fresh)
             for observer in self._observers:
                 if (read := getattr(observer, "read", None)) is not None:
-                    _guarded(observer, read, fresh)
+                    _feed(observer, read, (fresh,))
                 else:
-                    for event in fresh:
-                        _guarded(observer, observer, event)
+                    _feed(observer, observer, fresh)
 
 
-def _guarded(observer: Observer, read: Callable[[Any], None], what: Any) -> None:
-    try:
-        read(what)
-    except (Exception, asyncio.CancelledError):
-        name = getattr(observer, "__qualname__", type(observer).__name__)
-        broken_observers[name] = broken_observers.get(name, 0) + 1
-        _log.exception("an observer failed", extra={"observer": name})
+def _feed(observer: Observer, read: Callable[[Any], None], things: Sequence[Any]) -> None:
+    """Call *read* with each of *things*; the one that it fails on is lost to it alone."""
+    rest, left = iter(things), True
+    while left:
+        try:
+            for thing in rest:
+                read(thing)
+            left = False
+        except (Exception, asyncio.CancelledError):
+            name = getattr(observer, "__qualname__", type(observer).__name__)
+            broken_observers[name] = broken_observers.get(name, 0) + 1
+            _log.exception("an observer failed", extra={"observer": name})

@@ -65,8 +65,11 @@ class Flow:
         :param observers: read the run's log as it grows; see :class:`.events.Log`.
         :param log: of a longer run, which this one continues: its owner notes where that begins and ends, and has the observers.
         :param since: seconds that the longer run had taken before: times of outcomes count from its beginning.
-        :raises FlowError: something is needed that nothing makes, given twice, or given before it has ended.
+        :raises FlowError: something is needed that nothing makes, given twice, or given before it has ended; or observers are
+            given beside a log, which has its own.
         """
+        if log is not None and observers:
+            raise FlowError(f"{self.name!r} continues a longer run, whose log has its own observers")
         if within is not None and math.isnan(within):
             raise FlowError(f"{self.name!r} was given a limit that is not a number")
         have: dict[type, object] = {}
@@ -85,7 +88,9 @@ class Flow:
             have[type(value)] = value
         for need, i in self.plan.outside:
             if need not in have and self.steps[i].makes not in have:  # what is known is not made, and needs nothing
-                raise FlowError(f"{self.steps[i].name!r} needs a {need.__name__}, which nothing makes and nobody gave")
+                raise FlowError(
+                    f"{self.steps[i].name!r} needs a {need.__name__}, which no step makes and the run was not given"
+                )
         whole = log is None
         log = Log(observers) if log is None else log
         return await Execution(self.name, self.plan, have, streams, within, log, since, whole=whole).run()

@@ -156,12 +156,14 @@ class Hedge:
 
 
 def gain(alone: Curve, helped: Curve, seen: float, after: float) -> float:
-    """The mean of the worst 1 % of calls without copies, over the same with copies.
+    """The mean of the worst 1 % of calls without a second call, over the same with one.
 
-    A tail that nobody has seen the end of counts up to the longest time that was seen.
+    A tail whose end was not seen counts up to the longest time that was seen.
 
     :param alone: share of calls without a second one that take longer than t.
-    :param helped: share of calls with a second one that take longer than t times *after*; *seen*: how many those were.
+    :param helped: share of calls with a second one that take longer than t times *after*.
+    :param seen: number of calls with a second one.
+    :param after: seconds until the second call is sent.
     """
     late = share_beyond(alone, after)
     times = sorted({after, *(t for t, _ in alone if t > after), *(t * after for t, _ in helped if t > 1)})
@@ -195,7 +197,7 @@ def _unreported(outcome: HedgeOutcome, sent_at: float | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class HedgedWork:
-    """Beside a step's work: the same call to somebody else. See :meth:`.step.Step.hedged`."""
+    """The same call to another service. See :meth:`.step.Step.hedged`."""
 
     work: Callable[..., Awaitable[Any]]
     hedge: Hedge
@@ -203,7 +205,7 @@ class HedgedWork:
 
 
 class CallByCall:
-    """Beside a step's work: it hedges the calls that it makes, each by itself. See :meth:`.step.Step.hedging`."""
+    """Marks a step that hedges each of its calls. See :meth:`.step.Step.hedging`."""
 
 
 CALL_BY_CALL: Final = CallByCall()
@@ -325,7 +327,7 @@ class HedgedCall:
                 self._report(other)
                 _dismiss(other.task, self._grace)
         if self._real is not None and contender.live is not None:
-            contender.live.turn_into(self._real)
+            contender.live.redirect(self._real)
 
     def _report(self, loser: _Contender) -> None:
         """Close the stream of *loser*; that it was cut off while it worked stays on the step's own stream, as metadata."""
@@ -415,7 +417,7 @@ class _Contender:
 
 
 class _Private(Stream[Any]):
-    """A stream that nobody hears, until its first word."""
+    """A stream without readers, until its first word."""
 
     __slots__ = ("_speaks",)
 
@@ -428,9 +430,13 @@ class _Private(Stream[Any]):
             self._speaks()
         super().push(item, metadata=metadata)
 
-    def turn_into(self, real: Stream[Any]) -> None:
-        """From here on this is a handle on *real*."""
-        self._buffer = real._buffer
+    def extend(self, items: Sequence[Any]) -> None:
+        if self._speaks is not None and items and not self.ended:
+            self._speaks()
+        super().extend(items)
+
+    def redirect(self, to: Stream[Any]) -> None:
+        super().redirect(to)
         self._speaks = None
 
 

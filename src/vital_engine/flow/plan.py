@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 from vital_engine.errors import FlowError
@@ -40,6 +40,7 @@ def plan(name: str, steps: tuple[Step[Any], ...], shape: Shape) -> Plan:
     streams: list[list[int]] = [[] for _ in steps]
     frees: list[list[int]] = [[] for _ in steps]
     optional: set[tuple[int, int]] = set()
+    required: set[tuple[int, int]] = set()
     outside: list[tuple[type, int]] = []
     for i, s in enumerate(steps):
         for wires, side in ((s.needs, feeds), (s.inlets, streams)):
@@ -53,22 +54,23 @@ def plan(name: str, steps: tuple[Step[Any], ...], shape: Shape) -> Plan:
                         f"{s.name!r} reads {need.__name__} as a stream, but {steps[maker[need]].name!r} does not stream "
                         f"it; give that one a parameter of Stream[{need.__name__}]"
                     )
-                if parameter in s.optional:
-                    optional.add((maker[need], i))
+                (optional if parameter in s.optional else required).add((maker[need], i))
                 if i not in side[maker[need]]:
                     side[maker[need]].append(i)
                     waits[i] += 1
-    tiers = [t for t in dict.fromkeys(s.policy.tier for s in steps) if t] if shape.barriers else []
-    # Every later tier and not only the next: one whose steps are all known ends before the tiers before it.
-    for earlier, later in combinations(tiers, 2):
-        held = [j for j, s in enumerate(steps) if s.policy.tier == later]
-        for i, s in enumerate(steps):
-            if s.policy.tier == earlier:
-                frees[i] += held
-                for j in held:
-                    waits[j] += 1
+    for i, j in _barriers(steps, shape):
+        frees[i].append(j)
+        waits[j] += 1
     made = Plan(
-        steps, shape, maker, tuple(waits), _fix(feeds), _fix(streams), _fix(frees), frozenset(optional), tuple(outside)
+        steps,
+        shape,
+        maker,
+        tuple(waits),
+        _fix(feeds),
+        _fix(streams),
+        _fix(frees),
+        frozenset(optional - required),
+        tuple(outside),
     )
     try:
         order(made).prepare()
@@ -99,6 +101,16 @@ def _makers(name: str, steps: tuple[Step[Any], ...]) -> dict[type, int]:
         maker[s.makes] = i
         named.add(s.name)
     return maker
+
+
+def _barriers(steps: tuple[Step[Any], ...], shape: Shape) -> Iterator[tuple[int, int]]:
+    """Which step holds which until it has ended."""
+    tiers = [t for t in dict.fromkeys(s.policy.tier for s in steps) if t] if shape.barriers else []
+    # Every later tier and not only the next: one whose steps are all known ends before the tiers before it.
+    for earlier, later in combinations(tiers, 2):
+        for i, j in product(range(len(steps)), repeat=2):
+            if steps[i].policy.tier == earlier and steps[j].policy.tier == later:
+                yield i, j
 
 
 def _fix(lists: list[list[int]]) -> tuple[tuple[int, ...], ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,11 +37,15 @@ def speedup(step_seconds: Sequence[float], wall_seconds: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run left behind: an outcome per step, what overlapped, what the end waited for, and the log.
+    """The result of a run: an outcome per step, what overlapped, what the end waited for, and the log.
 
-    ``outcomes``: by the type that the step makes. ``given``: what was known before. ``seconds``: on the clock, from the
-    beginning of the run, or of the longer run that it continues. ``followed``: where not all may run at once, which step (by
-    index) ran in the place of which.
+    :param name: of the flow.
+    :param plan: what was run.
+    :param outcomes: by the type that the step makes.
+    :param given: what was known before.
+    :param seconds: from the beginning of the run, or of the longer run that it continues.
+    :param followed: if not all steps may run at once: step -> the step whose place it took, by index.
+    :param log: what happened, in order.
     """
 
     name: str
@@ -80,6 +85,7 @@ class Run:
 
     @property
     def overlap(self) -> float | None:
+        """Seconds of the steps' own work per second of the run; None if no time passed."""
         return speedup([o.seconds for o in self.outcomes.values()], self.seconds)
 
     @property
@@ -139,12 +145,18 @@ class Execution:
         self.admission = ConcurrencyLimit(plan.shape) if plan.shape.bounded else None
         self.finished: asyncio.Future[None] = self.loop.create_future()
         self.deadline: asyncio.TimerHandle | None = None
+        self.until = math.inf  # when the deadline passes, on the loop's clock
         if within is not None and within <= 0:
             self.over = "timeout"
         elif within is not None:
-            self.deadline = self.loop.call_at(now + within, self._stop, "timeout", context=self.context)
+            self.until = now + within
+            self.deadline = self.loop.call_at(self.until, self._stop, "timeout", context=self.context)
 
     async def run(self) -> Run:
+        """Run the plan to its end.
+
+        :returns: an outcome for each step.
+        """
         cancelled = False
         if self.whole:
             self.note((FlowStarted, self.name, self.began_at))
@@ -167,9 +179,10 @@ class Execution:
                 self.note((FlowEnded, self.name, cancelled, self.loop.time()))
             if self.observed:
                 self.log.flush()
+        seconds = round(self.loop.time() - self.began_at, 9)
         outcomes = {s.makes: o for s, o in zip(self.plan.steps, self.outcomes, strict=True) if o is not None}
         followed = self.admission.after if self.admission is not None else {}
-        return Run(self.name, self.plan, outcomes, dict(self.have), self._now(), followed, self.log)
+        return Run(self.name, self.plan, outcomes, dict(self.have), seconds, followed, self.log)
 
     def _wake(self) -> None:
         """Let the observers read what has happened, soon."""
@@ -180,9 +193,10 @@ class Execution:
     # -- starting
     def _begin(self) -> None:
         self.handing_on = True  # all that is known is known, before anything is handed on
+        now = self.loop.time()
         for i, s in enumerate(self.plan.steps):
             if s.makes in self.have:
-                self._settle(i, Skipped("known", self.have[s.makes], known=True))
+                self._settle(i, Skipped("known", self.have[s.makes], known=True), now)
         for i, waits in enumerate(self.plan.waits):
             if waits == 0 and self.outcomes[i] is None:
                 self._ready(i)
@@ -254,34 +268,33 @@ class Execution:
         except BaseException as error:
             self._end(i, error)
             return
+        now, timer = self.loop.time(), self.timers[i]
+        latest = now - s.policy.grace
         if not isinstance(value, s.makes):
             self._end(i, WrongType(f"{s.name!r} gave a {type(value).__name__}, not a {s.makes.__name__}"))
         elif self.cut[i] is not None:
             self._end(i, asyncio.CancelledError())
-        elif self._overdue(i):
+        elif self.until < latest or (timer is not None and timer.when() < latest):  # so that no timer could cut it
             self._end(i, TimeoutError(f"{s.name!r} held up the loop beyond its limit"))
         else:
-            self._settle(i, Done(value, self._worked(i), self.began[i], self._now()))
+            ended = round(now - self.began_at, 9)
+            self._settle(i, Done(value, self._worked(i, ended), self.began[i], ended), now)
 
     def _gone(self, i: int, task: asyncio.Task[None]) -> None:
         """A task that was cancelled before its first step, or ended as no step may, ends its step all the same."""
         if self.outcomes[i] is None:
             self._end(i, (None if task.cancelled() else task.exception()) or asyncio.CancelledError())
 
-    def _overdue(self, i: int) -> bool:
-        """It blocked the loop, so that no timer could cut it."""
-        latest, timer, deadline = self.loop.time() - self.plan.steps[i].policy.grace, self.timers[i], self.deadline
-        return (timer is not None and timer.when() < latest) or (deadline is not None and deadline.when() < latest)
-
     def _end(self, i: int, error: BaseException, reason: Reason | None = None) -> None:
         """A step did not make its product in time: its fallback, what can be recovered, or nothing."""
+        now = self.loop.time()
         if self.outcomes[i] is not None:  # abandoned before
-            self.note((LateResult, self.name, self.plan.steps[i].name, self.loop.time()))
+            self.note((LateResult, self.name, self.plan.steps[i].name, now))
             if self.observed:
                 self._wake()
             return
-        s, cut, ended = self.plan.steps[i], self.cut[i], self._now()
-        began, worked = (ended, 0.0) if self.tasks[i] is None else (self.began[i], self._worked(i))
+        s, cut, ended = self.plan.steps[i], self.cut[i], round(now - self.began_at, 9)
+        began, worked = (ended, 0.0) if self.tasks[i] is None else (self.began[i], self._worked(i, ended))
         reason = reason or cut or reason_of(error)
         if cut == "timeout" and isinstance(error, asyncio.CancelledError):
             error = TimeoutError(f"{s.name!r} was cut off after {ended - began:.3g} s")
@@ -289,19 +302,19 @@ class Execution:
             error = StepFailed(f"{s.name!r} lost the stream that it was reading")
         value = s.fallback_for(self.streams.get(s.makes), error)
         if value is not NOTHING:
-            self._settle(i, Degraded(value, error, reason, worked, began, ended))
+            self._settle(i, Degraded(value, error, reason, worked, began, ended), now)
         elif reason == "skipped":
-            self._settle(i, Skipped(str(error), None, False, worked, began, ended), error)
+            self._settle(i, Skipped(str(error), None, False, worked, began, ended), now, error)
         else:
-            self._settle(i, Failed(error, reason, worked, began, ended))
+            self._settle(i, Failed(error, reason, worked, began, ended), now)
 
-    def _settle(self, i: int, outcome: Outcome[Any], error: BaseException | None = None) -> None:
+    def _settle(self, i: int, outcome: Outcome[Any], now: float, error: BaseException | None = None) -> None:
         """The one outcome of a step. The steps that it sets free are started in a loop: a chain may be long."""
         self.outcomes[i] = outcome
         s = self.plan.steps[i]
         if (timer := self.timers[i]) is not None:
             timer.cancel()
-        self.note((StepEnded, self.name, s.name, s.policy.tier, outcome, self.loop.time()))
+        self.note((StepEnded, self.name, s.name, s.policy.tier, outcome, now))
         if self.observed:
             self._wake()
         if self.admission is not None:
@@ -398,9 +411,8 @@ class Execution:
         if self.observed:
             self._wake()
 
-    def _now(self) -> float:
-        return round(self.loop.time() - self.began_at, 9)
-
-    def _worked(self, i: int) -> float:
-        waited = self.inlets[i][0].waited if i in self.inlets else 0.0
-        return round(self.loop.time() - self.began_at - self.began[i] - waited, 9)
+    def _worked(self, i: int, ended: float) -> float:
+        """Its own work: without the time that it waited for the streams that it reads."""
+        if i not in self.inlets:
+            return round(ended - self.began[i], 9)
+        return max(0.0, round(ended - self.began[i] - self.inlets[i][0].waited, 9))

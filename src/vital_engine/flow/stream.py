@@ -9,6 +9,7 @@ learns that there is no more.
 from __future__ import annotations
 
 import asyncio
+from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -114,7 +115,7 @@ class Stream(Generic[T]):
         if buffer.closed:
             return
         if not metadata:
-            buffer.last = asyncio.get_running_loop().time()
+            buffer.last = get_running_loop().time()
             if buffer.first is None:
                 buffer.first = buffer.last
         buffer.items.append(item)
@@ -122,11 +123,11 @@ class Stream(Generic[T]):
             buffer.wake()
 
     def extend(self, items: Sequence[Any]) -> None:
-        """Add several items at once: readers are woken once."""
+        """Add several items at once, none of them metadata: readers are woken once."""
         buffer = self._buffer
         if buffer.closed or not items:
             return
-        buffer.last = asyncio.get_running_loop().time()
+        buffer.last = get_running_loop().time()
         if buffer.first is None:
             buffer.first = buffer.last
         buffer.items.extend(items)
@@ -137,6 +138,10 @@ class Stream(Generic[T]):
         """End the stream, in *value* or in *error*. The first end counts."""
         self._buffer.close(value, error)
 
+    def redirect(self, to: Stream[T]) -> None:
+        """From here on this is a handle on *to*; what was pushed before stays behind."""
+        self._buffer = to._buffer
+
     # -- its state
     @property
     def items(self) -> Sequence[Any]:
@@ -145,10 +150,12 @@ class Stream(Generic[T]):
 
     @property
     def ended(self) -> bool:
+        """Whether there will be no more items."""
         return self._buffer.closed
 
     @property
     def error(self) -> BaseException | None:
+        """The error that ended the stream; None before the end, and after a normal one."""
         return self._buffer.error
 
     @property
@@ -163,13 +170,14 @@ class Stream(Generic[T]):
 
     @property
     def last_at(self) -> float | None:
+        """When the latest item came, on the loop's clock; None: none has come."""
         return self._buffer.last
 
     @property
     def waited(self) -> float:
         """Seconds that readers of this handle have waited for the producer; two at once count once."""
         meter = self._meter
-        return meter.total + (asyncio.get_running_loop().time() - meter.since if meter.waiting else 0.0)
+        return meter.total + (get_running_loop().time() - meter.since if meter.waiting else 0.0)
 
     # -- the reader's side
     def batches(self) -> AsyncIterator[list[Any]]:
@@ -207,7 +215,7 @@ class Stream(Generic[T]):
 
     async def wait_for_item(self) -> None:
         """Wait for the next item or the end, whichever comes first."""
-        loop, buffer, meter = asyncio.get_running_loop(), self._buffer, self._meter
+        loop, buffer, meter = get_running_loop(), self._buffer, self._meter
         waiter: asyncio.Future[None] = loop.create_future()
         buffer.waiters[waiter] = None
         meter.begin(loop.time())

@@ -15,6 +15,7 @@ from .answer import Answer, Receipt, Status, StepRow, Timing, TurnEnded
 from .approved import Action, Approval, ApprovalDecision, ApprovalStatus, Claim, Lease, Paused, PausedTurn
 from .asked import Brief, Expert, Limits, Question, Scope
 from .gathered import (
+    ArgumentSource,
     Consent,
     Decision,
     Effect,
@@ -28,12 +29,15 @@ from .gathered import (
     ToolSuggestions,
     passages_of,
 )
+from .paid import Call, Usage
 from .replied import (
     CACHE,
     NOTHING_FOUND,
     TOOL_RESULT,
     Discarded,
     Draft,
+    FunctionCall,
+    FunctionCalls,
     Piece,
     Prefilled,
     Prompt,
@@ -41,10 +45,8 @@ from .replied import (
     ReadInstructions,
     ReadTools,
     Segment,
-    Usage,
 )
 from .reviewed import (
-    Call,
     Citation,
     Citations,
     Cost,
@@ -67,6 +69,7 @@ __all__ = [
     "Approval",
     "ApprovalDecision",
     "ApprovalStatus",
+    "ArgumentSource",
     "Brief",
     "Call",
     "Citation",
@@ -80,6 +83,8 @@ __all__ = [
     "Effect",
     "Evidence",
     "Expert",
+    "FunctionCall",
+    "FunctionCalls",
     "Lease",
     "LedgerRow",
     "Limits",

@@ -1,4 +1,4 @@
-"""What a turn gives back: the text, everything that can be seen and checked about it, and its receipt."""
+"""The result of a turn: the answer, all that can be checked about it, and its receipt."""
 
 from __future__ import annotations
 
@@ -18,24 +18,15 @@ from .codec import (
     OutcomeForm,
     error_from,
     from_form_1,
+    made_by,
     outcome_from,
     product_in_form_1,
     read_value,
     to_json,
 )
-from .gathered import Consent, Decision, Evidence, Memory, Passage, ToolResult, ToolResults, ToolSuggestions
+from .gathered import Consent, Decision, Evidence, Passage, ToolResult, ToolResults
 from .replied import CACHE, Discarded, Draft, Prefilled, ReadConversation, ReadInstructions, ReadTools
-from .reviewed import (
-    Citation,
-    Citations,
-    Cost,
-    LedgerRow,
-    Quality,
-    Registered,
-    Saved,
-    SentenceSupport,
-    Support,
-)
+from .reviewed import Citation, Citations, Cost, LedgerRow, Quality, SentenceSupport, Support
 
 RECEIPT_VERSION = 2
 """Of a receipt's form. Receipts without a version were written in form 1, and can be read."""
@@ -45,9 +36,12 @@ Status = Literal["complete", "paused", "partial", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds since the question was asked. None: it never came to that.
+    """Times of a turn, in seconds since the question was asked; None: the turn did not come to that.
 
-    ``wait``: until the model was asked. ``total``: until the answer and all that is known of it were there.
+    :param wait: until the model was called.
+    :param first_token: until the first token of the answer.
+    :param last_token: until the last token of the answer.
+    :param total: until the answer and its review were complete.
     """
 
     wait: float | None = None
@@ -58,12 +52,34 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A turn's result. ``outcomes``: by step; ``degraded``: step -> reason code; ``overlap``: see ``speedup``.
+    """The result of a turn. ``str(answer)`` is the text with its numbered sources.
 
-    ``speedup`` is the measured seconds of all steps over the measured seconds of the turn: how much work was done
-    per second of waiting. It is 1.0 where steps run one after another, and None where no time passed.
-    ``approvals``: the calls that a person was asked about, as they stood when this answer was given.
-    ``hedges``: step -> when its call was (first) sent a second time (seconds since the question) and whether a copy won.
+    :param run_id: id of the turn.
+    :param question: the question.
+    :param mode: 1 to 4.
+    :param profile: ``dataflow``, ``tiers`` or ``sequential``.
+    :param status: complete, paused, partial (cut off) or failed.
+    :param text: the answer.
+    :param brief: the expert; None: none was chosen.
+    :param evidence: what was retrieved.
+    :param tool_results: what the tools returned.
+    :param consent: the decisions on tool calls.
+    :param draft: what the model wrote.
+    :param citations: the checked citations.
+    :param support: how well the evidence supports each sentence.
+    :param cost: the ledger.
+    :param quality: the grade.
+    :param outcomes: step -> how it ended.
+    :param degraded: step -> reason code, for each step that did not do its part.
+    :param warnings: sentences for the user.
+    :param timing: in seconds.
+    :param speedup: seconds of all steps per second of the turn; 1.0 if the steps ran one after another; None if no time
+        passed.
+    :param critical_path: names of the steps that the end of the turn waited for.
+    :param tiers: tier -> its duration, speed-up and success.
+    :param error: what ended the turn; None: nothing did.
+    :param approvals: the calls that a person decides, as they stand in this answer.
+    :param hedges: step -> when its call was first sent a second time, and whether the second call won.
     """
 
     run_id: str
@@ -94,22 +110,23 @@ class Answer:
 
     @property
     def overlap(self) -> float | None:
+        """The same as ``speedup``."""
         return self.speedup
 
     @property
     def expert(self) -> str:
-        """The id of the expert who answered; empty if none was chosen."""
+        """Id of the expert; empty if none was chosen."""
         return self.brief.expert.id if self.brief is not None else ""
 
     @property
     def prefilled(self) -> Prefilled:
-        """Tokens of the prompt that the model's server had read before the whole was known."""
+        """Tokens of the prompt that the model server read before the whole prompt was known."""
         read = [o.value for o in self.outcomes.values() if isinstance(o.value, Prefilled)]
         return Prefilled(sum(one.computed for one in read), sum(one.cached for one in read))
 
     @property
     def cached(self) -> tuple[str, ...]:
-        """The steps whose product was known from before, or shared with a turn that ran at the same time."""
+        """Names of the steps whose product came from a cache, or from a turn that ran at the same time."""
         from_cache = self.draft.provider == CACHE
         return tuple(
             name
@@ -120,15 +137,16 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The stable code of what went wrong; empty if the answer is complete."""
+        """The stable code of :attr:`error`; empty if there is none."""
         if self.error is None:
             return ""
         return self.error.code if isinstance(self.error, VitalError) else StepFailed.code
 
     def raise_for_status(self) -> Answer:
-        """This answer, if it is complete.
+        """Return this answer if it is complete.
 
-        :raises VitalError: the turn failed or its answer was cut off.
+        :returns: this answer.
+        :raises VitalError: the turn failed, or its answer was cut off.
         """
         if self.error is None:
             return self
@@ -137,11 +155,14 @@ class Answer:
         raise StepFailed(f"the turn {self.run_id} is {self.status}") from self.error
 
     def timeline(self) -> list[StepRow]:
-        """When each step ran, in seconds since the turn began, in the order in which they began."""
+        """When each step ran, in seconds since the turn began.
+
+        :returns: one row per step, in the order in which they began.
+        """
         rows: list[StepRow] = [
             {
                 "step": name,
-                "makes": type(outcome.value).__name__ if outcome.value is not None else None,
+                "makes": made_by(outcome),
                 "began": outcome.began,
                 "ended": outcome.ended,
                 "seconds": outcome.seconds,
@@ -156,7 +177,10 @@ class Answer:
         return sorted(rows, key=lambda row: (row["began"], row["ended"]))
 
     def receipt(self) -> Receipt:
-        """The turn's whole account as plain JSON: steps, paid calls, citations, approvals, the critical path."""
+        """The turn's whole account as JSON: steps, paid calls, citations, approvals, the critical path.
+
+        :returns: version :data:`RECEIPT_VERSION`; :meth:`from_receipt` reads it back.
+        """
         return {
             "version": RECEIPT_VERSION,
             "run_id": self.run_id,
@@ -409,10 +433,6 @@ def _products(receipt: Mapping[str, Any], brief: Brief | None, evidence: Evidenc
         Support(read_value(tuple[SentenceSupport, ...], receipt["support"]["sentences"]), failed(Support)),
         Cost(rows, unknown),
         _draft(receipt, rows),
-        ToolSuggestions((), failed(ToolSuggestions), ToolSuggestions.__name__ in cached),
-        Memory(failed=failed(Memory)),
-        Registered(receipt["run_id"]),
-        Saved(receipt["run_id"]),
     ]
     if brief is None and receipt["expert"]:
         expert = Expert(receipt["expert"], receipt["expert"], "", "")
@@ -449,11 +469,11 @@ def _draft(receipt: Mapping[str, Any], rows: Sequence[LedgerRow]) -> Draft:
 
 
 def _outcomes(receipt: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Outcome[Any]]:
-    skipped = receipt["skipped"]
+    skipped, cached = receipt["skipped"], receipt["cached"]
     outcomes: dict[str, Outcome[Any]] = {}
     for name, row in receipt["steps"].items():
         because = skipped.get(name, "")
-        given = {**row, "kind": row["outcome"], "made": row["makes"], "error": row["code"]}
+        given = {**row, "kind": row["outcome"], "made": row["makes"], "error": row["code"], "cached": name in cached}
         outcomes[name] = outcome_from({**given, "because": because, "known": because == _KNOWN}, made)
     for name, because in skipped.items():
         outcomes.setdefault(name, Skipped(because, None, because == _KNOWN))

@@ -19,7 +19,7 @@ A ceiling is named in :attr:`Quality.cap` (the lowest that applies). The score c
 it would be without:
 
 * "empty": 0. Nothing was said.
-* "retrieval": .3. Nobody could look, so nothing carries the answer; its support counts as 0.
+* "retrieval": .3. The search failed, so nothing supports the answer; its support counts as 0.
 * "uncited": .5. Something is claimed, and no passage that exists is cited.
 * "citations": .7 down to .4, as the share of citations that dangle or mismatch goes from few to all.
 * "contradicted": .7 down to .4, as the share of claiming sentences whose figures, negation or direction disagree with
@@ -123,7 +123,7 @@ def _invalid(citations: Citations) -> int:
 
 
 def _retrieval(evidence: Evidence) -> float | None:
-    """0 for a search that found nothing; None if nobody could look, or the retriever tells no cosines."""
+    """0 for a search that found nothing; None if the search failed, or the retriever gives no cosines."""
     if evidence.failed:
         return None
     if not evidence.passages:

@@ -79,7 +79,10 @@ where p.user_id = %s and t.ended_at is null order by p.paused_at limit %s
 
 
 class StoredApprovals:
-    """Fulfils the port Approvals. Each method is one transaction; the transitions are those of ``transitions``."""
+    """Implements the port :class:`~vital_engine.ports.Approvals`. Each method is one transaction; the transitions are
+    those of
+    :mod:`vital_engine.nouns.transitions`.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -127,7 +130,12 @@ class StoredApprovals:
             return [await _look(conn, row[0], scope) for row in rows]
 
     async def find(self, approval: str, scope: Scope) -> PausedTurn:
-        """The paused turn of the call *approval*: where an id stands in several, the latest. NotFound if in none."""
+        """The paused turn of a call.
+
+        :param approval: id of the call; if several turns have it, the latest counts.
+        :param scope: tenant and user.
+        :raises NotFound: no turn of the user has such a call.
+        """
         query = (
             "select a.run_id from approvals a join paused_turns p using (tenant, run_id)"
             " where a.id = %s and p.user_id = %s order by p.paused_at desc limit 1"
@@ -215,7 +223,10 @@ async def _look(conn: Connection, run_id: str, scope: Scope, *, lapsed: bool = T
 
 
 async def _one(conn: Connection, claim: Claim, approval: str) -> Approval:
-    """The approval, for who holds the claim. Conflict if another does."""
+    """The approval, for the holder of the claim.
+
+    :raises Conflict: another process holds the claim.
+    """
     if await _locked(conn, claim.run_id, claim.scope) != claim.fence:
         raise Conflict(f"another goes on with the run {claim.run_id}")
     query = "select approval from approvals where run_id = %s and id = %s"

@@ -23,7 +23,11 @@ def storable(text: str) -> str:
 
 
 def json_text(value: Any) -> str:
-    """*value* as JSON with sorted keys, its text made storable. StoreError if it is not JSON."""
+    """*value* as JSON with sorted keys, its text made storable.
+
+    :param value: JSON values.
+    :raises StoreError: it is not JSON.
+    """
     try:
         return json.dumps(_storable(value), sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
@@ -43,11 +47,7 @@ def noun_from(kind: type[T], kept: Any) -> T:
 
     :raises StoreError: a newer engine wrote it, or it is not of its form.
     """
-    if isinstance(kept, Mapping) and kept.get("version") == 1:
-        kept = {"vital": 1, "noun": kind.__name__, "value": kept.get("value")}
     try:
-        if not isinstance(kept, Mapping) or "vital" not in kept:
-            raise WrongType("it stands in no envelope", service="codec")
         return codec.read(kind, kept)
     except WrongType as error:
         raise StoreError(f"a {kind.__name__} that was kept cannot be read: {error}", service="store") from error

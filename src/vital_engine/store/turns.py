@@ -1,7 +1,6 @@
-"""Turns: written down when they begin, kept exactly once, shown to their user; and what lists show of them: calls that a
-person was asked about, and what was said in a conversation.
+"""Turns: stored when they begin, before the client gets a response, and exactly once when they end; and lists of them.
 
-A list reads neither what a paused turn had made nor receipts: its cost does not grow with them.
+A list reads neither the state of a paused turn nor receipts, so its cost does not grow with them.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ on conflict (tenant, run_id) do nothing
 returning ordinal
 """
 
-# The first to keep a run wins its row; whoever comes later finds it ended and gets no row back.
+# The first process that saves a run wins its row; a later one finds it ended and gets no row back.
 KEEP = """
 with conversation as (
     insert into conversations (tenant, user_id, id, title)
@@ -126,15 +125,17 @@ class StoredTurn:
 
 
 class Turns:
-    """Fulfils the port TurnStore, with one commit a method."""
+    """Implements the port :class:`~vital_engine.ports.TurnStore`; each method is one commit."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def begin(self, question: Question, *, mode: int) -> None:
-        """Write down that *question* is being answered. Again, for the same question, changes nothing.
+        """Store that *question* is being answered. A second call for the same question changes nothing.
 
-        :raises InvalidQuestion: without a run id.
+        :param question: with its run id.
+        :param mode: 1 to 4.
+        :raises InvalidQuestion: it has no run id.
         :raises Refused: the run id belongs to another question.
         """
         given = _asked(question, mode)
@@ -179,9 +180,11 @@ class Turns:
             raise StoreError(f"the run {turn.run_id} is kept already, with other content", service="store")
 
     async def show(self, run_id: str, scope: Scope) -> StoredTurn:
-        """The turn *run_id* of *scope*'s user.
+        """A turn of *scope*'s user.
 
-        :raises NotFound: there is none, or it is another user's.
+        :param run_id: the turn.
+        :param scope: tenant and user.
+        :raises NotFound: there is none, or it belongs to another user.
         """
         async with self._store.transaction(scope.tenant) as conn:
             turn = await _one(conn, SHOW, [storable(run_id), scope.user])
@@ -280,7 +283,7 @@ def _citation(row: tuple[Any, ...]) -> Citation:
     return Citation(**dict(zip(names, (*plain, tuple(notes)), strict=True)))
 
 
-# An approval that nobody settled in time has expired, although nothing has written that down.
+# An approval that was not decided in time has expired, although no row says so yet.
 APPROVALS = """
 select a.approval, t.ordinal, a.position, t.status, t.mode, t.question, t.conversation, clock_timestamp()
 from approvals a join paused_turns p using (tenant, run_id) join turns t using (tenant, run_id)
@@ -371,7 +374,12 @@ class Listing:
         return await self._approvals(scope, list(statuses) or None, run_id, None, after, limit)
 
     async def approval(self, approval: str, scope: Scope) -> ApprovalLine:
-        """The call of that id; where it stands in several turns, that of the latest. NotFound if in none."""
+        """A call; if several turns have its id, that of the latest.
+
+        :param approval: id of the call.
+        :param scope: tenant and user.
+        :raises NotFound: no turn of the user has such a call.
+        """
         found = await self._approvals(scope, None, None, approval, None, 1)
         if not found:
             raise NotFound(f"no proposed call {approval}")
@@ -380,9 +388,13 @@ class Listing:
     async def conversation(
         self, conversation: str, scope: Scope, *, before: int | None = None, limit: int = 50
     ) -> tuple[Talk, tuple[SaidTurn, ...]]:
-        """A conversation and its latest turns, at most *limit*, oldest first. NotFound if there is none.
+        """A conversation and its latest turns, oldest first.
 
+        :param conversation: its id.
+        :param scope: tenant and user.
         :param before: only turns whose ordinal is below this: the first turn's ordinal leads to the page before it.
+        :param limit: the largest number of turns.
+        :raises NotFound: there is no such conversation.
         """
         user, talk = storable(scope.user), storable(conversation)
         given = {"user": user, "conversation": talk, "before": before, "limit": limit}

@@ -124,5 +124,5 @@ def test_work_that_needs_or_makes_something_else_is_refused() -> None:
         return C(a.value.made if a.value else "")
 
     wrong: Any = other
-    with pytest.raises(FlowError, match="no copy"):
+    with pytest.raises(FlowError, match="is not the same call as 'fold': its outlet differ"):
         asked(answering("first", {}), answering("copy", {})).hedging(wrong)

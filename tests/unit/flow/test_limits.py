@@ -263,9 +263,9 @@ async def test_a_salvage_that_fails_is_told_in_a_note_and_the_stand_in_is_used()
 
     failed = (await Flow("f", step(breaks).recover(angry).fallback(A("none"))).run()).outcomes[A]
     assert isinstance(failed, Degraded) and failed.value == A("none")
-    assert failed.error.__notes__ == ["what 'breaks' had streamed could not be salvaged: KeyError('salvage')"]
+    assert failed.error.__notes__ == ["what 'breaks' had streamed could not be recovered: KeyError('salvage')"]
     lied = (await Flow("f", step(breaks).recover(liar)).run()).outcomes[A]
-    assert isinstance(lied, Failed) and lied.error.__notes__ == ["the salvage of 'breaks' gave a B"]
+    assert isinstance(lied, Failed) and lied.error.__notes__ == ["the recovery of 'breaks' gave a B"]
 
 
 @virtual

@@ -132,7 +132,7 @@ async def broken_c(b: B) -> C:
 @virtual
 async def test_given_things_are_checked() -> None:
     flow = Flow("f", step(make_b))
-    with pytest.raises(FlowError, match="'make_b' needs a A, which nothing makes and nobody gave"):
+    with pytest.raises(FlowError, match="'make_b' needs a A, which no step makes and the run was not given"):
         await flow.run()
     with pytest.raises(FlowError, match="'f' was given two of A"):
         await flow.run(A(), A())
@@ -376,7 +376,7 @@ async def test_observers_are_told_and_cannot_break_anything() -> None:
 
     watcher, before = Watcher(), dict(broken_observers)
     run = await DIAMOND.run(observers=[angry, Cancelling(), watcher])
-    assert run[D] and watcher.of(FlowEnded)[0].run is run
+    assert run[D] and run.log.events == watcher.events and watcher.of(FlowEnded)
     assert next((e.step, e.tier, e.at) for e in watcher.of(StepEnded)) == ("make_a", "", 1.0)
     counted = len(watcher.events)
     name = "test_observers_are_told_and_cannot_break_anything.<locals>.angry"
@@ -393,7 +393,7 @@ async def test_an_observer_may_read_the_stream_that_it_is_told_of() -> None:
 
     lives: list[Stream[A]] = []
     await Flow("f", step(streams)).run(
-        observers=[lambda event: lives.append(event.live) if isinstance(event, StreamOpened) else None]
+        observers=[lambda event: lives.append(event.stream) if isinstance(event, StreamOpened) else None]
     )
     assert [item async for item in lives[0]] == ["a", "b"] and lives[0].value == A("ab")
 
