@@ -88,7 +88,7 @@ def assemble(
         citations=citations,
         support=support,
         cost=cost,
-        quality=grader(citations, support, evidence, draft, degraded),
+        quality=grader(citations, support, evidence, draft, _share_done(degraded)),
         outcomes=outcomes,
         degraded=degraded,
         warnings=(
@@ -141,6 +141,12 @@ def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, p
 
 def _degraded(outcomes: Mapping[str, Outcome[Any]]) -> dict[str, Reason]:
     return {name: o.reason for name, o in outcomes.items() if o.reason and name not in EARLY}
+
+
+def _share_done(degraded: Mapping[str, str]) -> float:
+    """Which share of the steps that run beside others did their part."""
+    steps = [name for names in TIERS.values() for name in names]
+    return 1.0 - sum(name in degraded for name in steps) / len(steps)
 
 
 def record_of(answer: Answer) -> TurnRecord:

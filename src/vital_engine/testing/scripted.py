@@ -244,7 +244,7 @@ class Speaker:
     async def stream(self, prompt: Prompt) -> AsyncIterator[Any]:
         act, loop = self._act, asyncio.get_running_loop()
         self._prompts.append(prompt)
-        call = Recorded("reply", "stream", {"prompt": prompt}, self._stage.now())
+        call = Recorded(REPLY.name, "stream", {"prompt": prompt}, self._stage.now())
         self._stage.calls.append(call)
         try:
             if act.word == "block":
@@ -299,7 +299,7 @@ class ReadingSpeaker(Speaker):
         self._held: dict[str, set[tuple[str, ...]]] = {}
 
     async def prefill(self, prompt: Prompt) -> Prefilled:
-        call = Recorded("reply", "prefill", {"prompt": prompt}, self._stage.now())
+        call = Recorded(REPLY.name, "prefill", {"prompt": prompt}, self._stage.now())
         self._stage.calls.append(call)
         try:
             computed = await self._read(prompt)
