@@ -7,6 +7,8 @@ READY  := $(VENV)/.ready
 PEERS  := .venv-peers
 REAL   := .make/real-stack.json
 REPORT := .make/report
+# The tests run in a process for each core: each worker has a database server of its own, and ports that the system gives.
+WORKERS := -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format gate bench docs clean
@@ -21,7 +23,7 @@ run: $(READY)    ## serve the engine over the sample corpus; prints where, and a
 test: $(READY)   ## all tests
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy --config-file tests/mypy.ini
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term:skip-covered
 
 check: $(READY)  ## format, lint, types, layers, fast tests: before every commit
 	$(BIN)/ruff format --check .
@@ -29,7 +31,7 @@ check: $(READY)  ## format, lint, types, layers, fast tests: before every commit
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/property tests/house
+	$(BIN)/python -m pytest $(WORKERS) -q -m "not slow" tests/unit tests/property tests/house
 
 format: $(READY) ## format, and fix what can be fixed
 	$(BIN)/ruff format .

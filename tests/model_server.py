@@ -66,6 +66,7 @@ class Reply:
     :param trickle: seconds between single *bytes*, instead of whole chunks.
     :param comments: seconds between SSE comments before the first token: a sign of life, but no progress.
     :param body: a whole body in place of a stream, with ``content_type``: an HTML page, say.
+    :param function_calls: what a request with functions is answered with: names, and arguments as the model writes them.
     :param whole: ignore ``stream`` and answer with one JSON completion.
     """
 
@@ -91,6 +92,7 @@ class Reply:
     comments: float | None = None
     body: bytes | None = None
     content_type: str = "text/html"
+    function_calls: tuple[tuple[str, Any], ...] = ()
     whole: bool = False
     model: str | None = None
 
@@ -313,6 +315,9 @@ class ModelServer:
                 reply = await self._counted(request, reply, self.cache)
             await self._reply(request, reply, connection)
             request.finished = True
+        except OSError:  # a write may meet the end of the connection before the watcher looks
+            request.disconnected = True
+            raise
         finally:
             watcher.cancel()
 
@@ -455,7 +460,13 @@ class ModelServer:
         }
 
     def _completion(self, request: Request, reply: Reply) -> dict[str, Any]:
-        message = {"role": "assistant", "content": reply.text}
+        message: dict[str, Any] = {"role": "assistant", "content": reply.text}
+        if reply.function_calls and request.body.get("tools"):
+            calls = [
+                {"id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": arguments}}
+                for i, (name, arguments) in enumerate(reply.function_calls)
+            ]
+            message = {"role": "assistant", "content": None, "tool_calls": calls}
         return {
             **self._chunk(request, reply, {}),
             "object": "chat.completion",

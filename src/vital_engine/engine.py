@@ -14,7 +14,8 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
@@ -35,13 +36,13 @@ from .modes import (
     TurnSettings,
 )
 from .modes.settings import KEYS, validate_keys
-from .monitoring import Tracing, Watcher, default_watchers, log_turn, track_cache
+from .monitoring import Tracing, Watcher, default_watchers, log_turn, track_cache, track_tool_suggestion
 from .nouns import Answer, Expert, Limits, Question, Scope
 from .ports import LLM, Embedder, Replicas, Retriever, Services, ToolSuggester
 from .services.caching import Cache, CachedEmbedder, CachedRetriever, CachedToolSuggester, KeptVectors
 from .services.citations import QuoteChecker
 from .services.cost import Prices
-from .services.experts import ExpertRouter
+from .services.experts import ExpertRouter, shipped_experts
 from .services.llm.factory import open_llm
 from .services.llm.remembered import CachedLLM
 from .services.quality import quality
@@ -50,7 +51,7 @@ from .services.retrieval.library import Library
 from .services.retrieval.minilm import find_weights
 from .services.retrieval.sentence_vectors import SentenceVectors
 from .services.support import LogisticJudge, Matcher
-from .services.tools import ToolArgumentValidator, Toolbox, standard_tools
+from .services.tools import AnyTool, ModelSuggester, OpenFDA, PubMed, ToolArgumentValidator, Toolbox, standard_tools
 from .settings import Settings, load, typed
 from .store import (
     Conversations,
@@ -88,8 +89,10 @@ class Engine:
     ``notes`` says what the engine does without since its start, for example: no embedder, so search by words only.
 
     :param settings: of the deployment; None: ``vital.toml`` and the environment.
+    :param tools: tools of your own beside those that ship: plain typed functions, or made by :func:`vital_engine.tool`; see
+        docs/tools.md. Every expert that ships may use them.
     :param watchers: each makes an observer of one turn; None: the metrics, logs and traces of this process.
-    :raises ConfigError: a setting is impossible.
+    :raises ConfigError: a setting or a tool is impossible.
     :raises StoreError: on entering: the database cannot be started, reached or migrated.
     """
 
@@ -108,9 +111,16 @@ class Engine:
     services: Services
     notes: tuple[str, ...]
 
-    def __init__(self, settings: Settings | None = None, *, watchers: Iterable[Watcher] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        tools: Sequence[AnyTool | Callable[..., Any]] = (),
+        watchers: Iterable[Watcher] | None = None,
+    ) -> None:
         self.settings = load(turn_keys=KEYS) if settings is None else settings
         self._turn = turn_settings(self.settings)
+        self._own_tools = tuple(tools)
         self._watchers: tuple[Watcher, ...] = (
             (*default_watchers(), log_turn, Tracing()) if watchers is None else tuple(watchers)
         )
@@ -387,17 +397,21 @@ class Engine:
             retriever = CachedRetriever(library, _cache("retrieval", settings.retrieval_cache))
         # Profiles and tools rarely change: their vectors outlive the process.
         lasting = KeptVectors(asked, settings.home / "vectors") if asked is not None else None
-        toolbox = Toolbox(standard_tools(retriever=retriever), embedder=lasting)
-        tool_suggester: ToolSuggester = toolbox
-        if settings.suggestion_cache:
-            tool_suggester = CachedToolSuggester(toolbox, _cache("suggestions", settings.suggestion_cache))
+        shipped = _tools(settings, retriever, self._stack)
+        toolbox = Toolbox((*shipped, *self._own_tools), embedder=lasting, model=settings.suggests_by_model)
+        own_tools = tuple(each.name for each in toolbox if each not in shipped)
+        tool_suggester = _suggester(settings, toolbox, self._stack)
         meaning = TurnVectors(store, embedder, questions=asked) if embedder is not None else None
         conversations, approvals = Conversations(store, vectors=meaning), StoredApprovals(store)
 
         async def own_experts(tenant: str) -> tuple[Expert, ...]:
             return await experts.list(Scope(tenant, settings.user))
 
-        router = ExpertRouter(embedder=lasting, more=own_experts)
+        # What a deployment adds is for every expert that ships; an expert of its own says which tools it may use.
+        experts_shipped = [
+            replace(each, tools=(*each.tools, *own_tools)) if each.tools else each for each in shipped_experts()
+        ]
+        router = ExpertRouter(experts_shipped, embedder=lasting, more=own_experts)
         llm = open_llm(
             settings.model,
             base_url=settings.model_url,
@@ -528,6 +542,35 @@ def _asked(embedder: Embedder | None, entries: int) -> Embedder | None:
     return CachedEmbedder(embedder, entries=entries, count=partial(track_cache, "embedding"))
 
 
+def _tools(settings: Settings, retriever: Retriever, stack: contextlib.AsyncExitStack) -> tuple[AnyTool, ...]:
+    """The tools that ship; those that ask the world outside only where the settings name it."""
+    pubmed = openfda = None
+    if "pubmed" in settings.web_tools:
+        pubmed = PubMed(api_key=settings.pubmed_key, email=settings.pubmed_email)
+        stack.push_async_callback(pubmed.aclose)
+    if "openfda" in settings.web_tools:
+        openfda = OpenFDA(api_key=settings.openfda_key)
+        stack.push_async_callback(openfda.aclose)
+    return standard_tools(retriever=retriever, pubmed=pubmed, openfda=openfda)
+
+
+def _suggester(settings: Settings, toolbox: Toolbox, stack: contextlib.AsyncExitStack) -> ToolSuggester:
+    """Who suggests tool calls: rules, or a model with the rules to fall back on."""
+    size = settings.suggestion_cache
+    matcher: ToolSuggester = CachedToolSuggester(toolbox, _cache("suggestions", size)) if size else toolbox
+    if not settings.suggests_by_model:
+        return matcher
+    from .services.llm.openai_compatible import OpenAICompatible
+
+    own = settings.suggest_url is not None  # a key travels only to the server that it was given for
+    name, url = settings.suggest_model or settings.model, settings.suggest_url or settings.model_url
+    assert name and url  # or the settings would have been refused
+    model = OpenAICompatible(name, base_url=url, api_key=settings.suggest_key if own else settings.model_key)
+    stack.push_async_callback(model.aclose)
+    cached = (lambda asked: CachedToolSuggester(asked, _cache("suggestions", size))) if size else None
+    return ModelSuggester(model, toolbox, matcher=matcher, cached=cached, count=track_tool_suggestion)
+
+
 def _cache(name: str, entries: int) -> Cache[Any, Any]:
     return Cache(name, entries=entries, start=run_in_background, count=partial(track_cache, name))
 
@@ -538,5 +581,5 @@ def _plain(turn: TurnSettings) -> dict[str, Any]:
 
 def _provider(settings: Settings) -> dict[str, str]:
     """The model's provider goes by the host that it is reached at; the price list knows some by their address."""
-    urls = (url for url in (settings.model_url, settings.model_replica_url) if url)
+    urls = (url for url in (settings.model_url, settings.model_replica_url, settings.suggest_url) if url)
     return {host: url for url in urls if (host := urlsplit(url).hostname)}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from .nouns import (
     Approval,
@@ -24,6 +24,7 @@ from .nouns import (
     Claim,
     Draft,
     Evidence,
+    FunctionCalls,
     Lease,
     LedgerRow,
     Memory,
@@ -89,6 +90,34 @@ class ToolSuggester(Protocol):
             ``ToolCall.sources`` says where the arguments come from; without it, a value that is not in the question's
             own text taints the call (:mod:`vital_engine.nouns.provenance`).
         """
+
+
+@runtime_checkable
+class EarlySuggester(ToolSuggester, Protocol):
+    """What a :class:`ToolSuggester` may also be: one that has something at once, and something better later."""
+
+    def suggestions(self, question: Question, brief: Brief) -> AsyncIterator[ToolSuggestions]:
+        """Each menu stands in for the one before. Where the time is up, or it raises, the last one stands: it tells what
+        was paid for by then."""
+        ...
+
+
+@runtime_checkable
+class FunctionCalling(Protocol):
+    """A model that may ask for functions to be called. Raises ModelError; a call that is cancelled stops the model."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+    async def function_calls(
+        self, messages: Sequence[Mapping[str, str]], functions: Sequence[Mapping[str, Any]]
+    ) -> FunctionCalls:
+        """The calls that it asks for, in its order; none if it asks for none.
+
+        :param functions: each with ``name``, ``description`` and ``parameters`` (a JSON schema).
+        """
+        ...
 
 
 @runtime_checkable

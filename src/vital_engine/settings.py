@@ -30,13 +30,16 @@ TRUTHS: Final[Mapping[str, bool]] = {
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "fallback": ("none", "extractive"),
     "model_prefill": ("off", "vllm", "llama.cpp"),
+    "tool_suggester": ("auto", "matcher", "model"),
     "log_format": ("console", "json"),
     "log_level": ("debug", "info", "warning", "error"),
 }
 SIZES: Final = ("answer_cache", "retrieval_cache", "embedding_cache", "suggestion_cache")
 """Entries that are kept in memory; 0: none."""
 DATABASES: Final = ("postgresql://", "postgres://")
-SECRETS: Final = frozenset({"database_url", "model_key", "embedder_key"})
+WEB_TOOLS: Final = ("pubmed", "openfda")
+"""Sources outside of the house that tools can ask."""
+SECRETS: Final = frozenset({"database_url", "model_key", "suggest_key", "pubmed_key", "openfda_key", "embedder_key"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,32 @@ class Settings:
     model_replica_url: str | None = field(
         default=None,
         metadata={"help": "base URL of a second server with the same model, for calls that are late (hedging)"},
+    )
+    tool_suggester: str = field(
+        default="auto",
+        metadata={
+            "help": "who suggests tool calls: 'matcher' (by rule), 'model' (function calling, a paid call in each turn), or "
+            "'auto': the model if suggest_model names one"
+        },
+    )
+    suggest_model: str | None = field(
+        default=None,
+        metadata={"help": "the model that suggests tool calls; default, with 'model': the one that answers"},
+    )
+    suggest_url: str | None = field(
+        default=None, metadata={"help": "base URL of the server of suggest_model; default: model_url"}
+    )
+    suggest_key: str | None = field(default=None, metadata={"help": "the API key of suggest_url"})
+    web_tools: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "sources outside of the house that tools may ask, each call with a person's consent: pubmed, openfda"
+        },
+    )
+    pubmed_email: str | None = field(default=None, metadata={"help": "whom NCBI writes to about our requests"})
+    pubmed_key: str | None = field(default=None, metadata={"help": "NCBI's API key: 10 requests per second, not 3"})
+    openfda_key: str | None = field(
+        default=None, metadata={"help": "openFDA's API key: 120,000 requests a day, not 1,000"}
     )
     answer_cache: int = field(
         default=0,
@@ -114,12 +143,34 @@ class Settings:
             raise ConfigError(
                 "model_prefill is for the server at model_url, and there is none: a local model reads ahead"
             )
+        if unknown := [source for source in self.web_tools if source not in WEB_TOOLS]:
+            raise ConfigError(f"web_tools may name {' and '.join(WEB_TOOLS)}, not {', '.join(map(repr, unknown))}")
+        self._check_suggester()
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"port must be between 0 and 65535, not {self.port}")
         if self.pool_size < 1:
             raise ConfigError(f"pool_size must be 1 or more, not {self.pool_size}")
         if self.database_url is not None and not self.database_url.startswith(DATABASES):
             raise ConfigError(f"database_url must begin with {' or '.join(DATABASES)}")  # not shown: it is a secret
+
+    def _check_suggester(self) -> None:
+        if self.suggests_by_model and not (self.suggest_url or self.model_url):
+            raise ConfigError(
+                "a model that suggests tool calls needs a server that can call functions: set suggest_url, or model_url"
+            )
+        if self.suggests_by_model and not (self.suggest_model or (self.model and not self.suggest_url)):
+            raise ConfigError("which model suggests tool calls? Set suggest_model")
+        if self.suggest_url and not self.suggest_model:
+            raise ConfigError("suggest_url is the server of suggest_model, and there is none")
+        if self.suggest_key and not self.suggest_url:
+            raise ConfigError(
+                "suggest_key is for the server at suggest_url, and there is none: model_url has model_key"
+            )
+
+    @property
+    def suggests_by_model(self) -> bool:
+        """Whether a model is asked for tool calls in each turn, which costs money: only where a setting says so."""
+        return self.tool_suggester == "model" or (self.tool_suggester == "auto" and self.suggest_model is not None)
 
     def changed(self) -> float:
         """When the file of settings was last changed.
@@ -203,6 +254,11 @@ def _fit(name: str, value: Any, hint: Any) -> Any:
     """*value* as *hint* wants it; text (of the environment) is read."""
     kinds = [k for k in get_args(hint) if k is not type(None)] if get_origin(hint) is not Mapping else []
     kind = kinds[0] if kinds and not isinstance(hint, type) and len(kinds) == 1 else hint
+    if name == "web_tools":
+        listed = value.split(",") if isinstance(value, str) else value
+        if isinstance(listed, list | tuple) and all(isinstance(each, str) for each in listed):
+            return tuple(each.strip() for each in listed if each.strip())
+        raise ConfigError(f"{name} must be a list of names, not {value!r}")
     if kind is Path and isinstance(value, str | Path):
         return Path(value).expanduser()
     if kind is int and not isinstance(value, bool):

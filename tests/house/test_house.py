@@ -148,6 +148,7 @@ def test_public_names_are_pinned_and_load() -> None:
         "Services",
         "__version__",
         "Engine",
+        "tool",
     ]
     for name in vital_engine.__all__:
         assert getattr(vital_engine, name) is not None

@@ -21,7 +21,7 @@ from vital_engine.store.plain import json_text
 from vital_engine.text.visible import visible
 
 from . import schemas
-from .backend import AppState, Principal, TheDesk
+from .backend import AppState, Principal, TheState
 from .problems import Problem, refusals
 from .schemas import Body, CallStatus, EffectClass, Moment, Money, Source, Strict, TurnStatus, links
 
@@ -146,7 +146,7 @@ class DecisionBody(Body):
 
 @router.get("/v1/approvals")
 async def list_approvals(
-    app_state: TheDesk,
+    app_state: TheState,
     principal: Principal,
     status: Annotated[list[Status] | None, Query(description="Only these; repeatable. pending: not decided.")] = None,
     after: Annotated[str, Query(pattern=r"^(\d{1,18}-\d{1,9})?$", description="Where the page before ended.")] = "",
@@ -163,14 +163,14 @@ async def list_approvals(
 
 
 @router.get("/v1/approvals/{approval}")
-async def get_approval(approval: str, app_state: TheDesk, principal: Principal) -> ApprovalBody:
+async def get_approval(approval: str, app_state: TheState, principal: Principal) -> ApprovalBody:
     """One call, and all that became of it."""
     return approval_body(await _listing(app_state).approval(approval, principal))
 
 
 @router.post("/v1/approvals/{approval}", responses=refusals(409, 410, 413))
 async def decide_approval(
-    approval: str, said: DecisionRequest, app_state: TheDesk, principal: Principal
+    approval: str, said: DecisionRequest, app_state: TheState, principal: Principal
 ) -> DecisionBody:
     """Approve, reject or edit a call. It is settled once: the same decision again gives the first outcome, another is
     409, one that comes too late 410.

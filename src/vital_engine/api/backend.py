@@ -156,14 +156,14 @@ class AppState:
     uploads: UploadLimiter
 
 
-async def _desk(request: Request) -> AppState:
+async def _app_state(request: Request) -> AppState:
     return cast("AppState", request.app.state.app_state)
 
 
 async def _asker(request: Request) -> Scope:
-    return await (await _desk(request)).identity(request)
+    return await (await _app_state(request)).identity(request)
 
 
-TheDesk = Annotated[AppState, Depends(_desk)]
+TheState = Annotated[AppState, Depends(_app_state)]
 Principal = Annotated[Scope, Depends(_asker)]
 """Every route below ``/v1`` asks for it: a request without an identity gets no further."""

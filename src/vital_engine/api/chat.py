@@ -32,7 +32,7 @@ from vital_engine.services.checks.markers import markers
 from vital_engine.text.sentences import split
 from vital_engine.turn.ask import LONGEST_NAME
 
-from .backend import AppState, Principal, TheDesk
+from .backend import AppState, Principal, TheState
 from .events import EventStream, streamed
 from .problems import ErrorBody, Problem, body, json_response, refusals, retry_after, status_of, told
 from .running import CANCELLED, RunningTurn
@@ -269,7 +269,7 @@ class ModelList(Body):
 
 
 @router.get("/v1/models")
-async def list_models(app_state: TheDesk, principal: Principal) -> ModelList:
+async def list_models(app_state: TheState, principal: Principal) -> ModelList:
     """The experts as models, and ``auto``."""
     names = [AUTO, *(f"{EXPERT}{each}" for each in await _experts(app_state, principal, MODE))]
     entries = [ModelEntry(id=name, object="model", created=0, owned_by="vital-engine") for name in names]
@@ -295,7 +295,7 @@ async def list_models(app_state: TheDesk, principal: Principal) -> ModelList:
     },
 )
 async def create_chat_completion(
-    asked: ChatRequest, request: Request, app_state: TheDesk, principal: Principal
+    asked: ChatRequest, request: Request, app_state: TheState, principal: Principal
 ) -> Response:
     """Answer the last user message, whole or as a stream. The turn is stopped when the client goes."""
     memory, ignored = asked.before(app_state.engine.window)

@@ -221,7 +221,7 @@ def _one(event: Event, entry: RunningTurn) -> bytes:
         case Started(run_id=run_id):
             data |= {"run_id": run_id, "conversation": entry.question.conversation}
         case StepProgress():
-            data = to_json(event)
+            data = {name: value for name, value in to_json(event).items() if name != "kind"}
         case Cited(citation=citation):
             data["citation"] = to_json(citation)
         case Spent(cost=cost):
@@ -243,7 +243,7 @@ class LogReader(AsyncIterator[bytes]):
     """
 
     def __init__(self, entry: RunningTurn, render: Render, limits: ServerLimits, *, after: int = 0) -> None:
-        self._log, self._render, self._at = entry.log, render, after
+        self._log, self._render, self._at = entry.turn.events, render, after
         self._idle, self._most = limits.idle_seconds, max(1, limits.frame_bytes // 256)
         self._gap, self._not_before = limits.gap_seconds, 0.0
 

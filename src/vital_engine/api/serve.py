@@ -128,7 +128,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=LAST_STREAMS_SECONDS,
             )
         )
-        self._desk: AppState = app.state.app_state
+        self._app_state: AppState = app.state.app_state
         self._url, self._quiet = url, quiet
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -139,16 +139,16 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn. Running turns may end first."""
-        running = self._desk.running
-        _log.info("draining", turns=len(running), seconds=self._desk.limits.drain_seconds)
-        stopped = await running.shutdown(within=self._desk.limits.drain_seconds)
+        running = self._app_state.running
+        _log.info("draining", turns=len(running), seconds=self._app_state.limits.drain_seconds)
+        stopped = await running.shutdown(within=self._app_state.limits.drain_seconds)
         if stopped:
             _log.warning("turns stopped", turns=stopped)
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """See uvicorn. The first signal drains, the second stops."""
-        running = self._desk.running
+        running = self._app_state.running
         if self.should_exit:
             run_in_background(running.stop(DRAINING), name="stop all turns")
         running.draining = True

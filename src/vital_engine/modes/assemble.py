@@ -27,6 +27,7 @@ from vital_engine.nouns import (
     Support,
     Timing,
     ToolResults,
+    ToolSuggestions,
     TurnRecord,
 )
 from vital_engine.nouns.transitions import UNKNOWN
@@ -40,9 +41,11 @@ from vital_engine.turn.plan import (
     INVOKE,
     REPLY,
     RETRIEVE,
+    SUGGEST,
     TALLY,
     TIERS,
     for_user,
+    tools_matched,
 )
 
 
@@ -101,7 +104,8 @@ def assemble(
 
 
 def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, profile: str, timing: Timing) -> Answer:
-    """The answer of a turn that waits for a person: what is known by then. Nothing was said, and nothing paid."""
+    """The answer of a turn that waits for a person: what is known by then. Nothing was said, and what was paid for
+    suggestions is priced with the rest of the turn."""
     paused = turn.paused
     degraded = _degraded(outcomes)
     nothing = Citations(), ToolResults(), Draft(finish="")
@@ -120,7 +124,7 @@ def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, p
         draft=Draft(finish=""),
         citations=Citations(),
         support=Support(),
-        cost=Cost(),
+        cost=Cost(_unpriced(paused.suggestions)),
         quality=Quality(),
         outcomes=outcomes,
         degraded=degraded,
@@ -182,9 +186,14 @@ def _cost(question: Question, outcomes: Mapping[str, Outcome[Any]], draft: Draft
     spoken = REPLY.outcome(outcomes)
     if spoken is not None and spoken.kind == "failed":
         if isinstance(spoken.error, CostLimit):  # the model was not called
-            return Cost()
-        return Cost((LedgerRow(Call(question.run_id, REPLY.name, draft.model, draft.provider, None, "failed"), None),))
+            return Cost(_unpriced(SUGGEST.made(outcomes, ToolSuggestions())))
+        failed = LedgerRow(Call(question.run_id, REPLY.name, draft.model, draft.provider, None, "failed"), None)
+        return Cost((failed, *_unpriced(SUGGEST.made(outcomes, ToolSuggestions()))))
     return TALLY.made(outcomes, Cost.missing())
+
+
+def _unpriced(suggestions: ToolSuggestions) -> tuple[LedgerRow, ...]:
+    return tuple(LedgerRow(paid, None) for paid in suggestions.calls)
 
 
 def _tier(outcomes: Mapping[str, Outcome[Any]], steps: Iterable[str]) -> dict[str, Any]:
@@ -204,7 +213,9 @@ def _warnings(
     draft: Draft,
 ) -> Iterable[str]:
     for step, reason in degraded.items():
-        if not (step == REPLY.name and outcomes[step].kind == "failed"):
+        if step == SUGGEST.name and not SUGGEST.made(outcomes, ToolSuggestions.missing()).failed:
+            yield tools_matched(reason)
+        elif not (step == REPLY.name and outcomes[step].kind == "failed"):
             yield for_user(step, reason)
     retrieved = RETRIEVE.outcome(outcomes)
     looked = retrieved is not None and retrieved.kind != "skipped"

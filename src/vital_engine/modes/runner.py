@@ -53,7 +53,7 @@ from vital_engine.nouns import (
 )
 from vital_engine.ports import Services
 from vital_engine.turn import drafted, save
-from vital_engine.turn.plan import BRIEF, CONSENT, REPLY, SAVE, TALLY, for_user
+from vital_engine.turn.plan import BRIEF, CONSENT, REPLY, SAVE, SUGGEST, TALLY, for_user
 
 from .approval import Approver, Opened, Pause, Person, Recent, by_person, outcomes_so_far
 from .assemble import assemble, assemble_paused, record_of
@@ -67,7 +67,7 @@ class TurnContext:
     """One turn under way: who asked what, under which settings, its log, and when it began on the loop's clock.
 
     ``within``: seconds for the whole turn; a person's time is not counted. ``claim``: the right to go on with a turn that was
-    paused.
+    paused, and ``suggestions``: what it was paused for.
     """
 
     question: Question
@@ -76,6 +76,7 @@ class TurnContext:
     began: float
     within: float
     claim: Claim | None = None
+    suggestions: ToolSuggestions | None = None
 
     def now(self) -> float:
         """Seconds that the turn has taken."""
@@ -305,10 +306,10 @@ class Runner:
         """What a cancelled turn had said, and what that cost, as far as it is known."""
         draft, gone = said_so_far(context.log), asyncio.CancelledError()
         paid = Call(context.question.run_id, REPLY.name, draft.model, draft.provider, draft.usage, "cancelled")
-        row = await self.services.accountant.price(paid)
+        rows = [await self.services.accountant.price(one) for one in (paid, *paid_so_far(context))]
         cut: dict[str, Outcome[Any]] = {
             REPLY.name: Degraded(draft, gone, "cancelled"),
-            TALLY.name: Done(Cost((row,))),
+            TALLY.name: Done(Cost(tuple(rows))),
         }
         await self.finish(context, cut, (), context.now(), cancelled=True)
 
@@ -392,6 +393,7 @@ class Runner:
         )  # fmt: skip
         async with leased(hold, seconds=seconds, name=f"run {claim.run_id}"):
             context = self.begin(paused.question, settings, observers, before=paused.seconds, claim=claim)
+            context = replace(context, suggestions=paused.suggestions)
             answer = await self._close(opened, outcomes, context)
         self._answers.put((claim.scope.tenant, claim.run_id), answer)
         return answer
@@ -437,6 +439,15 @@ def said_so_far(log: Log) -> Draft:
     """What the model has said of a turn that is cancelled."""
     streams = [e.stream for e in log.events if isinstance(e, StreamOpened) and e.step == REPLY.name]
     return drafted(streams[-1].items if streams else (), asyncio.CancelledError())
+
+
+def paid_so_far(context: TurnContext) -> tuple[Call, ...]:
+    """What was paid for suggestions of tool calls, as far as it is known."""
+    if context.suggestions is not None:  # made before the turn was paused
+        return context.suggestions.calls
+    streams = [e.stream for e in context.log.events if isinstance(e, StreamOpened) and e.step == SUGGEST.name]
+    items = [item for stream in streams for item in stream.items]
+    return items[-1].calls if items else ()
 
 
 def hedges_of(context: TurnContext) -> dict[str, dict[str, Any]]:

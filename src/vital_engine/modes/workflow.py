@@ -248,7 +248,7 @@ class ParallelBaseWorkflow:
     async def parallel_post_generation_node(self, state: Given) -> TurnState:
         """Cite, assess and tally at once.
 
-        Reads ``question``, ``evidence``, ``draft``; returns ``citations``, ``support``, ``cost``, ``outcomes``.
+        Reads ``question``, ``evidence``, ``suggestions``, ``draft``; returns ``citations``, ``support``, ``cost``, ``outcomes``.
         """
         return await self._node(REVIEW, state)
 

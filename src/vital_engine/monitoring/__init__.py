@@ -25,6 +25,7 @@ from .track import (
     track_parallel_task_failure,
     track_parallel_timeout,
     track_spending,
+    track_tool_suggestion,
     track_turn,
 )
 from .watch import TurnWatch, Watch, Watcher, default_watchers, prometheus
@@ -68,6 +69,7 @@ __all__ = [
     "track_parallel_task_failure",
     "track_parallel_timeout",
     "track_spending",
+    "track_tool_suggestion",
     "track_turn",
 ]
 

@@ -43,6 +43,7 @@ DECIDERS: Final = ("person", "policy", "nobody")
 DISCARDED: Final = ("copy", "fallback")
 TOKEN_CLASSES: Final = ("input", "cached", "output", "reasoning", "estimated_input", "estimated_output")
 PROVIDER_KINDS: Final = ("extractive", "embedded", "cache", "scripted", "api", "unknown")
+SUGGESTIONS: Final = ("proposed", "unknown_tool", "invalid_arguments", "failed")
 CACHES: Final = ("retrieval", "embedding", "suggestions", "answer")
 CACHE_OUTCOMES: Final = ("hit", "miss", "shared")
 
@@ -306,6 +307,13 @@ caches = Counter(
     "vital_cache_total",
     "Questions to a cache: known from before (hit), worked out (miss), or waited for while another did (shared).",
     ("cache", "outcome"),
+    registry=registry,
+)
+
+suggestions = Counter(
+    "vital_tool_suggestions_total",
+    "Tool calls that a model suggested: proposed, or dropped (no such tool, invalid arguments); failed: it gave no answer.",
+    ("outcome",),
     registry=registry,
 )
 

@@ -29,6 +29,7 @@ from .metrics import (
     MODES,
     OUTCOMES,
     STATUSES,
+    SUGGESTIONS,
     TIERS,
     one_of,
     provider_kind,
@@ -263,3 +264,12 @@ def track_cache(cache: str, outcome: str) -> None:
     :param outcome: "hit", "miss" or "shared".
     """
     metrics.caches.labels(one_of(cache, CACHES), one_of(outcome, CACHE_OUTCOMES)).inc()
+
+
+@_guarded
+def track_tool_suggestion(outcome: str) -> None:
+    """Record what became of a tool call that a model suggested.
+
+    :param outcome: "proposed", "unknown_tool", "invalid_arguments", or "failed" (the model gave no answer).
+    """
+    metrics.suggestions.labels(one_of(outcome, SUGGESTIONS)).inc()

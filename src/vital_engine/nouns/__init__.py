@@ -29,12 +29,15 @@ from .gathered import (
     ToolSuggestions,
     passages_of,
 )
+from .paid import Call, Usage
 from .replied import (
     CACHE,
     NOTHING_FOUND,
     TOOL_RESULT,
     Discarded,
     Draft,
+    FunctionCall,
+    FunctionCalls,
     Piece,
     Prefilled,
     Prompt,
@@ -42,10 +45,8 @@ from .replied import (
     ReadInstructions,
     ReadTools,
     Segment,
-    Usage,
 )
 from .reviewed import (
-    Call,
     Citation,
     Citations,
     Cost,
@@ -82,6 +83,8 @@ __all__ = [
     "Effect",
     "Evidence",
     "Expert",
+    "FunctionCall",
+    "FunctionCalls",
     "Lease",
     "LedgerRow",
     "Limits",

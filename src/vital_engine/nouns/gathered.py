@@ -9,6 +9,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from .paid import Call
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -130,11 +132,13 @@ class ToolSuggestions:
     :param tool_calls: the calls.
     :param failed: the suggestion failed; this is different from suggesting nothing.
     :param cached: known from the same question before.
+    :param calls: the paid model calls that suggested them, if a model did.
     """
 
     tool_calls: tuple[ToolCall, ...] = ()
     failed: bool = False
     cached: bool = False
+    calls: tuple[Call, ...] = ()
 
     @classmethod
     def missing(cls) -> ToolSuggestions:

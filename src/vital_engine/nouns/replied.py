@@ -7,13 +7,14 @@ from typing import Final
 
 from .asked import Brief, Question
 from .gathered import Evidence, Memory, ToolResults
+from .paid import Usage
 
 NOTHING_FOUND: Final = "No passage that fits the question was found in the documents."
 """Said to the model and to the user. A search that failed is never worded like one that found nothing."""
 TOOL_RESULT: Final = "Result of the tool"
 """How an answer that only quotes begins what a tool has said: no claim that a passage could carry."""
 CACHE = "cache"
-"""The provider of an answer that came from the cache or from a turn at the same time: it costs nothing."""
+"""The provider of an answer that was given before, or to another at the same time: nobody was paid for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +67,21 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one model call, as the server reported them.
+class FunctionCall:
+    """A function that a model asks to be called. ``arguments`` are JSON as it wrote it: anything may stand there."""
 
-    :param input: input tokens, including ``cached``.
-    :param output: output tokens, including ``reasoning``.
-    :param cached: input tokens that the server had in its cache.
-    :param reasoning: output tokens that are not part of the text.
-    :param estimated: the server reported nothing; the numbers are estimates.
-    """
+    name: str
+    arguments: str
 
-    input: int = 0
-    output: int = 0
-    cached: int = 0
-    reasoning: int = 0
-    estimated: bool = False
+
+@dataclass(frozen=True, slots=True)
+class FunctionCalls:
+    """What a model answered that was given functions to call, and what that used (None: its server did not say)."""
+
+    calls: tuple[FunctionCall, ...] = ()
+    usage: Usage | None = None
+    model: str = ""
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)

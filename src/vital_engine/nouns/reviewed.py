@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from .asked import Question
-from .replied import Usage
+from .paid import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,26 +143,6 @@ class Support:
         """The mean over the sentences that have a score; None if none has."""
         known = [s.score for s in self.sentences if s.score is not None]
         return sum(known) / len(known) if known and not self.failed else None
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A model call, for pricing.
-
-    :param id: id of the call.
-    :param purpose: what the call was for.
-    :param model: name of the model.
-    :param provider: name of the provider.
-    :param usage: its tokens; None: unknown.
-    :param status: done, partial, failed, cancelled, or discarded (its words are not used).
-    """
-
-    id: str
-    purpose: str
-    model: str
-    provider: str
-    usage: Usage | None
-    status: str = "done"
 
 
 @dataclass(frozen=True, slots=True)

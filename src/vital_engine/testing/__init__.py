@@ -3,8 +3,6 @@
 ::
 
     scripted.py   scripted(retrieve=0.5, reply=1.5, cite="hang", ...): a deterministic service for every port
-    script.py     what a scripted step does, and the record of each call
-    speaker.py    the scripted model
     pauses.py     approvals and conversations in memory: modes 1 and 3 pause, and resume() continues
     material.py   what is found, remembered and said by default
 
@@ -17,8 +15,7 @@ May import: services, and all that lies below them.
 from vital_engine.flow import Deadlock, run_virtual
 
 from .pauses import MemoryApprovals, MemoryConversationLock
-from .script import Recorded
-from .scripted import ScriptedServices, scripted
+from .scripted import Recorded, ScriptedServices, scripted
 
 __all__ = [
     "Deadlock",

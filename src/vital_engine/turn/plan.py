@@ -255,6 +255,12 @@ def for_user(name: str, reason: Reason | str) -> str:
     return planned.for_user.format(reason=because)
 
 
+def tools_matched(reason: Reason | str) -> str:
+    """The warning where the model that suggests tools gave nothing, and what the question spells out stands instead."""
+    because = _REASONS.get(reason, reason)
+    return f"The model that suggests tools did not answer ({because}); tools were matched to the question by rule."
+
+
 def table() -> str:
     """The table as Markdown; docs/design.md holds it."""
     head = "| step | makes | tier | when it fails | effect | may be hedged | optional under load |\n|---|---|---|---|---|---|---|"

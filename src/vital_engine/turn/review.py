@@ -29,6 +29,7 @@ from vital_engine.nouns import (
     Sentence,
     SentenceSupport,
     Support,
+    ToolSuggestions,
     Usage,
 )
 from vital_engine.ports import Accountant, CitationChecker, Judge, Services
@@ -70,17 +71,24 @@ async def cite(
     return Citations(tuple(out.items))
 
 
-async def tally(accountant: Accountant, question: Question, draft: Stream[Draft], out: Stream[Cost]) -> Cost:
+async def tally(
+    accountant: Accountant,
+    question: Question,
+    draft: Stream[Draft],
+    out: Stream[Cost],
+    suggestions: ToolSuggestions | None = None,
+) -> Cost:
     """What the turn's calls cost: an estimate with each sentence, what the server reported at the end."""
     row: LedgerRow | None = None
+    before = [await _price(accountant, paid) for paid in suggestions.calls] if suggestions is not None else []
     running = _Running()
     async for sentence in sentences(draft):
         row = await _price(accountant, _paid(question, draft.value or running.said(draft.items, sentence)))
-        out.push(Cost((row,)))
+        out.push(Cost((row, *before)))
     if row is None or row.call.status == "running":  # the end came after the last sentence
         row = await _price(accountant, _paid(question, draft.value or running.said(draft.items)))
     thrown_away = draft.value.discarded if draft.value is not None else ()
-    return Cost((row, *[await _price(accountant, paid) for paid in discarded(question, thrown_away)]))
+    return Cost((row, *before, *[await _price(accountant, paid) for paid in discarded(question, thrown_away)]))
 
 
 def cited(found: Any) -> Sequence[Citation]:

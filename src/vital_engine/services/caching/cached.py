@@ -115,7 +115,7 @@ class CachedToolSuggester:
         if outcome == "miss":
             return suggestions
         again = tuple(self._suggester.renewed(tool_call, question) for tool_call in suggestions.tool_calls)
-        return replace(suggestions, tool_calls=again, cached=True)
+        return replace(suggestions, tool_calls=again, cached=True, calls=())  # they were paid for once
 
 
 Row = NDArray[np.float32]

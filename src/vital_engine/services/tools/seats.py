@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -47,14 +48,29 @@ class Seats:
         self._free = asyncio.Semaphore(count)
 
     async def run(self, function: Callable[..., Any], arguments: dict[str, Any], *, is_async: bool) -> Any:
-        """*function* called with *arguments* on a free seat; a plain function runs in a thread."""
+        """*function* called with *arguments* on a free seat; a plain function runs in a thread.
+
+        What a plain function gives to be awaited (it wraps one that is not plain) is awaited here, on a seat again.
+        """
         await self._free.acquire()
         if is_async:
             try:
                 return await function(**arguments)
             finally:
                 self._free.release()
-        return await self._in_thread(functools.partial(function, **arguments))
+        result = await self._in_thread(functools.partial(function, **arguments))
+        if not inspect.isawaitable(result):
+            return result
+        try:
+            await self._free.acquire()
+        except asyncio.CancelledError:
+            if inspect.iscoroutine(result):
+                result.close()
+            raise
+        try:
+            return await result
+        finally:
+            self._free.release()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """A thread cannot be cancelled: its seat is taken until it ends, also when nobody waits for it any more."""
