@@ -220,6 +220,7 @@ class Speaker:
             self._pieces = []
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Any]:
+        """See the port."""
         act, loop = self._act, asyncio.get_running_loop()
         self._prompts.append(prompt)
         call = Recorded("reply", "stream", {"prompt": prompt}, self._stage.now())
@@ -277,6 +278,7 @@ class ReadingSpeaker(Speaker):
         self._held: dict[str, set[tuple[str, ...]]] = {}
 
     async def prefill(self, prompt: Prompt) -> Prefilled:
+        """See the port."""
         call = Recorded("reply", "prefill", {"prompt": prompt}, self._stage.now())
         self._stage.calls.append(call)
         try:
