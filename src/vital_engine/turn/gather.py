@@ -54,7 +54,7 @@ async def suggest(
     """Tool calls that are worth making for *question*. They enter the turn here: whichever service suggests them, they
     get the risk of their tools and the taint of their arguments.
 
-    :param suggester: the service.
+    :param suggester: the service; if it is an :class:`~vital_engine.ports.EarlySuggester`, the last that it had in time counts.
     :param caller: of the calls; if it is a :class:`~vital_engine.ports.Declaring` one, its declarations count.
     :param question: the question.
     :param brief: the expert.

@@ -82,7 +82,7 @@ def ask(make: type[ParallelBaseWorkflow], text: str = TEXT, **more: Any) -> Ques
     return Question(text, "t1", "u1", conversation="c1" if chat else None, **more)
 
 
-async def pipe(make: type[ParallelBaseWorkflow], services: ScriptedServices, **settings: Any) -> Answer:
+async def through(make: type[ParallelBaseWorkflow], services: ScriptedServices, **settings: Any) -> Answer:
     """A whole turn; where a person is asked, all is approved."""
     workflow = make(services, watchers=(), **settings)
     answer = await workflow.execute(ask(make))

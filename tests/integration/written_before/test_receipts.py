@@ -30,6 +30,17 @@ async def test_a_receipt_says_what_it_said(home: Path, receipt: dict[str, Any]) 
         assert said((await client.get(f"/v1/turns/{receipt['run_id']}/receipt")).json()) == expected
 
 
+def holds(whole: Any, part: Any) -> bool:
+    """Whether *whole* says all that *part* says; what was added since then may stand beside it."""
+    match part:
+        case dict():
+            return all(name in whole and holds(whole[name], each) for name, each in part.items())
+        case list():
+            return len(whole) == len(part) and all(map(holds, whole, part))
+        case _:
+            return bool(whole == part)
+
+
 @pytest.mark.parametrize("receipt", RECEIPTS, ids=[receipt["run_id"] for receipt in RECEIPTS])
 def test_the_answer_that_a_receipt_tells_of_says_the_same(receipt: dict[str, Any]) -> None:
     answer = Answer.from_receipt(receipt)
@@ -41,4 +52,4 @@ def test_the_answer_that_a_receipt_tells_of_says_the_same(receipt: dict[str, Any
     for each in (again, today):
         each["cached"] = sorted(each["cached"])
         each["steps"] = {name: {**row, "code": ""} for name, row in each["steps"].items()}
-    assert again == today
+    assert holds(again, today)

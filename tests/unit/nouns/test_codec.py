@@ -183,3 +183,27 @@ def test_what_is_no_outcome_is_refused(written: Any) -> None:
 def test_a_model_that_cannot_be_reached_is_still_that_after_a_checkpoint() -> None:
     error = outcome_from(outcome_json(Failed(ModelUnavailable("down"), "error"))).error
     assert isinstance(error, ModelUnavailable)
+
+
+# -- what older engines wrote; whole stores, checkpoints and receipts of one are in tests/integration/written_before
+OLD_MENU = {"proposals": [{"id": "1", "tool": "t", "arguments": {"menu": 1}}], "failed": False, "cached": False}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [{"vital": 1, "noun": "Menu", "value": OLD_MENU}, {"version": 1, "value": OLD_MENU}],
+    ids=["a checkpoint's envelope", "the store's"],
+)
+def test_form_1_is_read_and_free_form_data_in_it_is_left_alone(written: Any) -> None:
+    assert read(ToolSuggestions, written) == ToolSuggestions((ToolCall("1", "t", {"menu": 1}),))
+
+
+def test_a_store_of_a_newer_engine_is_refused() -> None:
+    with pytest.raises(WrongType, match="reads up to"):
+        read(ToolSuggestions, {"version": VERSION + 1, "value": OLD_MENU})
+
+
+def test_what_never_ran_has_made_nothing_whatever_it_would_have_made() -> None:
+    row = {"kind": "skipped", "made": "Evidence", "because": "'brief' made nothing", "known": False}
+    outcome = outcome_from({**row, "seconds": 0, "began": 0, "ended": 0}, {"Evidence": EVIDENCE})
+    assert outcome.value is None and not outcome.made
