@@ -242,6 +242,7 @@ class Speaker:
             self._pieces = []
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[Any]:
+        """See the port."""
         act, loop = self._act, asyncio.get_running_loop()
         self._prompts.append(prompt)
         call = Recorded(REPLY.name, "stream", {"prompt": prompt}, self._stage.now())
@@ -299,6 +300,7 @@ class ReadingSpeaker(Speaker):
         self._held: dict[str, set[tuple[str, ...]]] = {}
 
     async def prefill(self, prompt: Prompt) -> Prefilled:
+        """See the port."""
         call = Recorded(REPLY.name, "prefill", {"prompt": prompt}, self._stage.now())
         self._stage.calls.append(call)
         try:
