@@ -81,8 +81,7 @@ class Discarded:
 @dataclass(frozen=True, slots=True)
 class Piece:
     """One element of a model's stream: text and who speaks, or (usually last) what it used and why it stopped, or a
-    call beside it that was ``discarded``. ``output_limit``: tokens that the question's cost limit left for the answer, where
-    those are fewer than it might have had."""
+    call beside it that was ``discarded``."""
 
     text: str = ""
     usage: Usage | None = None
@@ -90,13 +89,12 @@ class Piece:
     provider: str = ""
     finish: str = ""
     discarded: Discarded | None = None
-    output_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What the model said. ``finish``: stop, length, error or cancelled; ``error`` is the code of what broke.
-    ``output_limit``: see :class:`Piece`."""
+    ``output_limit``: tokens that the question's cost limit left for it, where those are fewer than it might have had."""
 
     text: str = ""
     model: str = ""

@@ -26,7 +26,7 @@ class Text:
 
 
 class Speaker:
-    """Fulfils the port LLM. It says no more tokens than the prompt allows."""
+    """Fulfils the port LLM. It says all of its text, or as many tokens of it as the question's own limits allow."""
 
     model = provider = MODEL
 
@@ -55,7 +55,9 @@ class Speaker:
             await self._read(prompt)
             began, speaking = loop.time(), act.seconds - self._prefill
             each = speaking / max(1, len(self._pieces))
-            said = self._pieces[: prompt.max_output_tokens]
+            limits = prompt.question.limits
+            bounded = limits.output_tokens is not None or limits.cost_usd is not None
+            said = self._pieces[: prompt.max_output_tokens] if bounded else self._pieces
             for i, text in enumerate(said, start=1):
                 await _until(began + i * each)
                 yield Piece(text, model=MODEL, provider=MODEL)

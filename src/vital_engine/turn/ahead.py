@@ -166,8 +166,8 @@ def replying_ahead(llm: LLM, load: Load, accountant: Accountant) -> Callable[...
             await _throw_away(ahead, out)
         elif await _follow(ahead, asked, out):
             return spoken(out)
-        await speak(llm, prompt, out, load, accountant)
-        return spoken(out)
+        limit = await speak(llm, prompt, out, load, accountant)
+        return spoken(out, limit)
 
     return reply
 
@@ -188,8 +188,8 @@ def replying_anew(llm: LLM, load: Load, accountant: Accountant | None) -> Callab
         prompt = compose(
             question, brief, evidence=evidence, suggestions=suggestions, memory=memory, tool_results=tool_results
         )
-        await speak(llm, prompt, out, load, accountant)
-        return spoken(out)
+        limit = await speak(llm, prompt, out, load, accountant)
+        return spoken(out, limit)
 
     return reply
 
