@@ -130,7 +130,7 @@ class Answer:
         from_cache = self.draft.provider == CACHE
         return tuple(
             name
-            for name, outcome in sorted(self.outcomes.items(), key=lambda item: (item[1].began, item[1].ended, item[0]))
+            for name, outcome in self.outcomes.items()
             # of what the model's server had read, ``cached`` is a number of tokens
             if getattr(outcome.value, "cached", False) is True or (from_cache and isinstance(outcome.value, Draft))
         )
@@ -471,8 +471,9 @@ def _draft(receipt: Mapping[str, Any], rows: Sequence[LedgerRow]) -> Draft:
 def _outcomes(receipt: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Outcome[Any]]:
     skipped, cached = receipt["skipped"], receipt["cached"]
     outcomes: dict[str, Outcome[Any]] = {}
-    for name, row in receipt["steps"].items():
-        because = skipped.get(name, "")
+    rows = receipt["steps"]
+    for name in (*(n for n in cached if n in rows), *(n for n in rows if n not in cached)):  # in the order of ``cached``
+        row, because = rows[name], skipped.get(name, "")
         given = {**row, "kind": row["outcome"], "made": row["makes"], "error": row["code"], "cached": name in cached}
         outcomes[name] = outcome_from({**given, "because": because, "known": because == _KNOWN}, made)
     for name, because in skipped.items():

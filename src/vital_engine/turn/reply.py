@@ -131,9 +131,9 @@ def drafted(pieces: Sequence[Piece], error: BaseException | None = None) -> Draf
     discarded = tuple(p.discarded for p in pieces if p.discarded is not None)
     limit = next((p.output_limit for p in pieces if p.output_limit is not None), None)
     if error is None:
-        return Draft(text, model, provider, finish, usage, discarded=discarded)
+        return Draft(text, model, provider, finish, usage, discarded=discarded, output_limit=limit)
     gone = "cancelled" if isinstance(error, asyncio.CancelledError) else "error"
-    return Draft(text, model, provider, gone, usage, error=code_of(error), discarded=discarded)
+    return Draft(text, model, provider, gone, usage, error=code_of(error), discarded=discarded, output_limit=limit)
 
 
 def recovered(pieces: Sequence[Piece], error: BaseException) -> Draft:
