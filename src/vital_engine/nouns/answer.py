@@ -241,7 +241,7 @@ class Answer:
 
         Its receipt is *receipt* again. What that does not hold is lost: identity, the expert's instructions and the text of
         passages, which you can pass; the memory, the suggestions, what each step read ahead by itself (the first has
-        their sum), errors' own texts, and the products of steps that were skipped.
+        their sum), the usage of a call that has no row in the ledger, errors' own texts, and the products of skipped steps.
 
         :param question: whose turn it was; default: its text, with an empty tenant and user.
         :param brief: the expert as it was; default: its id and the reason for it.

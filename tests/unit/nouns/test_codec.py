@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -84,6 +84,7 @@ def again(noun: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", NOUNS, ids=lambda kind: kind.__name__)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_every_noun_is_read_as_it_was_written(kind: Any, data: Any) -> None:
     noun = data.draw(any_of(kind))
@@ -91,6 +92,7 @@ def test_every_noun_is_read_as_it_was_written(kind: Any, data: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [Paused, Answer])
+@settings(max_examples=30)
 @given(data=st.data())
 def test_outcomes_come_back_with_what_the_noun_itself_holds(kind: Any, data: Any) -> None:
     noun = data.draw(any_of(kind))
