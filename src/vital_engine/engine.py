@@ -14,10 +14,10 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeAlias, TypeVar, Unpack
+from typing import Any, Final, Literal, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -78,6 +78,7 @@ log = logging.getLogger("vital_engine.engine")
 SHUTDOWN_SECONDS = 10.0
 """For turns that still run when the engine is closed."""
 ModeNumber: TypeAlias = Literal[1, 2, 3, 4]
+NO_LIMITS: Final = Limits()
 
 
 class Engine:
@@ -165,7 +166,7 @@ class Engine:
         *,
         mode: ModeNumber = 2,
         expert: str | None = None,
-        limits: Limits = Limits(),
+        limits: Limits = NO_LIMITS,
         tenant: str | None = None,
         user: str | None = None,
         **options: Unpack[TurnOptions],
@@ -195,11 +196,11 @@ class Engine:
         *,
         mode: ModeNumber = 2,
         expert: str | None = None,
-        limits: Limits = Limits(),
+        limits: Limits = NO_LIMITS,
         tenant: str | None = None,
         user: str | None = None,
         **options: Unpack[TurnOptions],
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """The events of a turn as they happen; the last one is a :class:`Finished` or a :class:`Broken`.
 
         :param question: see :meth:`ask`.
@@ -271,7 +272,7 @@ class Engine:
         *,
         mode: ModeNumber = 2,
         expert: str | None = None,
-        limits: Limits = Limits(),
+        limits: Limits = NO_LIMITS,
         tenant: str | None = None,
         user: str | None = None,
         **options: Unpack[TurnOptions],
@@ -478,7 +479,7 @@ class Chat:
         self.conversation = conversation
         self._engine, self._mode, self._expert, self._tenant, self._user = engine, mode, expert, tenant, user
 
-    async def ask(self, text: str, *, limits: Limits = Limits(), **options: Unpack[TurnOptions]) -> Answer:
+    async def ask(self, text: str, *, limits: Limits = NO_LIMITS, **options: Unpack[TurnOptions]) -> Answer:
         """Answer *text* with what was said before in this conversation. See :meth:`Engine.ask`.
 
         :param text: the message.
@@ -490,8 +491,8 @@ class Chat:
         return await self._engine.ask(self._question(text, limits), mode=self._mode, **options)
 
     async def stream(
-        self, text: str, *, limits: Limits = Limits(), **options: Unpack[TurnOptions]
-    ) -> AsyncIterator[Event]:
+        self, text: str, *, limits: Limits = NO_LIMITS, **options: Unpack[TurnOptions]
+    ) -> AsyncGenerator[Event, None]:
         """The events of a turn of this conversation as they happen. See :meth:`Engine.stream`.
 
         :param text: the message.
@@ -501,7 +502,7 @@ class Chat:
         async for event in self._engine.stream(self._question(text, limits), mode=self._mode, **options):
             yield event
 
-    def ask_sync(self, text: str, *, limits: Limits = Limits(), **options: Unpack[TurnOptions]) -> Answer:
+    def ask_sync(self, text: str, *, limits: Limits = NO_LIMITS, **options: Unpack[TurnOptions]) -> Answer:
         """As :meth:`ask`, for code that does not await.
 
         :param text: the message.

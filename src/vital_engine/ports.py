@@ -94,28 +94,41 @@ class ToolSuggester(Protocol):
 
 @runtime_checkable
 class EarlySuggester(ToolSuggester, Protocol):
-    """What a :class:`ToolSuggester` may also be: one that has something at once, and something better later."""
+    """A :class:`ToolSuggester` that has suggestions immediately, and better ones later."""
 
     def suggestions(self, question: Question, brief: Brief) -> AsyncIterator[ToolSuggestions]:
-        """Each menu stands in for the one before. Where the time is up, or it raises, the last one stands: it tells what
-        was paid for by then."""
+        """Suggest tool calls for *question*, several times.
+
+        Each item replaces the one before. If the time is up, or this raises, the last item counts; its ``calls`` say
+        what was paid for by then.
+
+        :param question: the question.
+        :param brief: the expert.
+        """
         ...
 
 
 @runtime_checkable
 class FunctionCalling(Protocol):
-    """A model that may ask for functions to be called. Raises ModelError; a call that is cancelled stops the model."""
+    """A model that can ask for functions to be called. Cancelling a call stops the model."""
 
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """Name of the model."""
+
     @property
-    def provider(self) -> str: ...
+    def provider(self) -> str:
+        """Name of the provider."""
+
     async def function_calls(
         self, messages: Sequence[Mapping[str, str]], functions: Sequence[Mapping[str, Any]]
     ) -> FunctionCalls:
-        """The calls that it asks for, in its order; none if it asks for none.
+        """Ask the model which functions to call.
 
+        :param messages: chat messages.
         :param functions: each with ``name``, ``description`` and ``parameters`` (a JSON schema).
+        :returns: the calls in the model's order; none if it asks for none.
+        :raises ModelError: the model failed.
         """
         ...
 

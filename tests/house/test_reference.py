@@ -21,6 +21,7 @@ from vital_engine.modes.settings import KEYS
 from vital_engine.monitoring import registry
 from vital_engine.settings import KEYS as DEPLOYMENT
 from vital_engine.turn import STEPS
+from vital_engine.turn.plan import table
 
 ROOT = Path(__file__).parents[2]
 DOORS = ["flow", "nouns", "ports", "testing", "monitoring", "modes", "errors", "turn", "store"]
@@ -120,3 +121,9 @@ def test_the_site_is_built_with_every_name_and_loads_nothing_from_elsewhere() ->
     loaded = re.compile(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="(?:https?:)?//[^"]+')
     for page in SITE.SITE.rglob("*.html"):
         assert not loaded.findall(page.read_text(encoding="utf-8")), page.name
+
+
+def test_the_table_of_steps_in_the_design_is_the_plans() -> None:
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    shown = page.partition("<!-- steps: vital_engine.turn.plan.table() -->\n")[2].partition("\n<!-- /steps -->")[0]
+    assert shown == table()

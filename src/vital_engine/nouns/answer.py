@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 from vital_engine.errors import StepFailed, VitalError, WrongType
-from vital_engine.flow import Outcome, Skipped
+from vital_engine.flow import Outcome, Reason, Skipped
 
 from .approved import Approval
 from .asked import Brief, Expert, Question
@@ -32,6 +32,20 @@ RECEIPT_VERSION = 2
 """Of a receipt's form. Receipts without a version were written in form 1, and can be read."""
 
 Status = Literal["complete", "paused", "partial", "failed"]
+
+
+class TierFacts(TypedDict):
+    """Of one tier: seconds from its first step's start to its last one's end, and the work done per second of that."""
+
+    seconds: float
+    speedup: float | None
+
+
+class HedgeFacts(TypedDict):
+    """Of one step: when its call was first sent a second time, in seconds since the question, and whether that one won."""
+
+    sent: float
+    won: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +112,15 @@ class Answer:
     cost: Cost
     quality: Quality
     outcomes: Annotated[Mapping[str, Annotated[Outcome[Any], OutcomeForm]], "by step"]
-    degraded: Mapping[str, str]
+    degraded: Mapping[str, Reason]
     warnings: tuple[str, ...]
     timing: Timing
     speedup: float | None
     critical_path: tuple[str, ...]
-    tiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tiers: Mapping[str, TierFacts] = field(default_factory=dict)
     error: Annotated[BaseException | None, ErrorForm] = None
     approvals: tuple[Approval, ...] = ()
-    hedges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    hedges: Mapping[str, HedgeFacts] = field(default_factory=dict)
 
     @property
     def overlap(self) -> float | None:
@@ -481,8 +495,7 @@ def _outcomes(receipt: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, 
     return outcomes
 
 
-@dataclass(frozen=True, slots=True)
-class TurnEnded:
-    """Told to a turn's observers, after its flows' events: the answer, whatever its status."""
+class TurnEnded(NamedTuple):
+    """The last event in a turn's log, after those of its flows: the answer, whatever its status."""
 
     answer: Answer

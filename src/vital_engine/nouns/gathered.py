@@ -132,7 +132,7 @@ class ToolSuggestions:
     :param tool_calls: the calls.
     :param failed: the suggestion failed; this is different from suggesting nothing.
     :param cached: known from the same question before.
-    :param calls: what was paid for them, where a model was asked.
+    :param calls: the paid model calls that suggested them, if a model did.
     """
 
     tool_calls: tuple[ToolCall, ...] = ()

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens by class, as the server reported them. ``cached`` is part of ``input``, ``reasoning`` of ``output``."""
+    """Tokens of one model call, as the server reported them.
+
+    :param input: input tokens, including ``cached``.
+    :param output: output tokens, including ``reasoning``.
+    :param cached: input tokens that the server had in its cache.
+    :param reasoning: output tokens that are not part of the text.
+    :param estimated: the server reported nothing; the numbers are estimates.
+    """
 
     input: int = 0
     output: int = 0
@@ -18,9 +25,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A paid call, for pricing. ``status``: done, partial, failed, cancelled, or discarded (its words were not shown).
+    """A model call, for pricing.
 
-    ``purpose``: reply, suggest, or why the words of a discarded one were not shown.
+    :param id: id of the call.
+    :param purpose: reply, suggest, or why the words of a discarded call are not used.
+    :param model: name of the model.
+    :param provider: name of the provider.
+    :param usage: its tokens; None: unknown.
+    :param status: done, partial, failed, cancelled, or discarded (its words are not used).
     """
 
     id: str

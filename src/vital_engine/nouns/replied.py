@@ -68,7 +68,11 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """A function that a model asks to be called. ``arguments`` are JSON as it wrote it: anything may stand there."""
+    """A function that a model asks for.
+
+    :param name: of the function.
+    :param arguments: JSON, as the model wrote it; it may be invalid.
+    """
 
     name: str
     arguments: str
@@ -76,7 +80,13 @@ class FunctionCall:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCalls:
-    """What a model answered that was given functions to call, and what that used (None: its server did not say)."""
+    """The answer of a model that was given functions to call.
+
+    :param calls: in the model's order.
+    :param usage: tokens of the call; None: the server reported nothing.
+    :param model: name of the model.
+    :param provider: name of the provider.
+    """
 
     calls: tuple[FunctionCall, ...] = ()
     usage: Usage | None = None

@@ -14,8 +14,9 @@
     budget   before reply, if the question has a cost limit: reserve what the model's call may cost at most
     hedged   which steps may be sent twice, and to which service
 
-Steps are plain async functions: their first parameters are the ports that they use, bound by ``functools.partial``. May
-import: flow, ports, nouns, text, errors.
+Steps are plain async functions: their first parameters are the ports that they use, bound by ``functools.partial``.
+
+May import: flow, ports, nouns, text, errors.
 """
 
 from .ask import ask

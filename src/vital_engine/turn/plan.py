@@ -265,8 +265,14 @@ def table() -> str:
     """The table as Markdown; docs/design.md holds it."""
     head = "| step | makes | tier | when it fails | effect | may be hedged | optional under load |\n|---|---|---|---|---|---|---|"
     rows = [
-        f"| {s.name} | {s.makes.__name__} | {s.tier or '-'} | {'the turn fails' if s.required else 'fallback'} | {s.effect} "
+        f"| {s.name} | {s.makes.__name__} | {s.tier or '-'} | {_when_it_fails(s)} | {s.effect} "
         f"| {'yes' if s.hedgeable else 'no'} | {'yes' if s.optional else 'no'} |"
         for s in STEPS
     ]
     return "\n".join([head, *rows])
+
+
+def _when_it_fails(planned: PlannedStep[Any]) -> str:
+    if planned is SAVE:  # it has no fallback and follows the answer
+        return "a warning in the answer"
+    return "the turn fails" if planned.required else "fallback"

@@ -345,12 +345,9 @@ class LexicalReader(Protocol):
     async def lexical(
         self, segments: Sequence[int], *, lengths: Sequence[int], postings: Mapping[int, Sequence[str]]
     ) -> tuple[dict[int, bytes], dict[tuple[int, str], bytes]] | None:
-        """Packed records of segments.
+        """Packed lengths by segment, and packed postings by (segment, term).
 
-        :param segments: ids of all segments of the search.
-        :param lengths: segments whose lengths are wanted.
-        :param postings: segment -> terms whose postings are wanted.
-        :returns: lengths by segment, and postings by (segment, term); None if a segment no longer exists.
+        :returns: None if one of *segments* no longer exists.
         """
 
 
@@ -508,13 +505,7 @@ class UpkeepWriter(UpkeepReader, Protocol):
     async def add_segment(
         self, domain: str, first: int, last: int, passages: int, lengths: bytes, postings: Iterable[tuple[str, bytes]]
     ) -> int:
-        """Store a segment, and return its id.
-
-        :param first: its first ordinal; *last*: its last one.
-        :param passages: how many it holds.
-        :param lengths: packed lengths.
-        :param postings: (term, packed postings).
-        """
+        """Store a segment of the ordinals *first* to *last*, with packed lengths and postings; returns its id."""
 
     def every_posting(self, segment: int) -> AsyncIterator[list[tuple[str, bytes]]]:
         """All (term, packed postings) of a segment, in batches."""

@@ -1,9 +1,9 @@
-"""Tools: typed functions that a question may call for, and that run once they are allowed to.
+"""Tools: typed functions that a question may call for, and that run once they are approved.
 
-``tool`` (what one is), ``schema`` (signature to JSON schema), ``toolbox`` (suggest and call: the ports Suggester and
-Caller), ``model_suggester`` (suggest by a model), ``reading`` (arguments found in a question), ``parameters`` (which of
-that a plain parameter means), ``seats`` (how many at once, for how long), ``vetting`` (whether a call may still be made as it
-stands). The shipped ones, gathered by ``standard``: ``calculator``, ``conversion`` of units, ``clinical`` formulas,
+``tool`` (what one is), ``schema`` (signature to JSON schema), ``toolbox`` (suggest and call: the ports ToolSuggester
+and Caller), ``model_suggester`` (suggest by a model), ``reading`` (arguments found in a question), ``parameters`` (how
+a plain parameter is read), ``seats`` (how many at once, for how long), ``vetting`` (whether a call may still be made as
+it stands). The shipped ones, gathered by ``standard``: ``calculator``, ``conversion`` of units, ``clinical`` formulas,
 ``knowledge``, and over ``web``: ``pubmed``, ``openfda``.
 
 May import nouns, ports and errors; never turn or flow.

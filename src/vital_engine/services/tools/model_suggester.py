@@ -1,11 +1,12 @@
-"""Tool calls that a model suggests, by function calling, with those that the question spells out as what stands instead.
+"""Tool calls that a model suggests, by function calling; those that the question spells out are the fallback.
 
 ::
 
-    question -> Toolbox.suggest          at once: what stands if the model fails, is late or asks for nothing that exists
+    question -> Toolbox.suggest          immediately: used if the model fails, is late or asks for nothing that exists
              -> the model                given the expert's tools as functions; what it asks for is checked strictly
 
-The model's call is paid for, also if it failed or was cut off: the menu tells (:attr:`~vital_engine.nouns.ToolSuggestions.calls`).
+The model's call is paid for, also if it failed or was cut off: :attr:`~vital_engine.nouns.ToolSuggestions.calls` has
+it.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ INSTRUCTIONS: Final = (
 
 
 class ModelSuggester:
-    """Fulfils the ports Suggester and EarlySuggester.
+    """Implements the ports :class:`~vital_engine.ports.ToolSuggester` and :class:`~vital_engine.ports.EarlySuggester`.
 
-    :param model: whom to ask; see :class:`~vital_engine.ports.FunctionCalling`.
-    :param toolbox: the tools there are; made with ``model=True``, it takes those that only a model can suggest.
-    :param matcher: what stands until the model has answered; None: *toolbox* itself.
+    :param model: the model; see :class:`~vital_engine.ports.FunctionCalling`.
+    :param toolbox: the tools; made with ``model=True``, it takes those that only a model can suggest.
+    :param matcher: suggests until the model has answered; None: *toolbox* itself.
     :param cached: puts a cache before the model, for questions that were asked before: see
         :class:`~vital_engine.services.caching.CachedToolSuggester`.
-    :param most: how many calls one question is offered at most.
-    :param count: is told what became of each call that the model asked for.
+    :param most: the largest number of calls to suggest.
+    :param count: called with what became of each call that the model asked for.
     """
 
     def __init__(
@@ -67,7 +68,11 @@ class ModelSuggester:
         self._cached: ToolSuggester = self._asked if cached is None else cached(self._asked)
 
     async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions:
-        """The last of :meth:`suggestions`; where the model fails, the one before."""
+        """The last of :meth:`suggestions`; if the model fails, the one before.
+
+        :param question: the question.
+        :param brief: the expert.
+        """
         last = ToolSuggestions.missing()
         try:
             async for suggestions in self.suggestions(question, brief):
@@ -79,7 +84,9 @@ class ModelSuggester:
     async def suggestions(self, question: Question, brief: Brief) -> AsyncIterator[ToolSuggestions]:
         """First what the question spells out, then what the model suggests.
 
-        :raises ModelError: the model failed. What was given before stands.
+        :param question: the question.
+        :param brief: the expert.
+        :raises ModelError: the model failed; the first suggestions still count.
         """
         spelled = await self._spelled(question, brief)
         if not self._toolbox.allowed(brief):
@@ -106,7 +113,9 @@ class ModelSuggester:
 
 
 class AskedModel:
-    """Fulfils the port Suggester by the model alone. ``failed``: of all that it asked for, nothing could be used."""
+    """Implements the port :class:`~vital_engine.ports.ToolSuggester` by the model alone. ``failed``: the model asked
+    for calls, and none of them could be used.
+    """
 
     def __init__(
         self, model: FunctionCalling, toolbox: Toolbox, *, most: int, count: Callable[[Counted], None]

@@ -1,4 +1,4 @@
-"""How a parameter that says nothing of its wording is read: by the words and the unit of its name, and by its type.
+"""How a parameter without a wording of its own is read: by the words and the unit of its name, and by its type.
 
 ::
 
@@ -8,7 +8,7 @@
     smoker: bool             "a smoker", "no smoker", "smoker: no"
     values: list[float]      "values 1, 2 and 3"
 
-What no rule can read (free text, dates, objects) is named with the reason, for whoever registers the tool.
+What no rule can read (free text, dates, objects) is named with its reason when the tool is registered.
 """
 
 from __future__ import annotations

@@ -105,6 +105,7 @@ class Numbers:
     units: Mapping[str, float] = field(default_factory=dict)
 
     def read(self, text: str) -> tuple[list[float], str] | None:
+        """See :meth:`Wording.read`."""
         unit = rf"(?:\s*(?:{_any(self.units)})(?![\w/]))?" if self.units else ""
         one = r"[-+−]?\d+(?:\.\d+)?"
         series = rf"{one}{unit}(?:\s*(?:,\s*(?:and\s+)?|;|\band\b|&)\s*{one}{unit})*"
@@ -131,6 +132,7 @@ class Choice:
     names: tuple[str, ...] = ()
 
     def read(self, text: str) -> tuple[Any, str] | None:
+        """See :meth:`Wording.read`."""
         said = set()
         for value, worded in self.words.items():
             telling = tuple(filter(_tells, worded)) if self.names else worded
@@ -149,8 +151,12 @@ class Mention:
     words: tuple[str, ...]
 
     def read(self, text: str) -> tuple[bool, str] | None:
-        """True if stated, False if ruled out ("no diabetes", "diabetes: no"), None if not mentioned. Unclear raises
-        LookupError."""
+        """Whether the condition is stated, or ruled out ("no diabetes", "diabetes: no").
+
+        :param text: of the question.
+        :returns: True or False with a note; None: it is not mentioned.
+        :raises LookupError: unclear.
+        """
         said: set[bool] = set()
         for found in re.finditer(rf"(?<![\w-])(?:{_any(self.words)})(?![\w])", text, re.IGNORECASE):
             before = text[max(0, found.start() - _LOOK_BACK) : found.start()]
@@ -180,6 +186,7 @@ class Text:
     pattern: str = ""
 
     def read(self, text: str) -> tuple[str, str] | None:
+        """See :meth:`Wording.read`."""
         name = rf"(?<![\w-])(?:{_any(self.names)})(?![\w-]){_LINK}"
         quoted = r"[\"“'‘](?P<quoted>[^\"”'’\n]{1,500})[\"”'’]"
         bare = rf"|(?P<bare>{self.pattern})(?!\w)" if self.pattern else ""

@@ -45,10 +45,16 @@ class Form:
 
     @property
     def required(self) -> tuple[str, ...]:
+        """Names of the arguments without a default."""
         return tuple(name for name, field in self.model.model_fields.items() if field.is_required())
 
     def validate(self, arguments: Mapping[str, Any], *, tool: str) -> dict[str, Any]:
-        """*arguments* as the function takes them, defaults filled in. InvalidArguments names each field at fault."""
+        """*arguments* as the function takes them, with defaults.
+
+        :param arguments: JSON values.
+        :param tool: name of the tool, for the message.
+        :raises InvalidArguments: an argument is missing, unknown or invalid; each field at fault is named.
+        """
         checked = self._checked(arguments, tool)
         return {name: getattr(checked, name) for name in self.model.model_fields}
 
@@ -72,7 +78,9 @@ class Form:
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text (in the manner of RFC 8785).
 
-    Raises ValueError for what JSON cannot hold (not-a-number, infinity), TypeError for what is not data.
+    :param value: JSON values.
+    :raises ValueError: JSON cannot hold it (not-a-number, infinity).
+    :raises TypeError: it is not data.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -130,7 +138,11 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 def description(function: Callable[..., Any]) -> str:
-    """The first paragraph of the docstring, on one line. ConfigError if there is none: a tool must say what it is."""
+    """The first paragraph of the docstring, on one line.
+
+    :param function: of the tool.
+    :raises ConfigError: there is no docstring: a tool must say what it does.
+    """
     first = (_docstring(function).description or "").strip().split("\n\n", 1)[0]
     text = " ".join(first.split())
     if not text:

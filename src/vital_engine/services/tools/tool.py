@@ -103,7 +103,10 @@ class Tool(Generic[P, R]):
                 raise ConfigError(f"tool {self.name}: {fault}")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The function itself, once its arguments have passed the form. Raises InvalidArguments."""
+        """Validate the arguments, and call the function.
+
+        :raises InvalidArguments: the form does not accept them.
+        """
         given = inspect.signature(self.function).bind_partial(*args, **kwargs).arguments
         own = {name: value for name, value in given.items() if name in self.form.filled}
         checked = self.form.validate({n: v for n, v in given.items() if n not in own}, tool=self.name)
@@ -117,6 +120,7 @@ class Tool(Generic[P, R]):
 
     @property
     def is_async(self) -> bool:
+        """Whether the function is to be awaited."""
         return is_async(self.function)
 
     @property

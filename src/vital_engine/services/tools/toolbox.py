@@ -43,13 +43,13 @@ _FAILURES: Final = (ArithmeticError, LookupError, OSError, TypeError, ValueError
 
 
 class Toolbox:
-    """Fulfils the ports Suggester and Caller.
+    """Implements the ports :class:`~vital_engine.ports.ToolSuggester` and :class:`~vital_engine.ports.Caller`.
 
     :param tools: tools, or plain typed functions with a docstring, which only compute (``pure``).
-    :param embedder: for the dense half of the match; None ranks by words alone.
-    :param most: how many calls one question is offered at most.
+    :param embedder: for the dense half of the match; None: ranks by words alone.
+    :param most: the largest number of calls to suggest.
     :param model: whether a model suggests calls as well: then arguments may be what no rule reads, such as free text.
-    :raises ConfigError: two tools of one name, or a tool that could never be proposed.
+    :raises ConfigError: two tools of one name, or a tool that could never be suggested.
     """
 
     def __init__(
@@ -109,7 +109,11 @@ class Toolbox:
         return make
 
     def __getitem__(self, name: str) -> AnyTool:
-        """The tool of that name; ToolError if there is none."""
+        """The tool of that name.
+
+        :param name: of the tool.
+        :raises ToolError: there is none.
+        """
         try:
             return self._tools[name]
         except KeyError:
@@ -240,8 +244,13 @@ class Toolbox:
     async def call(self, tool_call: ToolCall, *, scope: Scope) -> ToolResult:
         """Make the call, under the tool's own limits.
 
-        Raises InvalidArguments, ToolTimeout, ToolUnavailable or another ToolError. A definition that has
-        changed since the proposal is refused: what was approved is not what would run.
+        :param tool_call: the approved call.
+        :param scope: tenant and user.
+        :raises InvalidArguments: the tool does not accept the arguments.
+        :raises ToolTimeout: the tool took longer than its limit.
+        :raises ToolUnavailable: what the tool depends on cannot be reached.
+        :raises ToolError: any other failure; also a definition that has changed since the call was suggested: what was
+            approved is not what would run.
         """
         each = self[tool_call.tool]
         if tool_call.definition and tool_call.definition != each.definition:
@@ -309,7 +318,10 @@ def _never_proposed(name: str, lost: Mapping[str, str]) -> str:
 
 
 def _finding(each: AnyTool, tool_call: ToolCall, result: Any, *, seconds: float) -> ToolResult:
-    """*result* as the model and the receipt keep it. ToolError for what is not data, or too much of it."""
+    """*result* as the model and the receipt keep it.
+
+    :raises ToolError: it is not data, or too much of it.
+    """
     output = result if isinstance(result, Output) else Output(text="", value=result)
     try:
         value = to_jsonable_python(output.value)
