@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple
+
+from typing_extensions import TypedDict  # of typing, pydantic takes it from Python 3.12 on
 
 from vital_engine.errors import StepFailed, VitalError, WrongType
 from vital_engine.flow import Outcome, Reason, Skipped

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from decimal import Decimal
-from pathlib import Path
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -15,16 +13,24 @@ import pytest
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
 from vital_engine.errors import ModelUnavailable, NotFound, RateLimited, RetrievalError, WrongType
 from vital_engine.flow import run_virtual
-from vital_engine.nouns import CACHE, Answer, Evidence, Memory, Passage, PastTurn, Piece, Question, ToolSuggestions, Usage
-from vital_engine.nouns.answer import RECEIPT_VERSION, receipt_today
+from vital_engine.nouns import (
+    CACHE,
+    Answer,
+    Evidence,
+    Memory,
+    Passage,
+    PastTurn,
+    Piece,
+    Question,
+    ToolSuggestions,
+    Usage,
+)
+from vital_engine.nouns.answer import RECEIPT_VERSION
 from vital_engine.ports import Replicas
 from vital_engine.testing import ScriptedServices, scripted
 
 QUESTION = Question("Does it lower HbA1c?", tenant="t1", user="u1", run_id="r1")
 SEED: dict[str, Any] = {"retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "tally": 0.05}
-FORM_1: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "data" / "form_1" / "documents.json").read_text(encoding="utf-8")
-)
 
 
 async def ask(services: ScriptedServices, question: Question = QUESTION, **settings: Any) -> Answer:
@@ -142,43 +148,12 @@ def test_what_a_receipt_holds_comes_back_as_it_was(name: str) -> None:
     answer = run_virtual(ANSWERS[name]())  # type: ignore[arg-type]
     brief, evidence = answer.brief, answer.evidence
     kept = Answer.from_receipt(answer.receipt(), question=QUESTION, brief=brief, evidence=evidence)
-    for field in (
-        "run_id question mode profile status text brief evidence tool_results consent draft citations support cost quality "
-        "degraded warnings timing speedup critical_path tiers approvals hedges code"
-    ).split():
+    lost = {"outcomes", "error"}  # see below
+    for field in {f.name for f in fields(Answer)} - lost | {"code"}:
         assert getattr(kept, field) == getattr(answer, field), field
     assert {n: (o.kind, o.code, o.seconds) for n, o in kept.outcomes.items()} == {
         n: (o.kind, o.code, o.seconds) for n, o in answer.outcomes.items()
     }
-
-
-@pytest.mark.parametrize("name", ["receipt", "receipt_paused", "receipt_failed"])
-def test_a_receipt_of_the_first_form_is_read(name: str) -> None:
-    former = FORM_1[name]
-    today: Any = receipt_today(former)
-    assert today["version"] == RECEIPT_VERSION
-    answer = Answer.from_receipt(former)
-    receipt = json.loads(json.dumps(answer.receipt()))
-    assert _within(today, receipt)  # fields that were added since have their defaults
-    assert (answer.run_id, answer.status, answer.text) == (former["run_id"], former["status"], former["text"])
-
-
-def test_a_receipt_of_the_first_form_has_todays_words() -> None:
-    answer = Answer.from_receipt(FORM_1["receipt"])
-    assert [d.tool_call.tool for d in answer.consent.decisions] == ["send_report", "scripted_tool"]
-    assert [a.decision and a.decision.action for a in answer.approvals] == ["edit", "reject"]
-    assert answer.tool_results.results[0].tool_call.arguments["proposal"] == {"finding": 1}
-    assert answer.outcomes["invoke"].value == answer.tool_results
-    assert answer.cost.usd == Decimal("0.000311")
-    assert Answer.from_receipt(FORM_1["receipt_failed"]).cost.usd is None
-
-
-def _within(part: Any, whole: Any) -> bool:
-    if isinstance(part, dict):
-        return all(key in whole and _within(value, whole[key]) for key, value in part.items())
-    if isinstance(part, list):
-        return len(part) == len(whole) and all(map(_within, part, whole))
-    return bool(part == whole)
 
 
 @pytest.mark.parametrize(
