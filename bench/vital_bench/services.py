@@ -295,7 +295,7 @@ def _grade(
     support: nouns.Support,
     evidence: nouns.Evidence,
     draft: nouns.Draft,
-    degraded: Mapping[str, str],
+    steps: float,
 ) -> nouns.Quality:
     return nouns.Quality()
 

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias, TypeVar, Unpack
@@ -200,7 +200,7 @@ class Engine:
         tenant: str | None = None,
         user: str | None = None,
         **options: Unpack[TurnOptions],
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """The events of a turn as they happen; the last one is a :class:`Finished` or a :class:`Broken`.
 
         :param question: see :meth:`ask`.
@@ -492,7 +492,7 @@ class Chat:
 
     async def stream(
         self, text: str, *, limits: Limits = NO_LIMITS, **options: Unpack[TurnOptions]
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """The events of a turn of this conversation as they happen. See :meth:`Engine.stream`.
 
         :param text: the message.

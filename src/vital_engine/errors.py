@@ -330,10 +330,18 @@ class CircuitOpen(ServiceError):
     public = "A service is failing and is not being asked for the moment."
 
 
+class ForeignError(Exception):
+    """An error that is none of ours and was read back: of it the name of its class was kept, as :attr:`code`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 def code_of(error: BaseException) -> str:
     """The stable code of *error*.
 
     :param error: any exception.
     :returns: ``error.code`` of an error of this package, the class name of any other. Never the error's text.
     """
-    return error.code if isinstance(error, VitalError) else type(error).__name__
+    return error.code if isinstance(error, VitalError | ForeignError) else type(error).__name__

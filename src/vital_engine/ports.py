@@ -247,7 +247,7 @@ class Grader(Protocol):
         support: Support,
         evidence: Evidence,
         draft: Draft,
-        degraded: Mapping[str, str],
+        steps: float,
     ) -> Quality:
         """Grade an answer.
 
@@ -255,7 +255,7 @@ class Grader(Protocol):
         :param support: its support by the evidence.
         :param evidence: what was retrieved.
         :param draft: the text of the model.
-        :param degraded: step -> reason code, for each step that did not do its part.
+        :param steps: which share of the steps that run beside others did their part, 0 to 1.
         :returns: a score from 0 to 1, and its parts.
         """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, assert_type
 
 from vital_engine import tool
@@ -10,6 +11,8 @@ from vital_engine.flow import (
     Done,
     Failed,
     Flow,
+    FlowEnded,
+    Log,
     Outcome,
     Policy,
     Run,
@@ -43,6 +46,10 @@ async def reply(evidence: Evidence, out: Stream[Draft]) -> Draft:
     return Draft()
 
 
+async def improve(port: Port, question: Question, draft: Draft | None = None, *, k: int = 3) -> Evidence:
+    return Evidence()
+
+
 class Port:
     async def search(self, query: str, *, k: int) -> list[str]:
         return [query] * k
@@ -58,6 +65,8 @@ assert_type(retrieving, Step[Evidence])
 assert_type(retrieving.fallback(Evidence()), Step[Evidence])
 assert_type(replying, Step[Draft])
 
+assert_type(step(partial(improve, Port(), k=2)), Step[Evidence])
+
 flow = Flow("turn", retrieving, replying, given=[Question])
 whole = Flow("whole", flow, step(Port.search).named("search"))
 
@@ -68,6 +77,19 @@ async def main() -> None:
     assert_type(run[Evidence], Evidence)
     assert_type(run[Draft], Draft)
     assert_type(run.outcomes[Draft], Outcome[Any])
+    outcome: Outcome[Draft] = run.outcomes[Draft]
+    assert_type((outcome.made, outcome.broke, outcome.code), tuple[bool, bool, str])
+    assert_type((outcome.seconds, outcome.began, outcome.ended), tuple[float, float, float])
+    assert_type(outcome.value, Draft | None)
+    assert_type(outcome.error, BaseException | None)
+    if outcome.kind == "done":
+        assert_type(outcome.value, Draft)
+    elif outcome.kind == "failed":
+        assert_type(outcome, Failed)
+        assert_type(outcome.error, BaseException)
+    log = Log([print])
+    assert_type((await flow.run(Question(), log=log, since=run.seconds)).log, Log)
+    log.add(FlowEnded, "whole", False, 1.0)
     assert_type(run.overlap, float | None)
     assert_type(run.critical_path, tuple[str, ...])
     assert_type(await call(Port().search, "q", k=3), list[str])

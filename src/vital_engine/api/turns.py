@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from vital_engine.errors import ConfigError, NotFound, VitalError
 from vital_engine.modes import StepEvent
 from vital_engine.nouns import Memory, Question, Scope
+from vital_engine.turn.plan import REGISTER
 
 from .backend import AppState, Principal, TheState
 from .events import EVENTS, HEADERS, STORED, EventStream, TurnEvent, ending, rendered, streamed
@@ -273,7 +274,7 @@ def _not_here(stored: StoredTurn) -> Problem:
 async def _written_down(entry: RunningTurn) -> bool:
     """Wait until the turn's beginning is stored, so that "accepted" is true. False if storing failed."""
     async for event in entry.log.reader():
-        if isinstance(event, StepEvent) and event.step == "register" and event.outcome:
+        if isinstance(event, StepEvent) and event.step == REGISTER.name and event.outcome:
             return event.outcome == "done"
     return False
 

@@ -26,6 +26,7 @@ from vital_engine.modes import Broken, Event, Finished, StepEvent, Token, Turn
 from vital_engine.nouns import Answer, Approval, ApprovalDecision, Question
 from vital_engine.settings import Settings
 from vital_engine.text.visible import exact, json_object, safe
+from vital_engine.turn.plan import INVOKE, RECALL, RETRIEVE, SUGGEST
 
 from . import screen
 from .terminal import OK
@@ -41,7 +42,12 @@ COMMANDS = (
     ("/new", "another conversation"),
     ("/quit", "leave; what waits can be decided later (vital approvals list)"),
 )
-BUSY = {"retrieve": "searching", "suggest": "choosing tools", "recall": "remembering", "invoke": "calling tools"}
+BUSY = {
+    RETRIEVE.name: "searching",
+    SUGGEST.name: "choosing tools",
+    RECALL.name: "remembering",
+    INVOKE.name: "calling tools",
+}
 
 
 def chat(

@@ -1,8 +1,8 @@
 """The log of a run: what happened, in order. Metrics, traces, log records and streams of a turn are readers of it.
 
-The run only appends to a list. Readers are handed what is new once per pass of the event loop, so that a run calls nothing
-above it, and a reader costs one callback for all that happened meanwhile. What a reader raises is counted in
-:data:`broken_observers` and breaks nothing.
+The run only appends to a list. Readers are handed what is new once per pass of the event loop, outside of every step and
+in the context of the run's caller, so that a run calls nothing above it, and all that happened meanwhile costs a reader one
+call. What a reader raises is counted in :data:`broken_observers` and breaks nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .hedging import HedgeOutcome
 from .outcome import Outcome
 from .stream import Stream
 
+_whole = tuple.__new__
 _log = logging.getLogger("vital_engine.flow")
 
 
@@ -98,44 +99,42 @@ class Log:
         ``read`` is handed all that is new at once.
     """
 
-    __slots__ = ("_events", "_observers", "_read", "due", "records")
+    __slots__ = ("_events", "_read", "_readers", "observed", "records", "wants_flush")
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
-        self._observers = tuple(observers)
+        self._readers = tuple([(each, getattr(each, "read", None)) for each in observers])
         self._events: list[Any] = []
         self._read = 0
-        #: Each event as (its class, *its fields): cheap to append in the middle of a run, made whole when it is read.
+        #: Each event as (its class, *its fields): cheap to append in the middle of a run, made whole when it is read. A
+        #: class is a named tuple, and has as many fields as are given: that is not checked again.
         self.records: list[tuple[Any, ...]] = []
-        #: Whether a flush is scheduled.
-        self.due = False
-
-    @property
-    def observed(self) -> bool:
-        """Whether there are observers."""
-        return bool(self._observers)
+        self.observed = bool(observers)
+        #: Whether what is appended next needs a flush to be scheduled: something reads, and none is to come yet.
+        self.wants_flush = self.observed
 
     @property
     def events(self) -> Sequence[Any]:
         """All events so far, oldest first."""
         fresh = self.records[len(self._events) :]
-        self._events += [record[0](*record[1:]) for record in fresh]
+        self._events += [_whole(record[0], record[1:]) for record in fresh]
         return self._events
 
-    def add(self, make: Callable[..., Any], *values: object) -> None:
-        """Append an event of the owner's own."""
-        self.records.append((make, *values))
+    def add(self, make: Callable[..., tuple[Any, ...]], *values: object) -> None:
+        """Append an event of the owner's own, a named tuple. It is read with the next flush."""
+        event = make(*values)
+        self.records.append((type(event), *event))
 
     def flush(self) -> None:
         """Hand to each observer what is new. One that raises is counted and logged; the others get it all the same."""
-        self.due = False
-        while self._observers and self._read < len(self.records):
+        self.wants_flush = self.observed
+        while self.observed and self._read < len(self.records):
             fresh = self.events[self._read :]
             self._read += len(fresh)
-            for observer in self._observers:
-                if (read := getattr(observer, "read", None)) is not None:
-                    _feed(observer, read, (fresh,))
-                else:
+            for observer, read in self._readers:
+                if read is None:
                     _feed(observer, observer, fresh)
+                else:
+                    _feed(observer, read, (fresh,))
 
 
 def _feed(observer: Observer, read: Callable[[Any], None], things: Sequence[Any]) -> None:

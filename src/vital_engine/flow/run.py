@@ -129,7 +129,7 @@ class Execution:
         self.loop, self.context = asyncio.get_running_loop(), contextvars.copy_context()
         now = self.loop.time()
         self.began_at = now - since  # of the longer run, if this one continues it
-        self.log, self.whole, self.observed = log, whole, log.observed
+        self.log, self.whole = log, whole
         self.note = log.records.append
         self.streams = dict(streams)
         self.outcomes: list[Outcome[Any] | None] = [None] * count
@@ -163,7 +163,7 @@ class Execution:
         try:
             self._begin()
             if self.left:
-                if self.observed:
+                if self.log.wants_flush:
                     self._wake()
                 await self.finished
         except asyncio.CancelledError:
@@ -175,20 +175,19 @@ class Execution:
         finally:
             if self.deadline is not None:
                 self.deadline.cancel()
+            ended = self.loop.time()
             if self.whole:
-                self.note((FlowEnded, self.name, cancelled, self.loop.time()))
-            if self.observed:
-                self.log.flush()
-        seconds = round(self.loop.time() - self.began_at, 9)
+                self.note((FlowEnded, self.name, cancelled, ended))
+            self.log.flush()
+        seconds = round(ended - self.began_at, 9)
         outcomes = {s.makes: o for s, o in zip(self.plan.steps, self.outcomes, strict=True) if o is not None}
         followed = self.admission.after if self.admission is not None else {}
         return Run(self.name, self.plan, outcomes, dict(self.have), seconds, followed, self.log)
 
     def _wake(self) -> None:
         """Let the observers read what has happened, soon."""
-        if not self.log.due:
-            self.log.due = True
-            self.loop.call_soon(self.log.flush, context=self.context)
+        self.log.wants_flush = False
+        self.loop.call_soon(self.log.flush, context=self.context)
 
     # -- starting
     def _begin(self) -> None:
@@ -210,8 +209,8 @@ class Execution:
         else:
             self._start(i)
 
-    def _admit(self, freed_by: int | None = None) -> None:
-        while self.admission is not None and (admitted := self.admission.admit(freed_by)):
+    def _admit(self, admission: ConcurrencyLimit, freed_by: int | None = None) -> None:
+        while admitted := admission.admit(freed_by):
             for i in admitted:
                 self._start(i)
 
@@ -232,12 +231,13 @@ class Execution:
         if s.outlet is not None:
             self.streams[s.makes] = inputs[s.outlet] = stream = Stream()
             self.note((StreamOpened, self.name, s.name, stream.reader(), now))
-        if self.observed:
+        if self.log.wants_flush:
             self._wake()
         task = self.loop.create_task(self._drive(i, inputs), name=s.name, context=self.context.copy())
-        task.add_done_callback(partial(self._gone, i))
+        task.add_done_callback(partial(self._gone, i), context=self.context)
         self.tasks[i] = task
-        self._limit(i)
+        if s.policy.within is not None:
+            self._limit(i)
         for j in self.plan.streams[i]:
             self._met(j)
 
@@ -266,8 +266,10 @@ class Execution:
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:
+            self.log.wants_flush = False
             self._end(i, error)
             return
+        self.log.wants_flush = False  # the callback of this task comes next, and flushes
         now, timer = self.loop.time(), self.timers[i]
         latest = now - s.policy.grace
         if not isinstance(value, s.makes):
@@ -284,13 +286,15 @@ class Execution:
         """A task that was cancelled before its first step, or ended as no step may, ends its step all the same."""
         if self.outcomes[i] is None:
             self._end(i, (None if task.cancelled() else task.exception()) or asyncio.CancelledError())
+        if self.log.observed:
+            self.log.flush()
 
     def _end(self, i: int, error: BaseException, reason: Reason | None = None) -> None:
         """A step did not make its product in time: its fallback, what can be recovered, or nothing."""
         now = self.loop.time()
         if self.outcomes[i] is not None:  # abandoned before
             self.note((LateResult, self.name, self.plan.steps[i].name, now))
-            if self.observed:
+            if self.log.wants_flush:
                 self._wake()
             return
         s, cut, ended = self.plan.steps[i], self.cut[i], round(now - self.began_at, 9)
@@ -315,7 +319,7 @@ class Execution:
         if (timer := self.timers[i]) is not None:
             timer.cancel()
         self.note((StepEnded, self.name, s.name, s.policy.tier, outcome, now))
-        if self.observed:
+        if self.log.wants_flush:
             self._wake()
         if self.admission is not None:
             (self.admission.withdraw if self.tasks[i] is None else self.admission.release)(i, s.policy.tier)
@@ -330,7 +334,8 @@ class Execution:
         while self.settled:
             self._hand_on(self.settled.popleft())
         self.handing_on = False
-        self._admit(ended)
+        if self.admission is not None:
+            self._admit(self.admission, ended)
 
     def _hand_on(self, i: int) -> None:
         """What a step made goes to those that need it; who waited only for that is started."""
@@ -408,7 +413,7 @@ class Execution:
 
     def _hedged(self, i: int, became: HedgeOutcome, sent_at: float | None) -> None:
         self.note((Hedged, self.name, self.plan.steps[i].name, became, sent_at, self.loop.time()))
-        if self.observed:
+        if self.log.wants_flush:
             self._wake()
 
     def _worked(self, i: int, ended: float) -> float:

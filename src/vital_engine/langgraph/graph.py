@@ -60,7 +60,7 @@ from vital_engine.modes.segments import (
     time_limit,
 )
 from vital_engine.modes.settings import kept_keys
-from vital_engine.nouns import Answer, Approval, Claim, Consent, PausedTurn, Question, Timing, TurnEnded
+from vital_engine.nouns import Answer, Approval, Claim, Consent, HedgeFacts, PausedTurn, Question, Timing, TurnEnded
 from vital_engine.nouns.codec import to_json
 from vital_engine.nouns.transitions import asked
 from vital_engine.turn.plan import BRIEF, BY_NAME, CONSENT, KEYS
@@ -82,7 +82,7 @@ class GraphObserver:
         self, workflow: ParallelBaseWorkflow, question: Question, settings: TurnSettings, claim: Claim | None
     ) -> None:
         self.settings, self.claim = settings, claim
-        self.hedges: dict[str, dict[str, Any]] = {}  # see Answer.hedges
+        self.hedges: dict[str, HedgeFacts] = {}  # see Answer.hedges
         self.log = Log([watch(question, workflow.mode.number) for watch in workflow.watchers])
         self.log.add(FlowStarted, TURN, asyncio.get_running_loop().time())
         self.log.flush()

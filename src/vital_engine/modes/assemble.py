@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from vital_engine.errors import CostLimit, ModelError, OutOfTime, StepFailed, VitalError
-from vital_engine.flow import Outcome, speedup
+from vital_engine.flow import Outcome, Reason, speedup
 from vital_engine.nouns import (
     NOTHING_FOUND,
     Answer,
@@ -19,12 +19,14 @@ from vital_engine.nouns import (
     Cost,
     Draft,
     Evidence,
+    HedgeFacts,
     LedgerRow,
     PausedTurn,
     Quality,
     Question,
     Status,
     Support,
+    TierFacts,
     Timing,
     ToolResults,
     ToolSuggestions,
@@ -59,7 +61,7 @@ def assemble(
     timing: Timing,
     critical_path: tuple[str, ...] = (),
     approvals: tuple[Approval, ...] = (),
-    hedges: Mapping[str, Mapping[str, Any]] | None = None,
+    hedges: Mapping[str, HedgeFacts] | None = None,
 ) -> Answer:
     """The answer of a turn whose steps ended in *outcomes* (by the step's name)."""
     chosen = BRIEF.outcome(outcomes)
@@ -86,7 +88,7 @@ def assemble(
         citations=citations,
         support=support,
         cost=cost,
-        quality=grader(citations, support, evidence, draft, degraded),
+        quality=grader(citations, support, evidence, draft, _share_done(degraded)),
         outcomes=outcomes,
         degraded=degraded,
         warnings=(
@@ -96,7 +98,7 @@ def assemble(
         timing=timing,
         speedup=speedup([o.seconds for o in outcomes.values() if o.kind != "skipped"], timing.total),
         critical_path=critical_path,
-        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
+        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps)) is not None},
         error=error,
         approvals=approvals,
         hedges=hedges or {},
@@ -132,13 +134,19 @@ def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, p
         timing=timing,
         speedup=speedup([o.seconds for o in outcomes.values() if o.kind != "skipped"], timing.total),
         critical_path=paused.critical_path,
-        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
+        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps)) is not None},
         approvals=turn.approvals,
     )
 
 
-def _degraded(outcomes: Mapping[str, Outcome[Any]]) -> dict[str, str]:
-    return {name: o.reason for name, o in outcomes.items() if o.broke and name not in EARLY}
+def _degraded(outcomes: Mapping[str, Outcome[Any]]) -> dict[str, Reason]:
+    return {name: o.reason for name, o in outcomes.items() if o.reason and name not in EARLY}
+
+
+def _share_done(degraded: Mapping[str, str]) -> float:
+    """Which share of the steps that run beside others did their part."""
+    steps = [name for names in TIERS.values() for name in names]
+    return 1.0 - sum(name in degraded for name in steps) / len(steps)
 
 
 def record_of(answer: Answer) -> TurnRecord:
@@ -196,17 +204,17 @@ def _unpriced(suggestions: ToolSuggestions) -> tuple[LedgerRow, ...]:
     return tuple(LedgerRow(paid, None) for paid in suggestions.calls)
 
 
-def _tier(outcomes: Mapping[str, Outcome[Any]], steps: Iterable[str]) -> dict[str, Any]:
+def _tier(outcomes: Mapping[str, Outcome[Any]], steps: Iterable[str]) -> TierFacts | None:
     ran = [o for name in steps if (o := outcomes.get(name)) is not None and o.kind != "skipped"]
     if not ran:
-        return {}
+        return None
     wall = round(max(o.ended for o in ran) - min(o.began for o in ran), 9)
     return {"seconds": wall, "speedup": speedup([o.seconds for o in ran], wall)}
 
 
 def _warnings(
     outcomes: Mapping[str, Outcome[Any]],
-    degraded: Mapping[str, str],
+    degraded: Mapping[str, Reason],
     evidence: Evidence,
     citations: Citations,
     tool_results: ToolResults,

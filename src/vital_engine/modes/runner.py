@@ -42,6 +42,7 @@ from vital_engine.nouns import (
     Cost,
     Draft,
     Evidence,
+    HedgeFacts,
     Memory,
     PausedTurn,
     Question,
@@ -294,7 +295,7 @@ class Runner:
             log.add(FlowEnded, SAVE.name, False, asyncio.get_running_loop().time())
         saved = run.steps[SAVE.name]
         answer = replace(answer, outcomes={**answer.outcomes, SAVE.name: saved})
-        if not saved.made:
+        if saved.reason:
             degraded = {**answer.degraded, SAVE.name: saved.reason}
             warnings = (*answer.warnings, for_user(SAVE.name, saved.reason))
             answer = replace(answer, degraded=degraded, warnings=warnings)
@@ -450,11 +451,11 @@ def paid_so_far(context: TurnContext) -> tuple[Call, ...]:
     return items[-1].calls if items else ()
 
 
-def hedges_of(context: TurnContext) -> dict[str, dict[str, Any]]:
+def hedges_of(context: TurnContext) -> dict[str, HedgeFacts]:
     """Step -> when its call was first sent a second time, in seconds since the turn began, and whether that one won."""
-    hedges: dict[str, dict[str, Any]] = {}
+    hedges: dict[str, HedgeFacts] = {}
     for event in context.log.events:
         if isinstance(event, Hedged) and event.sent_at is not None:
             sent = hedges.setdefault(event.step, {"sent": round(event.sent_at - context.began, 9), "won": False})
-            sent["won"] |= event.became == "sent_won"
+            sent["won"] = sent["won"] or event.became == "sent_won"
     return hedges

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, Unpack, cast
 
@@ -147,7 +147,7 @@ class ParallelBaseWorkflow:
         settings = deployed.replace(overrides)
         return _started(asked.run_id, lambda stream: self.runner.answer(asked, settings, deployed, (stream,)))
 
-    async def stream(self, question: Question, **overrides: Unpack[TurnOptions]) -> AsyncIterator[Event]:
+    async def stream(self, question: Question, **overrides: Unpack[TurnOptions]) -> AsyncGenerator[Event, None]:
         """The turn's events as they happen. If the reader leaves, the turn is cancelled; :meth:`start` gives one that
         is not.
 

@@ -11,7 +11,7 @@ All offsets are counted in Unicode characters, half open; all times are seconds;
 May import: errors.
 """
 
-from .answer import Answer, Receipt, Status, StepRow, Timing, TurnEnded
+from .answer import Answer, HedgeFacts, Receipt, Status, StepRow, TierFacts, Timing, TurnEnded
 from .approved import Action, Approval, ApprovalDecision, ApprovalStatus, Claim, Lease, Paused, PausedTurn
 from .asked import Brief, Expert, Limits, Question, Scope
 from .gathered import (
@@ -85,6 +85,7 @@ __all__ = [
     "Expert",
     "FunctionCall",
     "FunctionCalls",
+    "HedgeFacts",
     "Lease",
     "LedgerRow",
     "Limits",
@@ -111,6 +112,7 @@ __all__ = [
     "Status",
     "StepRow",
     "Support",
+    "TierFacts",
     "Timing",
     "ToolCall",
     "ToolResult",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 from vital_engine.errors import StepFailed, VitalError, WrongType
-from vital_engine.flow import Outcome, Skipped
+from vital_engine.flow import Outcome, Reason, Skipped
 
 from .approved import Approval
 from .asked import Brief, Expert, Question
@@ -25,13 +25,27 @@ from .codec import (
     to_json,
 )
 from .gathered import Consent, Decision, Evidence, Passage, ToolResult, ToolResults
-from .replied import CACHE, Draft, Prefilled
+from .replied import CACHE, Discarded, Draft, Prefilled, ReadConversation, ReadInstructions, ReadTools
 from .reviewed import Citation, Citations, Cost, LedgerRow, Quality, SentenceSupport, Support
 
 RECEIPT_VERSION = 2
 """Of a receipt's form. Receipts without a version were written in form 1, and can be read."""
 
 Status = Literal["complete", "paused", "partial", "failed"]
+
+
+class TierFacts(TypedDict):
+    """Of one tier: seconds from its first step's start to its last one's end, and the work done per second of that."""
+
+    seconds: float
+    speedup: float | None
+
+
+class HedgeFacts(TypedDict):
+    """Of one step: when its call was first sent a second time, in seconds since the question, and whether that one won."""
+
+    sent: float
+    won: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +112,15 @@ class Answer:
     cost: Cost
     quality: Quality
     outcomes: Annotated[Mapping[str, Annotated[Outcome[Any], OutcomeForm]], "by step"]
-    degraded: Mapping[str, str]
+    degraded: Mapping[str, Reason]
     warnings: tuple[str, ...]
     timing: Timing
     speedup: float | None
     critical_path: tuple[str, ...]
-    tiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tiers: Mapping[str, TierFacts] = field(default_factory=dict)
     error: Annotated[BaseException | None, ErrorForm] = None
     approvals: tuple[Approval, ...] = ()
-    hedges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    hedges: Mapping[str, HedgeFacts] = field(default_factory=dict)
 
     @property
     def overlap(self) -> float | None:
@@ -130,7 +144,7 @@ class Answer:
         from_cache = self.draft.provider == CACHE
         return tuple(
             name
-            for name, outcome in self.outcomes.items()
+            for name, outcome in sorted(self.outcomes.items(), key=lambda item: (item[1].began, item[1].ended, item[0]))
             # of what the model's server had read, ``cached`` is a number of tokens
             if getattr(outcome.value, "cached", False) is True or (from_cache and isinstance(outcome.value, Draft))
         )
@@ -239,7 +253,9 @@ class Answer:
     ) -> Answer:
         """The answer that *receipt* tells of, also one that an earlier version wrote.
 
-        A receipt holds no identity, no instructions and no text of passages: where you have them, pass them.
+        Its receipt is *receipt* again. What that does not hold is lost: identity, the expert's instructions and the text of
+        passages, which you can pass; the memory, the suggestions, what each step read ahead by itself (the first has
+        their sum), errors' own texts, and the products of steps that were skipped.
 
         :param question: whose turn it was; default: its text, with an empty tenant and user.
         :param brief: the expert as it was; default: its id and the reason for it.
@@ -334,23 +350,33 @@ class Receipt(TypedDict):
     critical_path: list[str]
 
 
+_KNOWN, _DISCARDED = "known", "discarded"
+"""Why a step was skipped whose product came from elsewhere; the status of a call whose words were not shown."""
+_RENAMED_SINCE_1: Mapping[str, Any] = {
+    "approvals": tuple[Decision, ...],
+    "proposed": tuple[Approval, ...],
+    "tool_results": tuple[ToolResult, ...],
+}
+"""The parts of a receipt whose fields had other names in form 1."""
+
+
 def receipt_today(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
     """*receipt*, which an earlier version may have written, in the form of today."""
-    if receipt.get("version", 1) != 1:
+    if receipt.get("version", 1) != 1 or "steps" not in receipt:
         return receipt
-    steps = {
-        name: {"makes": product_in_form_1(name) if row["outcome"] != "failed" else None, "code": "", **row}
-        for name, row in receipt["steps"].items()
-    }
+    steps = {}
+    for name, row in receipt["steps"].items():
+        makes = None if row["outcome"] == "failed" else product_in_form_1(name)
+        steps[name] = {"makes": makes, "code": StepFailed.code if row["reason"] else "", **row}
     return {
+        "profile": "",
         "hedges": {},
         "prefilled": to_json(Prefilled()),
+        "proposed": [],
         **{key: value for key, value in receipt.items() if key != "guess"},
+        **{key: from_form_1(kind, receipt[key]) for key, kind in _RENAMED_SINCE_1.items() if key in receipt},
         "version": RECEIPT_VERSION,
         "steps": steps,
-        "approvals": from_form_1(tuple[Decision, ...], receipt["approvals"]),
-        "proposed": from_form_1(tuple[Approval, ...], receipt.get("proposed", [])),
-        "tool_results": from_form_1(tuple[ToolResult, ...], receipt["tool_results"]),
     }
 
 
@@ -367,99 +393,108 @@ def _from_receipt(
         raise WrongType(
             f"a receipt of version {version!r} cannot be read, only 1 and {RECEIPT_VERSION}", service="codec"
         )
-
-    def part(kind: Any, value: Any) -> Any:
-        return read_value(kind, from_form_1(kind, value) if version == 1 else value)
-
     try:
-        made = {n: product_in_form_1(n) if version == 1 else row["makes"] for n, row in receipt["steps"].items()}
-        cached = {made[name] for name in receipt["cached"] if name in made}
-        broke = {made[name] for name, row in receipt["steps"].items() if row["outcome"] in ("degraded", "failed")}
-        model, usage = receipt["model"], None
-        rows = part(tuple[LedgerRow, ...], receipt["cost"]["calls"])
-        usage = next((row.call.usage for row in rows if row.call.status != "discarded"), None)
-        draft = Draft(receipt["text"], model["name"], model["provider"], model["finish"], usage)
-        if brief is None and receipt["expert"]:
-            expert = Expert(receipt["expert"], receipt["expert"], "", "")
-            brief = Brief(expert, receipt["expert_reason"], receipt["expert_scores"], receipt["expert_fallback"])
-        if evidence is None:
-            found = [
-                part(Passage, {"text": "", **{k: v for k, v in p.items() if k != "number"}})
-                for p in receipt["retrieved"]
-            ]
-            evidence = Evidence(
-                tuple(found),
-                failed="Evidence" in broke,
-                index_version=receipt["index_version"],
-                cached="Evidence" in cached,
-            )
-        products: list[Any] = [
-            brief,
-            evidence,
-            Consent(part(tuple[Decision, ...], receipt["approvals"])),
-            ToolResults(part(tuple[ToolResult, ...], receipt["tool_results"]), failed="ToolResults" in broke),
-            draft,
-            Citations(part(tuple[Citation, ...], receipt["citations"]), failed="Citations" in broke),
-            Support(part(tuple[SentenceSupport, ...], receipt["support"]["sentences"]), failed="Support" in broke),
-            Cost(rows, failed="Cost" in broke),
-        ]
-        by_class = {type(one).__name__: one for one in products} | {
-            type(o.value).__name__: o.value for o in before.values() if o.value is not None
-        }
-        _, _, consent, tool_results, _, citations, support, cost = products
+        receipt = receipt_today(receipt)
+        products = _products(receipt, brief, evidence)
+        made: dict[str, Any] = {type(noun).__name__: noun for noun in products}
+        made |= {type(o.value).__name__: o.value for o in before.values() if o.value is not None}
         return cls(
             run_id=receipt["run_id"],
             question=question or Question(receipt["question"], "", "", run_id=receipt["run_id"]),
             mode=receipt["mode"],
-            profile=receipt.get("profile", ""),
-            status=part(Status, receipt["status"]),
+            profile=receipt["profile"],
+            status=read_value(Status, receipt["status"]),
             text=receipt["text"],
-            brief=brief,
-            evidence=evidence,
-            tool_results=tool_results,
-            consent=consent,
-            draft=draft,
-            citations=citations,
-            support=support,
-            cost=cost,
-            quality=part(Quality, receipt["quality"]),
-            outcomes=_outcomes(receipt, made, by_class),
+            brief=made.get(Brief.__name__),
+            evidence=made[Evidence.__name__],
+            tool_results=made[ToolResults.__name__],
+            consent=made[Consent.__name__],
+            draft=made[Draft.__name__],
+            citations=made[Citations.__name__],
+            support=made[Support.__name__],
+            cost=made[Cost.__name__],
+            quality=read_value(Quality, receipt["quality"]),
+            outcomes=_outcomes(receipt, made),
             degraded=dict(receipt["degraded"]),
             warnings=tuple(receipt["warnings"]),
-            timing=part(Timing, receipt["timing"]),
+            timing=read_value(Timing, receipt["timing"]),
             speedup=receipt["speedup"],
             critical_path=tuple(receipt["critical_path"]),
             tiers=receipt["tiers"],
             error=error_from(receipt["error"]) if receipt["error"] else None,
-            approvals=part(tuple[Approval, ...], receipt.get("proposed", [])),
-            hedges=receipt.get("hedges", {}),
+            approvals=read_value(tuple[Approval, ...], receipt["proposed"]),
+            hedges=receipt["hedges"],
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise WrongType(f"this is no receipt: {type(error).__name__}", service="codec") from error
 
 
-def _outcomes(
-    receipt: Mapping[str, Any], made: Mapping[str, str | None], products: Mapping[str, Any]
-) -> dict[str, Outcome[Any]]:
+def _products(receipt: Mapping[str, Any], brief: Brief | None, evidence: Evidence | None) -> list[object]:
+    """What the steps made, as far as the receipt tells."""
+    steps: list[StepRow] = list(receipt["steps"].values())
+    broke = {row["makes"] for row in steps if row["outcome"] == "degraded"}
+    cached = {row["makes"] for row in steps if row["step"] in receipt["cached"]}
+
+    def failed(kind: type) -> bool:
+        return kind.__name__ in broke
+
+    rows = read_value(tuple[LedgerRow, ...], receipt["cost"]["calls"])
+    unknown = receipt["cost"]["usd"] is None and all(row.usd is not None for row in rows)
+    made: list[object] = [
+        Consent(read_value(tuple[Decision, ...], receipt["approvals"])),
+        ToolResults(read_value(tuple[ToolResult, ...], receipt["tool_results"]), failed(ToolResults)),
+        Citations(read_value(tuple[Citation, ...], receipt["citations"]), failed(Citations)),
+        Support(read_value(tuple[SentenceSupport, ...], receipt["support"]["sentences"]), failed(Support)),
+        Cost(rows, unknown),
+        _draft(receipt, rows),
+    ]
+    if brief is None and receipt["expert"]:
+        expert = Expert(receipt["expert"], receipt["expert"], "", "")
+        brief = Brief(expert, receipt["expert_reason"], receipt["expert_scores"], receipt["expert_fallback"])
+    if brief is not None:
+        made.append(brief)
+    if evidence is None:
+        found = [{"text": "", **{k: v for k, v in p.items() if k != "number"}} for p in receipt["retrieved"]]
+        passages = read_value(tuple[Passage, ...], found)
+        version = receipt["index_version"]
+        evidence = Evidence(passages, failed(Evidence), version, cached=Evidence.__name__ in cached)
+    made.append(evidence)
+    whole = read_value(Prefilled, receipt["prefilled"])  # the sum of what they read stands in the first of them
+    for kind in (ReadInstructions, ReadConversation, ReadTools):
+        if kind.__name__ in {row["makes"] for row in steps}:
+            made.append(kind(whole.computed, whole.cached, failed(kind)))
+            whole = Prefilled()
+    return made
+
+
+def _draft(receipt: Mapping[str, Any], rows: Sequence[LedgerRow]) -> Draft:
+    model, kept = receipt["model"], [row.call for row in rows if row.call.status != _DISCARDED]
+    lost = [row.call for row in rows if row.call.status == _DISCARDED]
+    cut = [r["code"] for r in receipt["steps"].values() if r["makes"] == "Draft" and r["outcome"] == "degraded"]
+    return Draft(
+        receipt["text"],
+        model["name"],
+        model["provider"],
+        model["finish"],
+        kept[0].usage if kept else None,
+        cut[0] if cut else "",
+        tuple(Discarded(call.purpose, call.usage, call.model, call.provider) for call in lost),
+    )
+
+
+def _outcomes(receipt: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Outcome[Any]]:
+    skipped, cached = receipt["skipped"], receipt["cached"]
     outcomes: dict[str, Outcome[Any]] = {}
     for name, row in receipt["steps"].items():
-        given = {
-            **row,
-            "kind": row["outcome"],
-            "made": made[name],
-            "cached": name in receipt["cached"],
-            "error": row.get("code", ""),
-            "because": row["reason"],
-        }
-        outcomes[name] = outcome_from({**given, "known": True}, products)
-    for name, because in receipt["skipped"].items():
-        if name not in outcomes:
-            outcomes[name] = Skipped(because, None, because == "known")
+        because = skipped.get(name, "")
+        given = {**row, "kind": row["outcome"], "made": row["makes"], "error": row["code"], "cached": name in cached}
+        outcomes[name] = outcome_from({**given, "because": because, "known": because == _KNOWN}, made)
+    for name, because in skipped.items():
+        outcomes.setdefault(name, Skipped(because, None, because == _KNOWN))
     return outcomes
 
 
-@dataclass(frozen=True, slots=True)
-class TurnEnded:
-    """Told to a turn's observers, after its flows' events: the answer, whatever its status."""
+class TurnEnded(NamedTuple):
+    """The last event in a turn's log, after those of its flows: the answer, whatever its status."""
 
     answer: Answer

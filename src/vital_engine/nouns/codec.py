@@ -21,7 +21,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vital_engine import errors
-from vital_engine.errors import StepFailed, VitalError, WrongType, code_of
+from vital_engine.errors import ForeignError, StepFailed, VitalError, WrongType, code_of
 from vital_engine.flow import BaseOutcome, Degraded, Done, Failed, Outcome, Skipped
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def error_from(given: JSON) -> BaseException:
         given = {"code": given, "text": "as it was written down"}
     made, text = _ERRORS.get(given["code"]), given.get("text", "")
     if made is None:
-        return RuntimeError(given["code"]) if given["code"] else StepFailed(text)
+        return ForeignError(given["code"]) if given["code"] else StepFailed(text)
     error = made(text) if text else made()
     vars(error).update({name: value for name, value in given.get("facts", {}).items() if name in vars(error)})
     return error

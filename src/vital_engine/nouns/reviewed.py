@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from .asked import Question
 from .paid import Call
+
+Verdict: TypeAlias = Literal["verified", "weak", "mismatch", "dangling"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""From good to bad."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Citation:
     """
 
     marker: int
-    verdict: str
+    verdict: Verdict
     sentence: int
     passage: str = ""
     document: str = ""

@@ -30,8 +30,7 @@ from vital_engine.nouns import (
 )
 from vital_engine.nouns.answer import receipt_today
 
-from .paused_state import read
-from .plain import json_text, storable
+from .plain import json_text, noun_from, storable
 from .pool import Connection, Store
 
 __all__ = ["ApprovalLine", "Listing", "SaidTurn", "StoredTurn", "Talk", "TurnLine", "Turns"]
@@ -150,7 +149,7 @@ class Turns:
             raise Refused(f"the run {question.run_id} is another question's")
 
     async def save(self, turn: TurnRecord) -> None:
-        """Keeps *turn*, its citations and its ledger in one transaction, whether or not it was begun.
+        """Keep *turn*, its citations and its ledger in one transaction, whether or not it was begun.
 
         Exactly once: the same turn again changes nothing. Characters that PostgreSQL cannot hold become U+FFFD.
 
@@ -434,5 +433,5 @@ class Listing:
 
 def _line(row: tuple[Any, ...]) -> ApprovalLine:
     state, ordinal, position, status, mode, question, conversation, now = row
-    approval = transitions.lapse(read(Approval, state), now)
+    approval = transitions.lapse(noun_from(Approval, state), now)
     return ApprovalLine(approval, status, mode, question, conversation, (ordinal, position))

@@ -13,7 +13,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from vital_engine import ports
 from vital_engine.errors import ConfigError
@@ -57,6 +57,28 @@ STEPS = tuple(
     planned.name for planned in (BRIEF, RETRIEVE, SUGGEST, RECALL, INVOKE, REPLY, CITE, ASSESS, TALLY, REGISTER, SAVE)
 )
 """The steps that lean on a service, and can be scripted."""
+Behaviour: TypeAlias = (
+    float | BaseException | Literal["hang", "deaf", "block"] | tuple[float, Any] | tuple[float, str, BaseException]
+)
+"""What a scripted step does: see :func:`scripted`."""
+
+
+class Script(TypedDict, total=False):
+    """A behaviour for each step that leans on a service; a type checker sees a misspelt one."""
+
+    register: Behaviour
+    brief: Behaviour
+    retrieve: Behaviour
+    suggest: Behaviour
+    recall: Behaviour
+    invoke: Behaviour
+    reply: Behaviour
+    cite: Behaviour
+    assess: Behaviour
+    tally: Behaviour
+    save: Behaviour
+
+
 MODEL = "scripted"
 PRICES = {MODEL: {"input": "0.000001", "output": "0.000004"}}
 """USD per token of the scripted model."""
@@ -223,7 +245,7 @@ class Speaker:
         """See the port."""
         act, loop = self._act, asyncio.get_running_loop()
         self._prompts.append(prompt)
-        call = Recorded("reply", "stream", {"prompt": prompt}, self._stage.now())
+        call = Recorded(REPLY.name, "stream", {"prompt": prompt}, self._stage.now())
         self._stage.calls.append(call)
         try:
             if act.word == "block":
@@ -279,7 +301,7 @@ class ReadingSpeaker(Speaker):
 
     async def prefill(self, prompt: Prompt) -> Prefilled:
         """See the port."""
-        call = Recorded("reply", "prefill", {"prompt": prompt}, self._stage.now())
+        call = Recorded(REPLY.name, "prefill", {"prompt": prompt}, self._stage.now())
         self._stage.calls.append(call)
         try:
             computed = await self._read(prompt)
@@ -332,7 +354,7 @@ class _Port:
 
 
 def scripted(
-    *, tokens: int = 120, sentences: int = 8, prefill: float | Mapping[str, float] = 0.0, **steps: Any
+    *, tokens: int = 120, sentences: int = 8, prefill: float | Mapping[str, float] = 0.0, **steps: Unpack[Script]
 ) -> ScriptedServices:
     """Services with scripted durations, results and failures.
 
@@ -354,7 +376,8 @@ def scripted(
             raise ConfigError(f"there is no step {step!r}; did you mean {near!r}? Known: {', '.join(STEPS)}")
     if not (isinstance(tokens, int) and isinstance(sentences, int) and 1 <= sentences <= tokens):
         raise ConfigError(f"1 <= sentences <= tokens must hold, not {sentences!r}, {tokens!r}")
-    act = {step: Act.read(step, steps.get(step, 0.0)) for step in STEPS}
+    scripts: Mapping[str, Any] = dict(steps)
+    act = {step: Act.read(step, scripts.get(step, 0.0)) for step in STEPS}
     stage = Stage()
     prompts: list[Prompt] = []
     kept: list[Any] = []

@@ -12,7 +12,7 @@ from vital_engine import Mode1ManualWorkflow, Mode3ChatManualWorkflow
 from vital_engine.errors import Conflict, Expired, NotFound, Refused, StoreError
 from vital_engine.nouns import Approval, ApprovalDecision, Effect, Paused, Question, Scope, ToolResult
 from vital_engine.store import Store, StoredApprovals, Turns
-from vital_engine.store.paused_state import read, written
+from vital_engine.store.plain import noun_from, noun_text
 
 MINE = Scope("t1", "u1")
 YES = {"r1-1": "approve"}
@@ -215,6 +215,6 @@ async def test_the_written_form_is_read_back_equal(services: Any, question: Ques
     made = services(Effect.EFFECT, Effect.READ)
     await Mode1ManualWorkflow(made, profile="sequential").execute(question)
     turn = await made.approvals.look("r1", MINE)
-    assert read(Paused, json.loads(written(turn.paused))) == turn.paused
+    assert noun_from(Paused, json.loads(noun_text(turn.paused))) == turn.paused
     for approval in turn.approvals:
-        assert read(Approval, json.loads(written(approval))) == approval
+        assert noun_from(Approval, json.loads(noun_text(approval))) == approval

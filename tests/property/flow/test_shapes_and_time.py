@@ -102,6 +102,7 @@ def in_tier_order(graph: Graph) -> Graph:
             graph.nodes[old],
             needs=tuple(sorted(number[j] for j in graph.nodes[old].needs)),
             reads=tuple(sorted(number[j] for j in graph.nodes[old].reads)),
+            optional=frozenset(number[j] for j in graph.nodes[old].optional),
         )
         for old in order
     )

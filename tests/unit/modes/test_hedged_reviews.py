@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from seed_profile import DATAFLOW_TOTAL, SEED
-from vital_engine.flow import Hedged, run_virtual
+from vital_engine.flow import Hedge, Hedged, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.modes.events import Cited
 from vital_engine.monitoring import default_watchers, registry
@@ -50,9 +50,13 @@ def stalling(step: str, at: int, second: ScriptedServices) -> ScriptedServices:
     return paired(replace(first, **stalls), second)
 
 
+def hedges(workflow: Mode2AutomaticWorkflow) -> dict[str, Hedge]:
+    return workflow.runner.segments.hedges.of
+
+
 def ready(services: ScriptedServices, **settings: Any) -> Mode2AutomaticWorkflow:
     workflow = Mode2AutomaticWorkflow(services, **settings)
-    for hedge in workflow.runner.segments.hedges.of.values():
+    for hedge in hedges(workflow).values():
         hedge.after, hedge._tokens = LATE, 10.0
     return workflow
 
@@ -105,10 +109,9 @@ def test_the_other_profiles_and_who_does_not_want_it_never_send_twice(settings: 
 def test_only_a_review_that_has_a_second_service_is_hedged() -> None:
     services = replace(scripted(**SEED), replicas=Replicas(judge=scripted().judge))
     workflow = Mode2AutomaticWorkflow(services)
-    assert [step.name for step in workflow.runner.segments.steps(workflow.settings) if step.hedge is not None] == [
-        "assess"
-    ]
-    assert list(workflow.runner.segments.hedges.of) == ["assess"]
+    hedged = [step.name for step in workflow.runner.segments.steps(workflow.settings) if step.hedge is not None]
+    assert hedged == ["assess"]
+    assert list(hedges(workflow)) == ["assess"]
 
 
 @pytest.mark.parametrize("step", ["cite", "assess", "tally"])
@@ -141,12 +144,12 @@ def test_what_is_learned_is_learned_by_sentence_and_kept_from_turn_to_turn() -> 
     workflow = Mode2AutomaticWorkflow(paired(scripted(**SEED), scripted(**SEED)))
     for seconds in (4000, 3000):
         run_virtual(workflow.execute(QUESTION, parallel_timeout_ms=seconds))
-    counted = {step: hedge._alone.count for step, hedge in workflow.runner.segments.hedges.of.items()}
+    counted = {step: hedge._alone.count for step, hedge in hedges(workflow).items()}
     assert counted == {"cite": 16, "assess": 16, "tally": 16}  # eight sentences
 
 
 def test_a_memory_of_sentences_reaches_as_far_back_as_one_of_turns() -> None:
     second = scripted()
     services = replace(scripted(), replicas=Replicas(retriever=second.retriever, judge=second.judge))
-    of = Mode2AutomaticWorkflow(services).runner.segments.hedges.of
+    of = hedges(Mode2AutomaticWorkflow(services))
     assert of["assess"]._alone.half_life == 8 * of["retrieve"]._alone.half_life

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from seed_profile import DATAFLOW_TOTAL, SEED
-from vital_engine.flow import Hedged, StreamOpened, run_virtual
+from vital_engine.flow import Hedge, Hedged, StreamOpened, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.monitoring import registry
 from vital_engine.nouns import Evidence, Passage, Piece, Prompt, Question, Usage
@@ -27,11 +27,15 @@ def paired(first: ScriptedServices, second: ScriptedServices) -> ScriptedService
     return replace(first, replicas=Replicas(second.retriever, second.tool_suggester, second.memory, second.llm))
 
 
+def hedges(workflow: Mode2AutomaticWorkflow) -> dict[str, Hedge]:
+    return workflow.runner.segments.hedges.of
+
+
 def ready(services: ScriptedServices, **settings: Any) -> Mode2AutomaticWorkflow:
     """A workflow that knows when its steps are late, and may send copies."""
     workflow = Mode2AutomaticWorkflow(services, **settings)
     for step, seconds in LATE.items():
-        workflow.runner.segments.hedges.of[step].after, workflow.runner.segments.hedges.of[step]._tokens = seconds, 10.0
+        hedges(workflow)[step].after, hedges(workflow)[step]._tokens = seconds, 10.0
     return workflow
 
 
@@ -71,7 +75,7 @@ def test_the_other_profiles_and_who_does_not_want_it_never_send_twice(settings: 
     workflow = ready(paired(scripted(**SEED | {"retrieve": 2.0}), second), **settings)
     answer = run_virtual(workflow.execute(QUESTION))
     assert answer.receipt()["hedges"] == {} and second.calls == []
-    assert all(hedge.calls == 0 for hedge in workflow.runner.segments.hedges.of.values())
+    assert all(hedge.calls == 0 for hedge in hedges(workflow).values())
 
 
 def test_what_writes_is_done_once() -> None:
@@ -87,9 +91,7 @@ def test_what_is_learned_is_kept_from_turn_to_turn_whatever_their_settings() -> 
     workflow = Mode2AutomaticWorkflow(scripted_pair())
     for seconds in (4000, 3000, 2000):
         run_virtual(workflow.execute(QUESTION, parallel_timeout_ms=seconds))
-    assert {step: hedge._alone.count for step, hedge in workflow.runner.segments.hedges.of.items()} == dict.fromkeys(
-        LATE, 3
-    )
+    assert {step: hedge._alone.count for step, hedge in hedges(workflow).items()} == dict.fromkeys(LATE, 3)
 
 
 def test_only_what_has_a_replica_is_hedged() -> None:
@@ -141,7 +143,7 @@ def test_a_call_of_a_model_that_was_cut_off_is_said_on_the_stream() -> None:
 
     services = replace(scripted(), llm=Model("slow", 9.0), replicas=Replicas(llm=Model("quick", 0.2)))
     workflow = Mode2AutomaticWorkflow(services, watchers=(lambda *_: watch,))
-    workflow.runner.segments.hedges.of["reply"].after, workflow.runner.segments.hedges.of["reply"]._tokens = 0.1, 10.0
+    hedges(workflow)["reply"].after, hedges(workflow)["reply"]._tokens = 0.1, 10.0
     answer = run_virtual(workflow.execute(QUESTION))
     said = list(streams[0].items)
     lost = [piece.discarded for piece in said if piece.discarded is not None]
@@ -160,10 +162,7 @@ def test_evidence_of_the_second_service_is_what_the_turn_goes_on_with() -> None:
 
     services = replace(scripted(retrieve="hang"), replicas=Replicas(retriever=Elsewhere()))
     workflow = Mode2AutomaticWorkflow(services)
-    workflow.runner.segments.hedges.of["retrieve"].after, workflow.runner.segments.hedges.of["retrieve"]._tokens = (
-        0.1,
-        10.0,
-    )
+    hedges(workflow)["retrieve"].after, hedges(workflow)["retrieve"]._tokens = 0.1, 10.0
     answer = run_virtual(workflow.execute(QUESTION))
     assert [passage.id for passage in answer.evidence.passages] == ["elsewhere"]
     assert "Found elsewhere." in services.prompts[-1]
@@ -181,4 +180,4 @@ def test_beside_a_model_that_is_busy_no_call_is_sent_twice() -> None:
             return await workflow.execute(QUESTION)
 
     answer = run_virtual(beside_another())
-    assert answer.hedges == {} and second.calls == [] and workflow.runner.segments.hedges.of["reply"].calls == 1
+    assert answer.hedges == {} and second.calls == [] and hedges(workflow)["reply"].calls == 1

@@ -43,13 +43,8 @@ def said(
     streams: list[Any] = []
     accountant = Seen()
     flow = Flow("test", step(speak), step(partial(tally, accountant)))
-    run = run_virtual(
-        flow.run(
-            QUESTION,
-            suggestions,
-            observers=[lambda e: streams.append(e.stream) if isinstance(e, StreamOpened) else None],
-        )
-    )
+    watch = lambda e: streams.append(e.stream) if isinstance(e, StreamOpened) else None  # noqa: E731
+    run = run_virtual(flow.run(QUESTION, suggestions, observers=[watch]))
     return run[Cost], accountant.calls, list(streams[1].items)
 
 
