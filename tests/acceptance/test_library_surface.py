@@ -368,5 +368,5 @@ async def test_nothing_stays_behind_when_the_caller_gives_up() -> None:
 
 @pytest.mark.parametrize("wrong", [None, {}, "services", scripted])
 def test_services_that_are_none_are_refused_with_what_to_do(wrong: Any) -> None:
-    with pytest.raises(ConfigError, match="vital_engine.testing.scripted"):
+    with pytest.raises(ConfigError, match=r"vital_engine\.testing\.scripted"):
         Mode2AutomaticWorkflow(wrong)
