@@ -80,10 +80,12 @@ def _page(title: str, said: str, parts: Iterable[str]) -> str:
 
 
 def _object(module: str, members: Iterable[str], *, heading: bool = False) -> str:
-    """The directive that mkdocstrings replaces by the docstrings of *members*."""
-    listed = "".join(f"\n        - {member}" for member in members if member != "__version__")
+    """The directives that mkdocstrings replaces by the docstrings of *members*."""
+    hidden = [name for name in members if _file(f"{module}.{name}").is_file()]  # by a module of the same name
+    listed = "".join(f"\n        - {name}" for name in members if name not in hidden and name != "__version__")
     title = f"## `{module}`\n\n" if heading else ""
-    return f"{title}::: {module}\n    options:\n      show_root_heading: false\n      members:{listed}"
+    whole = f"{title}::: {module}\n    options:\n      show_root_heading: false\n      members:{listed or ' []'}"
+    return "\n\n".join([whole, *(f"::: {module}.{name}.{name}" for name in hidden)])
 
 
 def _modules(package: str) -> Iterator[str]:
@@ -98,8 +100,7 @@ def _own(module: str) -> list[str]:
     """Public classes, functions and described constants that are defined in *module*, in the order of the file."""
     import ast
 
-    path = ROOT / "src" / Path(*module.split("."))
-    file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+    file = _file(module) if _file(module).is_file() else _file(f"{module}.__init__")
     body = ast.parse(file.read_text(encoding="utf-8")).body
     names = []
     for node, after in zip(body, [*body[1:], None], strict=True):
@@ -111,6 +112,10 @@ def _own(module: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if not name.startswith("_")]
 
 
+def _file(module: str) -> Path:
+    return (ROOT / "src" / Path(*module.split("."))).with_suffix(".py")
+
+
 def _is_text(node: Any) -> bool:
     return isinstance(getattr(getattr(node, "value", None), "value", None), str)
 
@@ -119,7 +124,7 @@ def _front() -> str:
     import vital_engine
 
     homes = {name: home.lstrip(".") for name, home in vital_engine._HOMES.items()}
-    rows = [f"| `{name}` | [{home}]({home}.md) |" for name, home in sorted(homes.items())]
+    rows = [f"| `{name}` | [{home}]({home.split('.')[0]}.md) |" for name, home in sorted(homes.items())]
     return _page(
         "Reference",
         "Made from the docstrings of this version. These names can be imported from `vital_engine` itself:",
