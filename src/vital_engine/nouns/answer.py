@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple
+
+from typing_extensions import TypedDict  # of typing, pydantic takes it from Python 3.12 on
 
 from vital_engine.errors import StepFailed, VitalError, WrongType
 from vital_engine.flow import Outcome, Reason, Skipped
@@ -144,7 +146,7 @@ class Answer:
         from_cache = self.draft.provider == CACHE
         return tuple(
             name
-            for name, outcome in sorted(self.outcomes.items(), key=lambda item: (item[1].began, item[1].ended, item[0]))
+            for name, outcome in self.outcomes.items()
             # of what the model's server had read, ``cached`` is a number of tokens
             if getattr(outcome.value, "cached", False) is True or (from_cache and isinstance(outcome.value, Draft))
         )
@@ -255,7 +257,7 @@ class Answer:
 
         Its receipt is *receipt* again. What that does not hold is lost: identity, the expert's instructions and the text of
         passages, which you can pass; the memory, the suggestions, what each step read ahead by itself (the first has
-        their sum), errors' own texts, and the products of steps that were skipped.
+        their sum), the usage of a call that has no row in the ledger, errors' own texts, and the products of skipped steps.
 
         :param question: whose turn it was; default: its text, with an empty tenant and user.
         :param brief: the expert as it was; default: its id and the reason for it.
@@ -485,8 +487,12 @@ def _draft(receipt: Mapping[str, Any], rows: Sequence[LedgerRow]) -> Draft:
 def _outcomes(receipt: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Outcome[Any]]:
     skipped, cached = receipt["skipped"], receipt["cached"]
     outcomes: dict[str, Outcome[Any]] = {}
-    for name, row in receipt["steps"].items():
-        because = skipped.get(name, "")
+    rows = receipt["steps"]
+    for name in (
+        *(n for n in cached if n in rows),
+        *(n for n in rows if n not in cached),
+    ):  # in the order of ``cached``
+        row, because = rows[name], skipped.get(name, "")
         given = {**row, "kind": row["outcome"], "made": row["makes"], "error": row["code"], "cached": name in cached}
         outcomes[name] = outcome_from({**given, "because": because, "known": because == _KNOWN}, made)
     for name, because in skipped.items():
