@@ -94,7 +94,7 @@ def draw_tails(rows: Rows) -> str:
     parts, keys = list[str](), dict[str, tuple[str, str]]()
 
     def x_of(ms: float, panel: int) -> float:
-        return 60 + panel * (wide + 30) + wide * math.log(max(ms, 1000) / 1000) / math.log(20)
+        return 60 + panel * (wide + 30) + wide * math.log(min(max(ms, 1000), 20_000) / 1000) / math.log(20)
 
     def y_of(share: float) -> float:
         return top + high * -math.log10(share) / decades

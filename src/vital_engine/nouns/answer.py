@@ -488,7 +488,10 @@ def _outcomes(receipt: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, 
     skipped, cached = receipt["skipped"], receipt["cached"]
     outcomes: dict[str, Outcome[Any]] = {}
     rows = receipt["steps"]
-    for name in (*(n for n in cached if n in rows), *(n for n in rows if n not in cached)):  # in the order of ``cached``
+    for name in (
+        *(n for n in cached if n in rows),
+        *(n for n in rows if n not in cached),
+    ):  # in the order of ``cached``
         row, because = rows[name], skipped.get(name, "")
         given = {**row, "kind": row["outcome"], "made": row["makes"], "error": row["code"], "cached": name in cached}
         outcomes[name] = outcome_from({**given, "because": because, "known": because == _KNOWN}, made)

@@ -150,8 +150,6 @@ class Piece:
     :param provider: name of the provider.
     :param finish: why the model stopped; empty: it goes on.
     :param discarded: a call beside this one whose words are not used.
-    :param output_limit: output tokens that the question's cost limit leaves, if they are fewer than the model's own
-        limit; else None.
     """
 
     text: str = ""
@@ -160,7 +158,6 @@ class Piece:
     provider: str = ""
     finish: str = ""
     discarded: Discarded | None = None
-    output_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +171,8 @@ class Draft:
     :param usage: tokens of the call; None: unknown.
     :param error: code of the error that ended the stream; empty: none.
     :param discarded: paid calls whose words are not used.
-    :param output_limit: see :class:`Piece`.
+    :param output_limit: output tokens that the question's cost limit left, if they are fewer than the model's own limit;
+        else None.
     """
 
     text: str = ""

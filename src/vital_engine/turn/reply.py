@@ -69,16 +69,15 @@ async def reply(
     prompt = compose(
         question, brief, evidence=evidence, suggestions=suggestions, memory=memory, tool_results=tool_results
     )
+    most = prompt.max_output_tokens
     if question.limits.cost_usd is not None:
         if accountant is None:
             raise CostLimit("what the limit leaves is reserved for the first call")
-        (model, provider), most = named(llm), prompt.max_output_tokens
+        model, provider = named(llm)
         prompt = await afforded(prompt, accountant, model=prompt.model or model, provider=provider)
-        if prompt.max_output_tokens < most:
-            out.push(Piece(output_limit=prompt.max_output_tokens), metadata=True)
     with load.call():
         await speak(llm, prompt, out)
-    return spoken(out)
+    return spoken(out, prompt.max_output_tokens if prompt.max_output_tokens < most else None)
 
 
 async def speak(llm: LLM, prompt: Prompt, out: Stream[Draft]) -> None:
@@ -104,7 +103,7 @@ def named(llm: LLM) -> tuple[str, str]:
     return model if isinstance(model, str) else "", provider if isinstance(provider, str) else ""
 
 
-def spoken(out: Stream[Draft]) -> Draft:
+def spoken(out: Stream[Draft], output_limit: int | None = None) -> Draft:
     """The whole draft of a stream that came to its end.
 
     :raises StreamBroken: nothing was said.
@@ -112,7 +111,7 @@ def spoken(out: Stream[Draft]) -> Draft:
     draft = drafted(out.items)
     if not draft.text:
         raise StreamBroken("the model said nothing", service="model", retryable=True)
-    return draft
+    return draft if output_limit is None else replace(draft, output_limit=output_limit)
 
 
 def drafted(pieces: Sequence[Piece], error: BaseException | None = None) -> Draft:
@@ -129,11 +128,10 @@ def drafted(pieces: Sequence[Piece], error: BaseException | None = None) -> Draf
     provider = next((p.provider for p in reversed(pieces) if p.provider), "")
     finish = next((p.finish for p in reversed(pieces) if p.finish), "stop")
     discarded = tuple(p.discarded for p in pieces if p.discarded is not None)
-    limit = next((p.output_limit for p in pieces if p.output_limit is not None), None)
     if error is None:
-        return Draft(text, model, provider, finish, usage, discarded=discarded, output_limit=limit)
+        return Draft(text, model, provider, finish, usage, discarded=discarded)
     gone = "cancelled" if isinstance(error, asyncio.CancelledError) else "error"
-    return Draft(text, model, provider, gone, usage, error=code_of(error), discarded=discarded, output_limit=limit)
+    return Draft(text, model, provider, gone, usage, error=code_of(error), discarded=discarded)
 
 
 def recovered(pieces: Sequence[Piece], error: BaseException) -> Draft:

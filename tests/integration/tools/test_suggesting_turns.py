@@ -20,7 +20,7 @@ from vital_engine import (
     ParallelBaseWorkflow,
 )
 from vital_engine.nouns import Brief, Expert, Memory, PastTurn, Question, Usage
-from vital_engine.ports import Router
+from vital_engine.ports import Replicas, Router
 from vital_engine.services.cost import Prices
 from vital_engine.services.llm.openai_compatible import OpenAICompatible
 from vital_engine.services.tools import ModelSuggester, ToolArgumentValidator, Toolbox
@@ -233,6 +233,16 @@ async def test_what_comes_of_a_conversation_that_was_handed_in_is_marked(
     handed = await workflow.execute(ask(Mode1ManualWorkflow, memory=memory))
     assert [[a.tool_call.tainted for a in answer.approvals] for answer in (alone, handed)] == [[False], [True]]
     assert "She is Ann." in str(server.requests[1].body["messages"])
+
+
+async def test_a_second_suggester_of_the_plain_kind_may_stand_beside_it(
+    services: ScriptedServices, server: ModelServer
+) -> None:
+    server.say(Reply(function_calls=(ANN,)))
+    both = replace(services, replicas=Replicas(tool_suggester=scripted().tool_suggester))
+    answer = await through(Mode2AutomaticWorkflow, both)
+    assert called(answer) == [("greet", "Hello Ann")]
+    assert len(server.requests) == 1  # a model is not asked twice
 
 
 async def test_in_a_graph_it_is_the_same(services: ScriptedServices, server: ModelServer) -> None:
