@@ -21,6 +21,7 @@ from vital_engine import (
     Question,
     Services,
 )
+from vital_engine.errors import ConfigError
 from vital_engine.testing import run_virtual, scripted
 
 QUESTION = Question(text="Does the drug lower HbA1c?", tenant="t1", user="u1")
