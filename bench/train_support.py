@@ -15,17 +15,18 @@ SciFact: Wadden et al. 2020, arXiv:2004.14974; claims CC BY 4.0, abstracts ODC-B
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bm25s
 import numpy as np
 import Stemmer
 from numpy.typing import NDArray
 
+from corpora import arguments, rows
 from vital_engine.services.checks import hard_checks
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.support.model import (
@@ -60,10 +61,10 @@ class Pair:
 
 def scifact(data: Path) -> list[Pair]:
     """All judged pairs of claim and abstract, and two near ones per claim."""
-    corpus = {d["_id"]: d for d in _lines(data / "scifact/corpus.jsonl")}
-    judged: dict[tuple[str, str], dict[str, object]] = {}
+    corpus = {d["_id"]: d for d in rows(data / "scifact/corpus.jsonl")}
+    judged: dict[tuple[str, str], dict[str, Any]] = {}
     claims: dict[str, tuple[str, str, set[str]]] = {}
-    for row in _lines(data / "scifact/evidence.jsonl"):
+    for row in rows(data / "scifact/evidence.jsonl"):
         entry = judged.setdefault((row["claim_id"], row["doc_id"]), {**row, "gold": set()})
         entry["gold"] |= set(row["sentences"])
         claims.setdefault(row["claim_id"], (row["claim"], row["split"], set()))[2].add(row["doc_id"])
@@ -79,7 +80,9 @@ def scifact(data: Path) -> list[Pair]:
     return pairs
 
 
-def _near(corpus, claims) -> Iterator[tuple[str, str, set[str], list[str]]]:
+def _near(
+    corpus: Mapping[str, Any], claims: Mapping[str, tuple[str, str, set[str]]]
+) -> Iterator[tuple[str, str, set[str], list[str]]]:
     ids, stemmer = list(corpus), Stemmer.Stemmer("english")
     texts = [f"{corpus[i]['title']} {' '.join(corpus[i]['sentences'])}" for i in ids]
     index = bm25s.BM25()
@@ -88,11 +91,6 @@ def _near(corpus, claims) -> Iterator[tuple[str, str, set[str], list[str]]]:
     found, _ = index.retrieve(queries, k=12, show_progress=False)
     for (claim, split, documents), row in zip(claims.values(), found, strict=True):
         yield claim, split, documents, [ids[i] for i in row]
-
-
-def _lines(path: Path) -> Iterator[dict]:
-    with path.open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
 
 
 def cosines(pairs: Sequence[Pair], embedder: MiniLM) -> list[Array]:
@@ -146,7 +144,7 @@ def mixture(pairs: Sequence[Pair]) -> Array:
     return np.array([MIXTURE[label] * len(labels) / labels.count(label) for label in labels])
 
 
-def train(pairs: Sequence[Pair], cosine: Sequence[Array] | None) -> tuple[dict, dict[str, object]]:
+def train(pairs: Sequence[Pair], cosine: Sequence[Array] | None) -> tuple[dict[str, object], dict[str, object]]:
     """The coefficients trained on the split "train", and their errors on "validation"."""
     dense = cosine is not None
     cos: Sequence[Array | None] = cosine if cosine is not None else [None] * len(pairs)
@@ -195,11 +193,11 @@ def strength(data: Path, embedder: MiniLM) -> dict[str, object]:
     Each claim is searched twice among all abstracts: as they are (relevant if an evidence abstract is among the first
     eight) and without its evidence. Embeds the whole corpus: minutes.
     """
-    corpus = {d["_id"]: f"{d['title']}\n{' '.join(d['sentences'])}" for d in _lines(data / "scifact/corpus.jsonl")}
+    corpus = {d["_id"]: f"{d['title']}\n{' '.join(d['sentences'])}" for d in rows(data / "scifact/corpus.jsonl")}
     place = {document: i for i, document in enumerate(corpus)}
     vectors = embedder.embed(list(corpus.values())).astype(np.float64)
     claims: dict[tuple[str, str], set[int]] = {}
-    for row in _lines(data / "scifact/evidence.jsonl"):
+    for row in rows(data / "scifact/evidence.jsonl"):
         claims.setdefault((row["claim"], row["split"]), set()).add(place[row["doc_id"]])
     found: dict[str, list[tuple[float, float]]] = {"train": [], "validation": []}
     for ((_, split), gold), vector in zip(claims.items(), embedder.embed([c for c, _ in claims]), strict=True):
@@ -220,8 +218,7 @@ def strength(data: Path, embedder: MiniLM) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = arguments(__doc__)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--strength", action="store_true", help="train the strength of retrieval anew, too (minutes)")
     options = parser.parse_args()

@@ -66,6 +66,7 @@ class Reply:
     :param trickle: seconds between single *bytes*, instead of whole chunks.
     :param comments: seconds between SSE comments before the first token: a sign of life, but no progress.
     :param body: a whole body in place of a stream, with ``content_type``: an HTML page, say.
+    :param function_calls: what a request with functions is answered with: names, and arguments as the model writes them.
     :param whole: ignore ``stream`` and answer with one JSON completion.
     """
 
@@ -91,6 +92,7 @@ class Reply:
     comments: float | None = None
     body: bytes | None = None
     content_type: str = "text/html"
+    function_calls: tuple[tuple[str, Any], ...] = ()
     whole: bool = False
     model: str | None = None
 
@@ -313,6 +315,9 @@ class ModelServer:
                 reply = await self._counted(request, reply, self.cache)
             await self._reply(request, reply, connection)
             request.finished = True
+        except OSError:  # a write may meet the end of the connection before the watcher looks
+            request.disconnected = True
+            raise
         finally:
             watcher.cancel()
 
@@ -361,7 +366,7 @@ class ModelServer:
             await asyncio.sleep(reply.first)
         head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         connection.writer.write(head.encode())
-        await connection.writer.shutdown()
+        await connection.writer.drain()
         if reply.early_headers:
             await self._wait(reply, connection)
         await self._event(connection, reply, self._chunk(request, reply, {"role": "assistant", "content": ""}))
@@ -398,7 +403,7 @@ class ModelServer:
         await self._write(connection, b"data: [DONE]\n\n", reply)
         await asyncio.sleep(reply.end_after)
         connection.writer.write(b"0\r\n\r\n")
-        await connection.writer.shutdown()
+        await connection.writer.drain()
 
     async def _cut(self, request: Request, reply: Reply, connection: _Connection, token: str) -> None:
         whole = (
@@ -416,7 +421,7 @@ class ModelServer:
                 await self._event(connection, reply, {"error": {"message": "the engine died", "type": "server_error"}})
             case "close":
                 connection.writer.write(b"0\r\n\r\n")
-                await connection.writer.shutdown()
+                await connection.writer.drain()
         raise _Cut
 
     async def _event(self, connection: _Connection, reply: Reply, data: Mapping[str, Any]) -> None:
@@ -426,7 +431,7 @@ class ModelServer:
         parts = [data] if reply.trickle is None else [data[i : i + 1] for i in range(len(data))]
         for part in parts:
             connection.writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
-            await connection.writer.shutdown()
+            await connection.writer.drain()
             if reply.trickle is not None:
                 await asyncio.sleep(reply.trickle)
 
@@ -441,7 +446,7 @@ class ModelServer:
         headers = {"content-type": content_type, "content-length": str(len(body)), **(more or {})}
         head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n"
         connection.writer.write(head.encode() + body)
-        await connection.writer.shutdown()
+        await connection.writer.drain()
 
     def _chunk(
         self, request: Request, reply: Reply, delta: Mapping[str, Any], finish: str | None = None
@@ -455,7 +460,13 @@ class ModelServer:
         }
 
     def _completion(self, request: Request, reply: Reply) -> dict[str, Any]:
-        message = {"role": "assistant", "content": reply.text}
+        message: dict[str, Any] = {"role": "assistant", "content": reply.text}
+        if reply.function_calls and request.body.get("tools"):
+            calls = [
+                {"id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": arguments}}
+                for i, (name, arguments) in enumerate(reply.function_calls)
+            ]
+            message = {"role": "assistant", "content": None, "tool_calls": calls}
         return {
             **self._chunk(request, reply, {}),
             "object": "chat.completion",

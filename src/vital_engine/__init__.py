@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from .nouns import Answer, ApprovalDecision, Citation, Effect, Limits, Question, Receipt
     from .ports import Services
+    from .services.tools.tool import tool
     from .settings import Settings
 
 __version__ = "0.1.0"
@@ -57,6 +58,7 @@ _HOMES = {
     "Started": ".modes",
     "StepEvent": ".modes",
     "Token": ".modes",
+    "tool": ".services.tools",
 }
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "StepEvent",
     "Token",
     "__version__",
+    "tool",
 ]
 
 

@@ -1,4 +1,5 @@
-"""The front door and the composition root: settings -> services -> modes. The only place that introduces actors to roles.
+"""The front door: opens the services that the settings ask for, and answers with them. The only module that connects
+services to ports.
 
 ::
 
@@ -13,9 +14,10 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeAlias, TypeVar, Unpack
+from typing import Any, Final, Literal, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -34,13 +36,13 @@ from .modes import (
     TurnSettings,
 )
 from .modes.settings import KEYS, validate_keys
-from .monitoring import Tracing, Watcher, default_watchers, log_turn, track_cache
+from .monitoring import Tracing, Watcher, default_watchers, log_turn, track_cache, track_tool_suggestion
 from .nouns import Answer, Expert, Limits, Question, Scope
 from .ports import LLM, Embedder, Replicas, Retriever, Services, ToolSuggester
 from .services.caching import Cache, CachedEmbedder, CachedRetriever, CachedToolSuggester, KeptVectors
 from .services.citations import QuoteChecker
 from .services.cost import Prices
-from .services.experts import ExpertRouter
+from .services.experts import ExpertRouter, shipped_experts
 from .services.llm.factory import open_llm
 from .services.llm.remembered import CachedLLM
 from .services.quality import quality
@@ -49,7 +51,7 @@ from .services.retrieval.library import Library
 from .services.retrieval.minilm import find_weights
 from .services.retrieval.sentence_vectors import SentenceVectors
 from .services.support import LogisticJudge, Matcher
-from .services.tools import ToolArgumentValidator, Toolbox, standard_tools
+from .services.tools import AnyTool, ModelSuggester, OpenFDA, PubMed, ToolArgumentValidator, Toolbox, standard_tools
 from .settings import Settings, load, typed
 from .store import (
     Conversations,
@@ -76,6 +78,7 @@ log = logging.getLogger("vital_engine.engine")
 SHUTDOWN_SECONDS = 10.0
 """For turns that still run when the engine is closed."""
 ModeNumber: TypeAlias = Literal[1, 2, 3, 4]
+NO_LIMITS: Final = Limits()
 
 
 class Engine:
@@ -84,12 +87,14 @@ class Engine:
     Use it as ``async with Engine() as engine`` and await :meth:`ask`; or as ``with Engine() as engine`` and call
     :meth:`ask_sync`, also in a notebook or where another event loop runs: the engine then has a thread of its own.
 
-    :param settings: of the deployment; None: ``vital.toml`` and the environment.
-    :param watchers: each makes an observer of one turn; None: the metrics, logs and traces of this process.
-    :raises ConfigError: a setting is impossible.
-    :raises StoreError: on entering: the database cannot be started, reached or migrated.
+    ``notes`` says what the engine does without since its start, for example: no embedder, so search by words only.
 
-    ``notes``: what had to be done without at the start (for example: no embedder, so search by words only).
+    :param settings: of the deployment; None: ``vital.toml`` and the environment.
+    :param tools: tools of your own beside those that ship: plain typed functions, or made by :func:`vital_engine.tool`; see
+        docs/tools.md. Every expert that ships may use them.
+    :param watchers: each makes an observer of one turn; None: the metrics, logs and traces of this process.
+    :raises ConfigError: a setting or a tool is impossible.
+    :raises StoreError: on entering: the database cannot be started, reached or migrated.
     """
 
     settings: Settings
@@ -107,9 +112,16 @@ class Engine:
     services: Services
     notes: tuple[str, ...]
 
-    def __init__(self, settings: Settings | None = None, *, watchers: Iterable[Watcher] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        tools: Sequence[AnyTool | Callable[..., Any]] = (),
+        watchers: Iterable[Watcher] | None = None,
+    ) -> None:
         self.settings = load(turn_keys=KEYS) if settings is None else settings
         self._turn = turn_settings(self.settings)
+        self._own_tools = tuple(tools)
         self._watchers: tuple[Watcher, ...] = (
             (*default_watchers(), log_turn, Tracing()) if watchers is None else tuple(watchers)
         )
@@ -154,23 +166,25 @@ class Engine:
         *,
         mode: ModeNumber = 2,
         expert: str | None = None,
-        limits: Limits = Limits(),
+        limits: Limits = NO_LIMITS,
         tenant: str | None = None,
         user: str | None = None,
         **options: Unpack[TurnOptions],
     ) -> Answer:
         """Answer *question*.
 
-        :param question: its text, or a whole :class:`Question`, which then says all of what follows but *mode*.
-        :param mode: 2 answers at once; 1 pauses before tool calls (see :meth:`resume`); 3 and 4 are conversations, see
+        :param question: its text, or a whole :class:`Question`, whose fields then count instead of the keywords below
+            *mode*.
+        :param mode: 2 answers directly; 1 pauses before tool calls (see :meth:`resume`); 3 and 4 are conversations, see
             :meth:`chat`.
-        :param expert: who answers; None: the engine chooses, and says why in ``answer.brief``.
+        :param expert: id of the expert; None: the engine chooses, and gives its reason in ``answer.brief``.
         :param limits: what the turn may use: seconds, output tokens, USD, passages.
-        :param tenant: whose documents are searched; default: the settings'. *user*: who asks.
+        :param tenant: whose documents are searched; default: the settings' tenant.
+        :param user: who asks; default: the settings' user.
         :param options: settings of a turn, for this one alone.
-        :raises InvalidQuestion: no text, or too much of it.
-        :raises ConfigError: an unknown setting or a wrong type, or the engine is not open.
         :returns: the answer, also of a turn that failed: see ``answer.status``.
+        :raises InvalidQuestion: no text, too much of it, or an impossible limit.
+        :raises ConfigError: an unknown setting or a wrong type, or the engine is not open.
         """
         await self._ready()
         asked = self._question(question, expert, limits, tenant, user)
@@ -182,12 +196,23 @@ class Engine:
         *,
         mode: ModeNumber = 2,
         expert: str | None = None,
-        limits: Limits = Limits(),
+        limits: Limits = NO_LIMITS,
         tenant: str | None = None,
         user: str | None = None,
         **options: Unpack[TurnOptions],
-    ) -> AsyncIterator[Event]:
-        """The events of a turn as they happen; the last one is a :class:`Finished` or a :class:`Broken`. See :meth:`ask`."""
+    ) -> AsyncGenerator[Event, None]:
+        """The events of a turn as they happen; the last one is a :class:`Finished` or a :class:`Broken`.
+
+        :param question: see :meth:`ask`.
+        :param mode: see :meth:`ask`.
+        :param expert: see :meth:`ask`.
+        :param limits: see :meth:`ask`.
+        :param tenant: see :meth:`ask`.
+        :param user: see :meth:`ask`.
+        :param options: see :meth:`ask`.
+        :raises InvalidQuestion: see :meth:`ask`.
+        :raises ConfigError: see :meth:`ask`.
+        """
         await self._ready()
         asked = self._question(question, expert, limits, tenant, user)
         async for event in self.workflow(mode).stream(asked, **options):
@@ -202,7 +227,14 @@ class Engine:
         tenant: str | None = None,
         user: str | None = None,
     ) -> Chat:
-        """A conversation: each question is asked with what was said before. *conversation*: its id; None: a new one."""
+        """A conversation: each question is answered with what was said before.
+
+        :param conversation: its id; None: a new one.
+        :param mode: 4: a policy approves tool calls; 3: a person does.
+        :param expert: id of the expert; None: the engine chooses for each question.
+        :param tenant: default: the settings' tenant.
+        :param user: default: the settings' user.
+        """
         return Chat(self, conversation or uuid.uuid4().hex, mode, expert, tenant, user)
 
     async def resume(
@@ -214,13 +246,16 @@ class Engine:
         user: str | None = None,
         by: str = "",
     ) -> Answer:
-        """Decide on the calls of a paused turn, and go on with it once all are decided.
+        """Decide on the calls of a paused turn, and continue it once all are decided.
 
         :param answer: the paused answer, or its run id.
         :param decisions: id of a call -> ``"approve"``, ``"reject"``, ``("edit", arguments)``; see :data:`Decisions`.
-        :param by: who decides; default: the user.
+        :param tenant: of the turn, if *answer* is a run id; default: the settings' tenant.
+        :param user: of the turn, if *answer* is a run id; default: the settings' user.
+        :param by: the person who decides; default: the user.
+        :returns: the answer; ``paused`` while calls wait for a decision.
         :raises NotFound: there is no such paused turn, or no such call in it.
-        :raises Conflict: a call was decided otherwise before.
+        :raises Conflict: a call was decided differently before.
         :raises Expired: the time to decide has passed.
         """
         await self._ready()
@@ -237,20 +272,34 @@ class Engine:
         *,
         mode: ModeNumber = 2,
         expert: str | None = None,
-        limits: Limits = Limits(),
+        limits: Limits = NO_LIMITS,
         tenant: str | None = None,
         user: str | None = None,
         **options: Unpack[TurnOptions],
     ) -> Answer:
-        """As :meth:`ask`, for code that does not await: blocks the calling thread, never the engine.
+        """As :meth:`ask`, for code that does not await: blocks the calling thread, not the engine.
 
-        :raises ConfigError: also if it is called in the very event loop that the engine runs in: await :meth:`ask` there.
+        :param question: see :meth:`ask`.
+        :param mode: see :meth:`ask`.
+        :param expert: see :meth:`ask`.
+        :param limits: see :meth:`ask`.
+        :param tenant: see :meth:`ask`.
+        :param user: see :meth:`ask`.
+        :param options: see :meth:`ask`.
+        :raises InvalidQuestion: see :meth:`ask`.
+        :raises ConfigError: as :meth:`ask`, or it was called in the event loop that the engine runs in: await
+            :meth:`ask` there.
         """
         ask = partial(self.ask, question, mode=mode, expert=expert, limits=limits, tenant=tenant, user=user, **options)
         return self.run_sync(ask)
 
     def run_sync(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The result of *work*, run in the engine's event loop; see :meth:`ask_sync`."""
+        """Run *work* in the engine's event loop, and wait for it; see :meth:`ask_sync`.
+
+        :param work: makes the coroutine.
+        :returns: its result.
+        :raises ConfigError: see :meth:`ask_sync`.
+        """
         if self._portal is not None:
             result: T = self._portal.call(work)
             return result
@@ -263,8 +312,9 @@ class Engine:
 
     # -- what else there is
     def workflow(self, mode: int) -> ParallelBaseWorkflow:
-        """The workflow of *mode*, under the settings of this moment: a changed ``vital.toml`` counts from here on.
+        """The workflow of a mode, with the present settings: a changed ``vital.toml`` counts from this call on.
 
+        :param mode: 1 to 4.
         :raises ConfigError: there is no such mode, or the engine is not open.
         """
         if not self._workflows:
@@ -276,9 +326,9 @@ class Engine:
             raise ConfigError(f"there is no mode {mode!r}; there are {', '.join(map(str, self._workflows))}") from None
 
     async def warm(self) -> None:
-        """Make what the first turn would otherwise wait for: vectors of experts and tools, and a model in this process.
+        """Load what the first turn would otherwise wait for: vectors of experts and tools, and a model in this process.
 
-        What fails here fails again, and is shown, in the turn that needs it.
+        An error here is ignored; it comes again in the turn that needs the service, and is shown there.
         """
         question = Question("warm up", self.settings.tenant, self.settings.user)
         with contextlib.suppress(VitalError):
@@ -289,7 +339,12 @@ class Engine:
                 await warm()
 
     def scope(self, tenant: str | None = None, user: str | None = None, domains: tuple[str, ...] = ()) -> Scope:
-        """For whom a service works: the settings' tenant and user where none are named."""
+        """The scope of a tenant and a user.
+
+        :param tenant: default: the settings' tenant.
+        :param user: default: the settings' user.
+        :param domains: domains of documents; empty: all.
+        """
         return Scope(tenant or self.settings.tenant, user or self.settings.user, domains)
 
     def _question(
@@ -343,17 +398,21 @@ class Engine:
             retriever = CachedRetriever(library, _cache("retrieval", settings.retrieval_cache))
         # Profiles and tools rarely change: their vectors outlive the process.
         lasting = KeptVectors(asked, settings.home / "vectors") if asked is not None else None
-        toolbox = Toolbox(standard_tools(retriever=retriever), embedder=lasting)
-        tool_suggester: ToolSuggester = toolbox
-        if settings.suggestion_cache:
-            tool_suggester = CachedToolSuggester(toolbox, _cache("suggestions", settings.suggestion_cache))
+        shipped = _tools(settings, retriever, self._stack)
+        toolbox = Toolbox((*shipped, *self._own_tools), embedder=lasting, model=settings.suggests_by_model)
+        own_tools = tuple(each.name for each in toolbox if each not in shipped)
+        tool_suggester = _suggester(settings, toolbox, self._stack)
         meaning = TurnVectors(store, embedder, questions=asked) if embedder is not None else None
         conversations, approvals = Conversations(store, vectors=meaning), StoredApprovals(store)
 
         async def own_experts(tenant: str) -> tuple[Expert, ...]:
             return await experts.list(Scope(tenant, settings.user))
 
-        router = ExpertRouter(embedder=lasting, more=own_experts)
+        # What a deployment adds is for every expert that ships; an expert of its own says which tools it may use.
+        experts_shipped = [
+            replace(each, tools=(*each.tools, *own_tools)) if each.tools else each for each in shipped_experts()
+        ]
+        router = ExpertRouter(experts_shipped, embedder=lasting, more=own_experts)
         llm = open_llm(
             settings.model,
             base_url=settings.model_url,
@@ -406,7 +465,7 @@ class Engine:
 
 
 class Chat:
-    """A conversation of an :class:`Engine`. ``conversation``: its id, with which it can be gone on with later."""
+    """A conversation of an :class:`Engine`. ``conversation`` is its id, with which you can continue it later."""
 
     def __init__(
         self,
@@ -420,22 +479,36 @@ class Chat:
         self.conversation = conversation
         self._engine, self._mode, self._expert, self._tenant, self._user = engine, mode, expert, tenant, user
 
-    async def ask(self, text: str, *, limits: Limits = Limits(), **options: Unpack[TurnOptions]) -> Answer:
+    async def ask(self, text: str, *, limits: Limits = NO_LIMITS, **options: Unpack[TurnOptions]) -> Answer:
         """Answer *text* with what was said before in this conversation. See :meth:`Engine.ask`.
 
+        :param text: the message.
+        :param limits: what the turn may use.
+        :param options: settings of a turn, for this one alone.
+        :returns: the answer.
         :raises ConversationBusy: another turn of the conversation has not ended.
         """
         return await self._engine.ask(self._question(text, limits), mode=self._mode, **options)
 
     async def stream(
-        self, text: str, *, limits: Limits = Limits(), **options: Unpack[TurnOptions]
-    ) -> AsyncIterator[Event]:
-        """The events of a turn of this conversation as they happen. See :meth:`Engine.stream`."""
+        self, text: str, *, limits: Limits = NO_LIMITS, **options: Unpack[TurnOptions]
+    ) -> AsyncGenerator[Event, None]:
+        """The events of a turn of this conversation as they happen. See :meth:`Engine.stream`.
+
+        :param text: the message.
+        :param limits: what the turn may use.
+        :param options: settings of a turn, for this one alone.
+        """
         async for event in self._engine.stream(self._question(text, limits), mode=self._mode, **options):
             yield event
 
-    def ask_sync(self, text: str, *, limits: Limits = Limits(), **options: Unpack[TurnOptions]) -> Answer:
-        """As :meth:`ask`, for code that does not await."""
+    def ask_sync(self, text: str, *, limits: Limits = NO_LIMITS, **options: Unpack[TurnOptions]) -> Answer:
+        """As :meth:`ask`, for code that does not await.
+
+        :param text: the message.
+        :param limits: what the turn may use.
+        :param options: settings of a turn, for this one alone.
+        """
         return self._engine.run_sync(partial(self.ask, text, limits=limits, **options))
 
     def _question(self, text: str, limits: Limits) -> Question:
@@ -443,7 +516,11 @@ class Chat:
 
 
 def turn_settings(settings: Settings) -> TurnSettings:
-    """The settings of a turn that a deployment asks for. :raises ConfigError: unknown, or of a wrong type."""
+    """The settings of a turn that a deployment asks for.
+
+    :param settings: of the deployment.
+    :raises ConfigError: a setting is unknown, or of a wrong type.
+    """
     return TurnSettings(**validate_keys({key: typed(key, value) for key, value in settings.turn.items()}))
 
 
@@ -466,6 +543,35 @@ def _asked(embedder: Embedder | None, entries: int) -> Embedder | None:
     return CachedEmbedder(embedder, entries=entries, count=partial(track_cache, "embedding"))
 
 
+def _tools(settings: Settings, retriever: Retriever, stack: contextlib.AsyncExitStack) -> tuple[AnyTool, ...]:
+    """The tools that ship; those that ask the world outside only where the settings name it."""
+    pubmed = openfda = None
+    if "pubmed" in settings.web_tools:
+        pubmed = PubMed(api_key=settings.pubmed_key, email=settings.pubmed_email)
+        stack.push_async_callback(pubmed.aclose)
+    if "openfda" in settings.web_tools:
+        openfda = OpenFDA(api_key=settings.openfda_key)
+        stack.push_async_callback(openfda.aclose)
+    return standard_tools(retriever=retriever, pubmed=pubmed, openfda=openfda)
+
+
+def _suggester(settings: Settings, toolbox: Toolbox, stack: contextlib.AsyncExitStack) -> ToolSuggester:
+    """Who suggests tool calls: rules, or a model with the rules to fall back on."""
+    size = settings.suggestion_cache
+    matcher: ToolSuggester = CachedToolSuggester(toolbox, _cache("suggestions", size)) if size else toolbox
+    if not settings.suggests_by_model:
+        return matcher
+    from .services.llm.openai_compatible import OpenAICompatible
+
+    own = settings.suggest_url is not None  # a key travels only to the server that it was given for
+    name, url = settings.suggest_model or settings.model, settings.suggest_url or settings.model_url
+    assert name and url  # or the settings would have been refused
+    model = OpenAICompatible(name, base_url=url, api_key=settings.suggest_key if own else settings.model_key)
+    stack.push_async_callback(model.aclose)
+    cached = (lambda asked: CachedToolSuggester(asked, _cache("suggestions", size))) if size else None
+    return ModelSuggester(model, toolbox, matcher=matcher, cached=cached, count=track_tool_suggestion)
+
+
 def _cache(name: str, entries: int) -> Cache[Any, Any]:
     return Cache(name, entries=entries, start=run_in_background, count=partial(track_cache, name))
 
@@ -476,5 +582,5 @@ def _plain(turn: TurnSettings) -> dict[str, Any]:
 
 def _provider(settings: Settings) -> dict[str, str]:
     """The model's provider goes by the host that it is reached at; the price list knows some by their address."""
-    urls = (url for url in (settings.model_url, settings.model_replica_url) if url)
+    urls = (url for url in (settings.model_url, settings.model_replica_url, settings.suggest_url) if url)
     return {host: url for url in urls if (host := urlsplit(url).hostname)}

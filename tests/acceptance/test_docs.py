@@ -78,14 +78,14 @@ def scripts(page: Path) -> list[str]:
 def test_python_of_the_docs_runs(page: Path) -> None:
     """The blocks of a page, one after another: each may use what those above it have introduced.
 
-    A block that says ``asyncio.run`` is a program of its own, run against an empty engine; one that enters a
+    A block that says ``asyncio.run`` or opens an ``Engine`` is a program of its own, run against an empty engine; one that enters a
     ``Watchdog`` needs a running loop, as the page says.
     """
     known: dict[str, Any] = {"__name__": "docs"}
     if page.name == "monitoring.md":  # it speaks of a workflow of the reader's
         known |= {"services": scripted(), "Mode2AutomaticWorkflow": Mode2AutomaticWorkflow, "Watchdog": Watchdog}
     for code in scripts(page):
-        if "asyncio.run(" in code:
+        if "asyncio.run(" in code or "with Engine(" in code:
             run_alone(code)
         elif "running loop" in code:
             asyncio.run(run_in_loop(code, known))

@@ -364,3 +364,9 @@ async def test_nothing_stays_behind_when_the_caller_gives_up() -> None:
         await asyncio.wait([turn])
     while asyncio.all_tasks() != before:
         await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("wrong", [None, {}, "services", scripted])
+def test_services_that_are_none_are_refused_with_what_to_do(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="vital_engine.testing.scripted"):
+        Mode2AutomaticWorkflow(wrong)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from vital_bench.cost import on_flow
+from vital_bench.meter import calls, iterations
 from vital_engine import flow
-from vital_engine.bench.engine import calls, iterations, on_flow
 
 MODULES = sorted(Path(flow.__file__).parent.glob("*.py"))
 

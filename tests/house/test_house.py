@@ -14,6 +14,7 @@ import vital_engine
 from vital_engine import errors, turn
 from vital_engine.modes.settings import KEYS
 from vital_engine.settings import KEYS as DEPLOYMENT
+from vital_engine.turn.plan import BY_NAME
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "vital_engine"
@@ -23,9 +24,11 @@ DOCS = "\n".join(p.read_text(encoding="utf-8") for p in [ROOT / "README.md", *so
 
 def test_the_tree_is_the_order_of_a_turn() -> None:
     steps = [m.name for m in pkgutil.iter_modules(turn.__path__)]
-    assert set(steps) == {*turn.ORDER, *turn.BEFOREHAND}
+    assert set(steps) == {*turn.ORDER, *turn.BESIDE}
     flows = (SOURCE / "turn" / "__init__.py").read_text(encoding="utf-8")
-    assert re.findall(r"^    (\w+)  ", flows, re.MULTILINE)[: len(turn.ORDER)] == list(turn.ORDER)
+    named = re.findall(r"^    (\w+)  ", flows, re.MULTILINE)
+    assert set(named) == set(steps)
+    assert [name for name in named if name in turn.ORDER] == list(turn.ORDER)
 
 
 LONGEST_MODULE = 600
@@ -148,6 +151,7 @@ def test_public_names_are_pinned_and_load() -> None:
         "Services",
         "__version__",
         "Engine",
+        "tool",
     ]
     for name in vital_engine.__all__:
         assert getattr(vital_engine, name) is not None
@@ -193,3 +197,23 @@ def test_nothing_committed_names_a_registry_or_a_machine() -> None:
         if path.suffix in {".py", ".md", ".toml", ".txt", ".in", ".yaml", ".sql"} or name in {"Makefile", ".ci/run"}:
             found = pattern.search(path.read_text(encoding="utf-8")) if path.name != "test_house.py" else None
             assert not found, (name, found)
+
+
+MEANS_ANOTHER_THING = {
+    ("langgraph/graph.py", "brief"): "a key of the graph's state",
+    ("services/support/model.py", "recall"): "a feature: the share of words that are found again",
+}
+"""(module, word) -> what is said there, that is no name of a step."""
+
+
+def test_steps_are_named_in_the_table_and_nowhere_else() -> None:
+    """The names of a step's function and module in ``turn`` are the one exception: they are what the table speaks of."""
+    named = set()
+    for path in MODULES:
+        name = str(path.relative_to(SOURCE))
+        if name in ("turn/plan.py", "turn/__init__.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in BY_NAME:
+                named.add((name, node.value))
+    assert named == set(MEANS_ANOTHER_THING)

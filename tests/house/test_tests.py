@@ -10,9 +10,12 @@ from hypothesis import settings
 from seed_profile import SEED
 
 TESTS = Path(__file__).parents[1]
-FILES = sorted(TESTS.rglob("*.py"))
+FILES = sorted(path for path in TESTS.rglob("*.py") if "data" not in path.parts)
 PROFILE = TESTS / "conftest.py"
 """Where the one hypothesis profile stands."""
+
+
+WALL = {"monotonic", "perf_counter"}
 
 
 def calls_of(path: Path, name: str) -> list[ast.Call]:
@@ -38,6 +41,28 @@ def test_the_profile_stands_once() -> None:
         if ruled & {keyword.arg for keyword in call.keywords}
     ]
     assert not own, "these are settings of all tests: tests/conftest.py"
+
+
+def test_a_limit_on_the_wall_is_no_shorter_than_a_busy_machine_needs() -> None:
+    """Of a time that was measured (``time.monotonic() - began < 30``), of a process, and of a test."""
+    short = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.expr):
+                continue
+            limits: list[ast.expr] = []
+            if isinstance(node, ast.Compare) and WALL & {getattr(n, "attr", "") for n in ast.walk(node)}:
+                pairs = zip(node.ops, node.comparators, strict=True)
+                limits = [right for op, right in pairs if isinstance(op, ast.Lt | ast.LtE)]
+            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in {"run", "communicate"}:
+                limits = [keyword.value for keyword in node.keywords if keyword.arg == "timeout"]
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.timeout":
+                limits = node.args
+            seconds = [limit.value for limit in limits if isinstance(limit, ast.Constant)]
+            short += [
+                f"{path.relative_to(TESTS)}:{node.lineno}" for s in seconds if isinstance(s, float | int) and s < 20
+            ]
+    assert not short
 
 
 def test_the_seeds_profile_stands_once() -> None:

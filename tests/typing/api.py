@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, assert_type
 
+from vital_engine import tool
 from vital_engine.flow import (
     Done,
     Failed,
@@ -23,6 +24,8 @@ from vital_engine.flow import (
     run_virtual,
     step,
 )
+from vital_engine.nouns import Effect
+from vital_engine.services.tools import Toolbox
 
 
 class Question: ...
@@ -102,3 +105,34 @@ async def reads(draft: Stream[Draft]) -> None:
 
 
 assert_type(run_virtual(retrieve(Question())), Evidence)
+
+
+@tool
+def plain(dose_mg: float) -> str:
+    """Plain."""
+    return str(dose_mg)
+
+
+@tool(effect="read", cues=["look"])
+async def looked_up(code: str, *, limit: int = 5) -> list[str]:
+    """Look something up."""
+    return [code] * limit
+
+
+assert_type(plain(3.0), str)
+assert_type(looked_up.effect, Effect)
+assert_type(Toolbox([plain, joined]).add(plain)(2.0), str)
+box = Toolbox([plain], model=True)
+
+
+@box.tool(effect=Effect.KEYED_WRITE, cost_usd="0.01")
+def ordered(item: str) -> bool:
+    """Order an item."""
+    return bool(item)
+
+
+assert_type(ordered("gloves"), bool)
+
+
+async def awaits() -> None:
+    assert_type(await looked_up("x", limit=3), list[str])

@@ -34,11 +34,13 @@ def marked(file: Path) -> set[int]:
     return {n for n, line in enumerate(file.read_text().splitlines(), 1) if "# wrong:" in line}
 
 
+@pytest.mark.parametrize("file", ["api.py", "user.py"])
 @pytest.mark.parametrize("checker", [mypy, pyright], ids=["mypy", "pyright"])
-def test_right_code_passes(checker: Callable[[Path], set[int]]) -> None:
-    assert checker(HERE / "api.py") == set()
+def test_right_code_passes(checker: Callable[[Path], set[int]], file: str) -> None:
+    assert checker(HERE / file) == set()
 
 
+@pytest.mark.parametrize("file", ["wrong.py", "wrong_user.py"])
 @pytest.mark.parametrize("checker", [mypy, pyright], ids=["mypy", "pyright"])
-def test_wrong_code_is_refused_line_by_line(checker: Callable[[Path], set[int]]) -> None:
-    assert checker(HERE / "wrong.py") == marked(HERE / "wrong.py")
+def test_wrong_code_is_refused_line_by_line(checker: Callable[[Path], set[int]], file: str) -> None:
+    assert checker(HERE / file) == marked(HERE / file)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from vital_engine import tool
 from vital_engine.flow import Flow, Log, Policy, Shape, bounded, run_virtual, step
+from vital_engine.services.tools import Toolbox
 
 
 class Question: ...
@@ -55,3 +57,18 @@ async def main() -> None:
     run.outcomes[Evidence].kind = "done"  # wrong: what became of a step stands
     await bounded(retrieve(Question()))  # wrong: everything that waits has a limit
     assert evidence and name
+
+
+def doubled(value: float) -> float:
+    """Double a value."""
+    return 2 * value
+
+
+tool(effect="reed")(doubled)  # wrong: no such effect
+tool(efect="read")(doubled)  # wrong: a misspelt setting
+tool(timeout="5 s")(doubled)  # wrong: seconds are a number
+tool("doubled")  # wrong: a name is not a function
+tool(doubled)("2")  # wrong: its parameter is a number
+Toolbox().tool(effect="reed")(doubled)  # wrong: no such effect
+Toolbox(["doubled"])  # wrong: a name is not a tool
+text: str = tool(doubled)(2.0)  # wrong: it gives a number

@@ -49,6 +49,7 @@ class Service(FastAPI):
         super().__init__(**options, openapi_url=None, docs_url=None, redoc_url=None)
 
     def setup(self) -> None:
+        """Add the route of the description."""
         super().setup()
         self.add_route("/openapi.json", self._described, include_in_schema=False)
 
@@ -56,6 +57,7 @@ class Service(FastAPI):
         return json_response(await asyncio.to_thread(self.openapi))
 
     def openapi(self) -> dict[str, Any]:
+        """The description of all routes: OpenAPI 3.1."""
         with self._describing:
             if self.openapi_schema is None:
                 schemas = super().openapi()["components"]["schemas"]
@@ -69,9 +71,12 @@ class Service(FastAPI):
 def create_app(
     engine: Engine | Backend, *, identity: Identity | None = None, limits: ServerLimits | None = None
 ) -> FastAPI:
-    """The service around *engine*, ready for any ASGI server.
+    """The service around *engine*, for any ASGI server.
 
-    :param identity: who asks; None: development, which serves this machine alone, and without keys.
+    :param engine: an open engine, or what the routes need of one.
+    :param identity: makes a tenant and a user of a request; None: development, which serves this machine only, without
+        keys.
+    :param limits: bounds of the service; None: the defaults.
     """
     served = engine if isinstance(engine, Backend) else Backend.of(engine)
     limits = limits or ServerLimits()

@@ -1,7 +1,7 @@
-"""``/v1/approvals``: the tool calls that wait for a person; look at them, decide them.
+"""``/v1/approvals``: the tool calls that wait for a person; list, read and decide them.
 
-A decision settles its call once, whoever asks how often: the same again is answered as the first time. When all calls
-of a turn are decided the turn goes on by itself, and its events can be followed as those of any other.
+A decision decides its call once; the same decision again gets the same response. When all calls of a turn are decided
+the turn continues by itself, and its events can be followed like those of any other turn.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from vital_engine.modes import Turn
 from vital_engine.nouns import ApprovalDecision, ApprovalStatus, Question, Scope
 from vital_engine.nouns.codec import to_json
 from vital_engine.store.plain import json_text
+from vital_engine.text.visible import visible
 
 from . import schemas
-from .backend import AppState, Principal, TheDesk
+from .backend import AppState, Principal, TheState
 from .problems import Problem, refusals
-from .schemas import Body, CallStatus, EffectClass, Moment, Money, Strict, TurnStatus, links
-from .visible import visible
+from .schemas import Body, CallStatus, EffectClass, Moment, Money, Source, Strict, TurnStatus, links
 
 if TYPE_CHECKING:
     from vital_engine.store import ApprovalLine, Listing
@@ -62,6 +62,7 @@ class DecisionRequest(Strict):
         return self
 
     def decided(self) -> ApprovalDecision:
+        """The request as the engine's decision."""
         return ApprovalDecision(self.decision, self.reason, self.arguments)
 
 
@@ -115,6 +116,8 @@ class ApprovalBody(Body):
     cost_usd: Money
     effect: EffectClass
     tainted: bool
+    sources: list[Source]
+    needs_consent: bool
     proposed_at: Moment
     expires_at: Moment
     decided: Decided | None
@@ -143,7 +146,7 @@ class DecisionBody(Body):
 
 @router.get("/v1/approvals")
 async def list_approvals(
-    app_state: TheDesk,
+    app_state: TheState,
     principal: Principal,
     status: Annotated[list[Status] | None, Query(description="Only these; repeatable. pending: not decided.")] = None,
     after: Annotated[str, Query(pattern=r"^(\d{1,18}-\d{1,9})?$", description="Where the page before ended.")] = "",
@@ -160,14 +163,14 @@ async def list_approvals(
 
 
 @router.get("/v1/approvals/{approval}")
-async def get_approval(approval: str, app_state: TheDesk, principal: Principal) -> ApprovalBody:
+async def get_approval(approval: str, app_state: TheState, principal: Principal) -> ApprovalBody:
     """One call, and all that became of it."""
     return approval_body(await _listing(app_state).approval(approval, principal))
 
 
 @router.post("/v1/approvals/{approval}", responses=refusals(409, 410, 413))
 async def decide_approval(
-    approval: str, said: DecisionRequest, app_state: TheDesk, principal: Principal
+    approval: str, said: DecisionRequest, app_state: TheState, principal: Principal
 ) -> DecisionBody:
     """Approve, reject or edit a call. It is settled once: the same decision again gives the first outcome, another is
     409, one that comes too late 410.
@@ -225,6 +228,8 @@ def approval_body(line: ApprovalLine) -> ApprovalBody:
         cost_usd=to_json(call.cost_usd),
         effect=call.effect.value,
         tainted=call.tainted,
+        sources=to_json(call.sources),
+        needs_consent=call.needs_consent,
         proposed_at=a.proposed_at.isoformat(),
         expires_at=a.expires_at.isoformat(),
         decided=decided,

@@ -28,9 +28,15 @@ if TYPE_CHECKING:
 
 
 class Archive(Protocol):
-    """Where turns are kept. NotFound if *scope*'s user has no such turn."""
+    """Where finished turns are stored."""
 
-    async def show(self, run_id: str, scope: Scope) -> StoredTurn: ...
+    async def show(self, run_id: str, scope: Scope) -> StoredTurn:
+        """A turn of *scope*'s user.
+
+        :param run_id: the turn.
+        :param scope: tenant and user.
+        :raises NotFound: the user has no such turn.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +49,20 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What the routes lean on.
+    """What the routes need of an engine.
 
-    ``workflow``: the workflow of one of ``modes``. ``tenant``, ``user``: who asks where a request
-    need not say. ``archive`` None: turns are known only while they run, and a moment longer. ``listing``
-    None: no list of approvals, and nothing of conversations but that they go on. ``ping``: returns if the
-    database answers within so many seconds, StoreError if not. ``notes``: what was done without at the start.
+    :param workflow: the workflow of one of ``modes``.
+    :param modes: the modes that are served.
+    :param tenant: of a request that names none.
+    :param user: of a request that names none.
+    :param expert: of a request that names none; None: the engine chooses.
+    :param archive: None: turns are known only while they run, and a moment longer.
+    :param listing: None: there are no lists of approvals and conversations.
+    :param conversations: None: conversations cannot be renamed or erased.
+    :param library: None: there are no documents.
+    :param experts: lists a tenant's experts; None: there is no list.
+    :param ping: returns if the database answers within so many seconds, else raises StoreError.
+    :param notes: what the engine does without since its start.
     """
 
     workflow: Callable[[int], ParallelBaseWorkflow]
@@ -65,7 +79,10 @@ class Backend:
     notes: tuple[str, ...] = ()
 
     def window(self, newest_first: Sequence[PastTurn]) -> tuple[PastTurn, ...]:
-        """Which of a conversation's turns the model is shown, oldest first, whoever keeps them."""
+        """The turns of a conversation that the model reads, oldest first.
+
+        :param newest_first: the latest turns, stored here or handed in by the client.
+        """
         if self.conversations is not None:
             return self.conversations.window(newest_first)
         from vital_engine.store.conversations import TOKENS, TURNS, fitting
@@ -104,14 +121,21 @@ class Backend:
 
 @dataclass(slots=True)
 class UploadLimiter:
-    """At most *count* at once; one more is refused, not queued: it would wait with its whole body in memory."""
+    """At most *count* uploads at once. One more is refused, not queued: it would wait with its whole body in memory.
+
+    :param count: at once.
+    :param taken: running now.
+    """
 
     count: int
     taken: int = 0
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
-        """Hold a place. OverCapacity if there is none."""
+        """Hold a place while the block runs.
+
+        :raises OverCapacity: there is none.
+        """
         if self.taken >= self.count:
             raise OverCapacity(f"{self.taken} uploads run")
         self.taken += 1
@@ -123,6 +147,8 @@ class UploadLimiter:
 
 @dataclass(frozen=True, slots=True)
 class AppState:
+    """What all routes of one application share."""
+
     engine: Backend
     limits: ServerLimits
     identity: Identity
@@ -130,14 +156,14 @@ class AppState:
     uploads: UploadLimiter
 
 
-async def _desk(request: Request) -> AppState:
+async def _app_state(request: Request) -> AppState:
     return cast("AppState", request.app.state.app_state)
 
 
 async def _asker(request: Request) -> Scope:
-    return await (await _desk(request)).identity(request)
+    return await (await _app_state(request)).identity(request)
 
 
-TheDesk = Annotated[AppState, Depends(_desk)]
+TheState = Annotated[AppState, Depends(_app_state)]
 Principal = Annotated[Scope, Depends(_asker)]
 """Every route below ``/v1`` asks for it: a request without an identity gets no further."""

@@ -1,6 +1,6 @@
 """``/v1/chat/completions`` and ``/v1/models``: the engine behind any client of OpenAI's API.
 
-Models are experts: ``expert/<id>``, and ``auto`` for whoever fits. The question is the last user message, and the messages
+Models are experts: ``expert/<id>``, and ``auto``: the engine chooses. The question is the last user message, and the messages
 before it are what was said before. What else a request says (system messages, sampling, tools of the client) has no
 effect here: it is named in ``vital.ignored`` of the answer. What would make the answer wrong if it were ignored (``n``
 above 1, another form of answer) is refused.
@@ -30,8 +30,9 @@ from vital_engine.nouns import Answer, Citation, Memory, PastTurn, Scope, Usage
 from vital_engine.nouns.codec import to_json
 from vital_engine.services.checks.markers import markers
 from vital_engine.text.sentences import split
+from vital_engine.turn.ask import LONGEST_NAME
 
-from .backend import AppState, Principal, TheDesk
+from .backend import AppState, Principal, TheState
 from .events import EventStream, streamed
 from .problems import ErrorBody, Problem, body, json_response, refusals, retry_after, status_of, told
 from .running import CANCELLED, RunningTurn
@@ -64,6 +65,7 @@ class Message(BaseModel):
     tool_calls: Any = None
 
     def text(self) -> str:
+        """The text of the message, its parts joined."""
         if isinstance(self.content, list):
             return "\n".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")
         return self.content or ""
@@ -76,6 +78,8 @@ class Message(BaseModel):
 
 
 class StreamOptions(BaseModel):
+    """What a stream should hold besides the text."""
+
     include_usage: bool = False
 
 
@@ -96,7 +100,7 @@ class ChatRequest(BaseModel):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     n: Annotated[int, Field(ge=1, le=1)] | None = None
-    conversation: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    conversation: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None = None
 
     def question(self) -> int:
         """Which message is the question. Problem if there is none."""
@@ -117,7 +121,7 @@ class ChatRequest(BaseModel):
         asked = self.question()
         if self.conversation is None:
             memory, ignored = earlier(self.messages[:asked], window)
-        else:  # what is kept here counts: nothing is told twice
+        else:  # what is kept here counts: nothing comes twice
             memory, ignored = None, [f"messages[{i}]" for i in range(asked)]
         ignored += [f"messages[{asked}].{part}" for part in self.messages[asked].unread()]
         ignored += [f"messages[{i}]" for i in range(asked + 1, len(self.messages))]
@@ -265,7 +269,7 @@ class ModelList(Body):
 
 
 @router.get("/v1/models")
-async def list_models(app_state: TheDesk, principal: Principal) -> ModelList:
+async def list_models(app_state: TheState, principal: Principal) -> ModelList:
     """The experts as models, and ``auto``."""
     names = [AUTO, *(f"{EXPERT}{each}" for each in await _experts(app_state, principal, MODE))]
     entries = [ModelEntry(id=name, object="model", created=0, owned_by="vital-engine") for name in names]
@@ -291,7 +295,7 @@ async def list_models(app_state: TheDesk, principal: Principal) -> ModelList:
     },
 )
 async def create_chat_completion(
-    asked: ChatRequest, request: Request, app_state: TheDesk, principal: Principal
+    asked: ChatRequest, request: Request, app_state: TheState, principal: Principal
 ) -> Response:
     """Answer the last user message, whole or as a stream. The turn is stopped when the client goes."""
     memory, ignored = asked.before(app_state.engine.window)
@@ -335,7 +339,7 @@ async def _whole(entry: RunningTurn, request: Request, *, model: str, base: str,
 
 
 async def _expert(model: str, app_state: AppState, principal: Scope, mode: int) -> str | None:
-    """The expert that *model* names; None for whoever fits."""
+    """The expert that *model* names; None: the engine chooses."""
     if model == AUTO:
         return None
     name = model.removeprefix(EXPERT)

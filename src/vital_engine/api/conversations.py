@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field
 from vital_engine.errors import ConversationBusy, NotFound
 
 from . import schemas
-from .backend import AppState, Principal, TheDesk
+from .backend import AppState, Principal, TheState
 from .problems import refusals
 from .schemas import Body, Moment, Strict, links
 
@@ -74,7 +74,7 @@ class ConversationTitle(Body):
 
 @router.get("/v1/conversations")
 async def list_conversations(
-    app_state: TheDesk,
+    app_state: TheState,
     principal: Principal,
     before: Annotated[AwareDatetime | None, Query(description="The `next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -88,7 +88,7 @@ async def list_conversations(
 @router.get("/v1/conversations/{conversation:path}")
 async def get_conversation(
     conversation: str,
-    app_state: TheDesk,
+    app_state: TheState,
     principal: Principal,
     before: Annotated[int | None, Query(ge=1, description="The `earlier` of the page after.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -103,7 +103,7 @@ async def get_conversation(
 
 @router.patch("/v1/conversations/{conversation:path}", responses=refusals(413))
 async def rename_conversation(
-    conversation: str, said: TitleRequest, app_state: TheDesk, principal: Principal
+    conversation: str, said: TitleRequest, app_state: TheState, principal: Principal
 ) -> ConversationTitle:
     """Give a conversation another title. Until then it is the start of its first question."""
     await _conversations(app_state).rename(conversation, said.title.strip(), principal)
@@ -111,7 +111,7 @@ async def rename_conversation(
 
 
 @router.delete("/v1/conversations/{conversation:path}", status_code=204, responses=refusals(409))
-async def delete_conversation(conversation: str, app_state: TheDesk, principal: Principal) -> None:
+async def delete_conversation(conversation: str, app_state: TheState, principal: Principal) -> None:
     """Erase a conversation: its turns, what waits for a decision in it, and what was learned of you in it.
 
     What it cost stays on the bill. 409 while one of its turns runs here, as that would be kept after the erasure.

@@ -18,7 +18,7 @@ from vital_engine.services.retrieval.lexical import keep_up
 from vital_engine.services.retrieval.reading import Document, read
 from vital_engine.text.words import ANALYSIS
 
-from .backend import AppState, Library, Principal, TheDesk
+from .backend import AppState, Library, Principal, TheState
 from .problems import ErrorBody, ErrorDetail, Problem, json_response, refusals
 from .schemas import Body, Moment
 
@@ -103,7 +103,7 @@ class UploadRefused(ErrorBody):
 
 @router.get("/v1/documents")
 async def list_documents(
-    app_state: TheDesk,
+    app_state: TheState,
     principal: Principal,
     domain: Annotated[list[str] | None, Query(description="Only of these; repeatable.")] = None,
     after: Annotated[str, Query(description="The last id of the page before.")] = "",
@@ -143,7 +143,7 @@ async def list_documents(
 )
 async def upload_documents(
     request: Request,
-    app_state: TheDesk,
+    app_state: TheState,
     principal: Principal,
     name: Annotated[str, Query(max_length=500, description="The file's name, where the body is the file.")] = "",
     domain: Domain = "",
@@ -184,7 +184,7 @@ async def upload_documents(
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def get_document(
-    document: str, request: Request, app_state: TheDesk, principal: Principal
+    document: str, request: Request, app_state: TheState, principal: Principal
 ) -> Response | DocumentBody:
     """A document with its text. As plain text for who prefers that, such as a person who follows a citation's link."""
     async with _library(app_state).shelves.reading(principal.tenant) as reader:
@@ -208,7 +208,7 @@ async def get_document(
 
 
 @router.delete("/v1/documents/{document:path}", status_code=204)
-async def delete_document(document: str, app_state: TheDesk, principal: Principal) -> None:
+async def delete_document(document: str, app_state: TheState, principal: Principal) -> None:
     """Take a document out: no later search finds it."""
     shelves = _library(app_state).shelves
     async with shelves.writing(principal.tenant, analysis=ANALYSIS) as writer:

@@ -1,8 +1,8 @@
 """A turn's log as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-``id`` is the event's number in the log, ``event`` its kind, ``data`` one line of JSON. Whoever comes back with the last
-id that it has seen goes on from there, without a gap and without a repetition: the log is one, readers are indexes
-into it. All that is new at a wake-up is one write, and there are at most a hundred of them in a second.
+``id`` is the event's number in the log, ``event`` its kind, ``data`` one line of JSON. A reader that returns with the
+last id that it has seen continues from there, without a gap and without a repetition: there is one log, and readers are
+indexes into it. All that is new at a wake-up is one write, and there are at most a hundred of them in a second.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def _one(event: Event, entry: RunningTurn) -> bytes:
         case Started(run_id=run_id):
             data |= {"run_id": run_id, "conversation": entry.question.conversation}
         case StepProgress():
-            data = to_json(event)
+            data = {name: value for name, value in to_json(event).items() if name != "kind"}
         case Cited(citation=citation):
             data["citation"] = to_json(citation)
         case Spent(cost=cost):
@@ -243,7 +243,7 @@ class LogReader(AsyncIterator[bytes]):
     """
 
     def __init__(self, entry: RunningTurn, render: Render, limits: ServerLimits, *, after: int = 0) -> None:
-        self._log, self._render, self._at = entry.log, render, after
+        self._log, self._render, self._at = entry.turn.events, render, after
         self._idle, self._most = limits.idle_seconds, max(1, limits.frame_bytes // 256)
         self._gap, self._not_before = limits.gap_seconds, 0.0
 
@@ -281,6 +281,8 @@ class EventStream(StreamingResponse):
                 _log.warning("stalled reader dropped", run_id=self._entry.run_id, seconds=self._stalled)
 
     async def stream_response(self, send: Send) -> None:
+        """Write the events until the last one, or until the reader is gone."""
+
         async def patient(message: Any) -> None:
             with anyio.fail_after(self._stalled):  # the server holds us here while the socket takes nothing
                 await send(message)

@@ -15,16 +15,16 @@ UPLOADS = "/v1/documents"
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """What the service takes on at once, how much of it, and for how long it waits. Seconds, bytes, counts.
+    """Bounds of the service, in seconds, bytes and counts.
 
-    ``turns``: that run at once; more are refused with 503. ``ended``, ``ended_seconds``: how many turns that have
-    ended are kept in memory, and for how long, so that their readers can rejoin; later the store answers.
+    ``turns``: that run at once; more are refused with 503. ``ended``, ``ended_seconds``: how many ended turns are kept
+    in memory, and for how long, so that their readers can return; later the store answers.
 
-    ``idle_seconds``: a stream that says nothing for so long sends a comment, or proxies would cut it.
-    ``stalled_seconds``: a reader that takes nothing for so long is dropped; it may rejoin where it was.
-    ``gap_seconds``: between two writes to a reader; what comes meanwhile is written together. A first token never waits,
-    and nobody sees the difference; measured, 120 tokens in 0.3 s cost 3.0 ms of CPU on their way instead of 4.9.
-    ``frame_bytes``: the most that is written at once, about.
+    ``idle_seconds``: after so long without an event a stream sends a comment, or proxies would cut it.
+    ``stalled_seconds``: a reader that takes nothing for so long is dropped; it may return where it was.
+    ``gap_seconds``: between two writes to a reader; what comes meanwhile is written together. A first token never
+    waits. Measured, 120 tokens in 0.3 s cost 3.0 ms of CPU on their way instead of 4.9. ``frame_bytes``: the most that
+    is written at once, about.
 
     ``drain_seconds``: what running turns are given to end when the server stops.
     """

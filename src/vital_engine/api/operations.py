@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from vital_engine.errors import StoreError
 from vital_engine.monitoring import render
 
-from .backend import Principal, TheDesk
+from .backend import Principal, TheState
 from .problems import json_response, refusals
 from .schemas import Body, one_of
 
@@ -56,7 +56,7 @@ class Ready(Body):
 
 
 @router.get("/v1/experts", responses=refusals(403, 422, 503))
-async def list_experts(app_state: TheDesk, principal: Principal) -> ExpertList:
+async def list_experts(app_state: TheState, principal: Principal) -> ExpertList:
     """The experts of the tenant, those that come with the engine included."""
     found = await app_state.engine.experts(principal.tenant) if app_state.engine.experts is not None else ()
     shown = [
@@ -99,7 +99,7 @@ async def get_liveness() -> Alive:
 
 
 @router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "No turns are taken."}})
-async def get_readiness(app_state: TheDesk) -> Response:
+async def get_readiness(app_state: TheState) -> Response:
     """Whether turns are taken: the database answers, and the server is not being stopped. 503 if not."""
     database = "none"
     if app_state.engine.ping is not None:

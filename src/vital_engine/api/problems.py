@@ -50,7 +50,7 @@ STATUS: Final[Mapping[type[VitalError], int]] = MappingProxyType(
 """An error that is not listed has the status of the nearest class above it."""
 
 RETRY_SECONDS: Final = 1
-"""When to try again, where nobody said."""
+"""Seconds until a client may try again, if the error does not say."""
 
 PUBLIC: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -105,7 +105,7 @@ class ErrorBody(BaseModel):
 
 
 class Problem(Exception):
-    """A request that this service cannot fulfil as it was put. *message* is fit for whoever made it."""
+    """A request that this service cannot fulfil. *message* is fit for the client."""
 
     def __init__(self, status: int, code: str, message: str, *, run_id: str = "") -> None:
         super().__init__(message)

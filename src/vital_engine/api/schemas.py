@@ -18,7 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validat
 
 from vital_engine.flow import REASONS
 from vital_engine.modes import StepEvent
-from vital_engine.nouns import Answer, ApprovalStatus, Effect, Limits, Status
+from vital_engine.nouns import Answer, ApprovalStatus, ArgumentSource, Effect, Limits, Status
+from vital_engine.nouns.asked import MOST_PASSAGES
+from vital_engine.turn.ask import LONGEST_NAME
 
 from .problems import nearest, told
 from .running import CANCELLED, RunningTurn
@@ -36,6 +38,7 @@ AnswerStatus: TypeAlias = Annotated[str, one_of(*get_args(Status))]
 TurnStatus: TypeAlias = Annotated[str, one_of("running", "cancelled", *get_args(Status))]
 CallStatus: TypeAlias = Annotated[str, one_of(*get_args(ApprovalStatus))]
 StepOutcome: TypeAlias = Annotated[str, one_of("done", "degraded", "failed", "skipped")]
+Source: TypeAlias = Annotated[str, one_of(*ArgumentSource)]
 EffectClass: TypeAlias = Annotated[str, one_of(*Effect)]
 Verdict: TypeAlias = Annotated[str, one_of("verified", "weak", "mismatch", "dangling")]
 Reason: TypeAlias = Annotated[str, one_of(*REASONS)]
@@ -57,14 +60,15 @@ class Strict(BaseModel):
 
 
 class TurnLimits(Strict):
-    """What one turn may use: seconds in all, tokens of the answer, money for tools, passages of evidence."""
+    """What one turn may use: seconds in all, tokens of the answer, US dollars for tools and model, passages of evidence."""
 
     seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     output_tokens: Annotated[int, Field(ge=1)] | None = None
     cost_usd: Annotated[Decimal, Field(ge=0)] | None = None
-    passages: Annotated[int, Field(ge=1, le=100)] = 8
+    passages: Annotated[int, Field(ge=1, le=MOST_PASSAGES)] = 8
 
     def noun(self) -> Limits:
+        """The limits as the engine's noun."""
         return Limits(self.seconds, self.output_tokens, self.cost_usd, self.passages)
 
 
@@ -83,7 +87,7 @@ class TurnRequest(Strict):
     question: str
     mode: int = 2
     expert: str | None = None
-    conversation: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    conversation: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None = None
     profile: str | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     limits: TurnLimits = Field(default_factory=TurnLimits)
@@ -137,6 +141,8 @@ class ToolCall(Body):
     effect: EffectClass
     tainted: bool
     definition: str
+    needs_consent: Annotated[bool, Field(description="No policy may approve it.")]
+    sources: Annotated[list[Source], Field(description="What the arguments were read from; empty: not known.")]
 
 
 class ToolResult(Body):

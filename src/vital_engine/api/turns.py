@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
 from vital_engine.errors import ConfigError, NotFound, VitalError
-from vital_engine.modes import ParallelBaseWorkflow, StepEvent
+from vital_engine.modes import StepEvent
 from vital_engine.nouns import Memory, Question, Scope
+from vital_engine.turn.plan import REGISTER
 
-from .backend import AppState, Principal, TheDesk
+from .backend import AppState, Principal, TheState
 from .events import EVENTS, HEADERS, STORED, EventStream, TurnEvent, ending, rendered, streamed
 from .problems import Problem, json_response, refusals, response_of
 from .running import LAST_SECONDS, OnDisconnect, RunningTurn
@@ -55,13 +56,13 @@ LastEvent = Annotated[str | None, Header(alias="Last-Event-ID")]
     },
 )
 async def create_turn(
-    asked: TurnRequest, request: Request, app_state: TheDesk, principal: Principal, key: Key = None
+    asked: TurnRequest, request: Request, app_state: TheState, principal: Principal, key: Key = None
 ) -> Response:
-    """Ask a question. With ``Accept: text/event-stream`` or ``stream: true`` its events follow; else 202, and where
+    """Ask a question. With ``Accept: text/event-stream`` or ``stream: true`` the events follow; else a 202 says where
     they are found.
 
     The turn does not depend on this request: with ``on_disconnect: continue`` (the default of a 202) it runs on when
-    nobody reads it any more, with ``cancel`` (the default of a stream) it is stopped then. ``Idempotency-Key``: the
+    its last reader has gone, with ``cancel`` (the default of a stream) it is stopped then. ``Idempotency-Key``: the
     same key and question again lead to the same turn.
     """
     streams = asked.stream if asked.stream is not None else EVENTS in request.headers.get("accept", "")
@@ -85,7 +86,7 @@ async def create_turn(
 
 
 @router.get("/v1/turns/{run_id}", response_model=Turn | TurnProgress, response_model_exclude_unset=True)
-async def get_turn(run_id: str, app_state: TheDesk, principal: Principal) -> Response | TurnProgress:
+async def get_turn(run_id: str, app_state: TheState, principal: Principal) -> Response | TurnProgress:
     """A turn: what is known of it while it runs, and all that clients need of it afterwards."""
     entry = app_state.running.find(run_id, principal)
     if entry is not None and (not entry.log.ended or _status(entry) not in OPEN):
@@ -124,7 +125,7 @@ async def get_turn(run_id: str, app_state: TheDesk, principal: Principal) -> Res
 )
 async def stream_turn_events(
     run_id: str,
-    app_state: TheDesk,
+    app_state: TheState,
     principal: Principal,
     after: Annotated[int | None, Query(ge=0, description="As Last-Event-ID, which goes before it.")] = None,
     last: LastEvent = None,
@@ -148,7 +149,7 @@ async def stream_turn_events(
 
 
 @router.get("/v1/turns/{run_id}/receipt", response_model=Receipt, responses=refusals(409))
-async def get_receipt(run_id: str, app_state: TheDesk, principal: Principal) -> Response:
+async def get_receipt(run_id: str, app_state: TheState, principal: Principal) -> Response:
     """The turn's whole account: steps, paid calls, citations, approvals, the critical path."""
     entry = app_state.running.find(run_id, principal)
     answer = entry.answer if entry is not None else None
@@ -164,7 +165,7 @@ async def get_receipt(run_id: str, app_state: TheDesk, principal: Principal) -> 
 
 
 @router.post("/v1/turns/{run_id}/cancel", responses=refusals(409))
-async def cancel_turn(run_id: str, app_state: TheDesk, principal: Principal) -> TurnCancelled:
+async def cancel_turn(run_id: str, app_state: TheState, principal: Principal) -> TurnCancelled:
     """Stop the model and the tools of a turn; what was said is kept. A turn that has ended stays as it is."""
     entry = app_state.running.find(run_id, principal)
     if entry is None:
@@ -193,9 +194,12 @@ def begin(
     :param otherwise: what a disconnect does, if the request does not say.
     :param memory: what was said before, where the client keeps that.
     :raises Problem: an unknown mode or setting.
-    :raises OverCapacity, InvalidQuestion: as :meth:`RunningTurns.begin` does.
+    :raises OverCapacity: as :meth:`RunningTurns.begin` does.
+    :raises InvalidQuestion: as :meth:`RunningTurns.begin` does.
     """
-    workflow, overrides = _workflow(asked, app_state)
+    if asked.mode not in app_state.engine.modes:
+        raise Problem(422, "request.invalid", f"mode: there are {', '.join(map(str, app_state.engine.modes))}.")
+    workflow = app_state.engine.workflow(asked.mode)
     question = Question(
         asked.question,
         principal.tenant,
@@ -207,19 +211,10 @@ def begin(
         memory=memory,
     )
     policy = asked.on_disconnect or otherwise
-    return app_state.running.begin(workflow, question, on_disconnect=policy, overrides=overrides)
-
-
-def _workflow(asked: TurnRequest, app_state: AppState) -> tuple[ParallelBaseWorkflow, dict[str, Any]]:
-    """Whose fault a wrong setting is depends on who made it: here it is the request's."""
-    if asked.mode not in app_state.engine.modes:
-        raise Problem(422, "request.invalid", f"mode: there are {', '.join(map(str, app_state.engine.modes))}.")
-    workflow, overrides = app_state.engine.workflow(asked.mode), asked.overrides()
     try:
-        workflow.settings.replace(overrides)
-    except ConfigError as error:
+        return app_state.running.begin(workflow, question, on_disconnect=policy, overrides=asked.overrides())
+    except ConfigError as error:  # a wrong setting is here the request's fault, not the deployment's
         raise Problem(422, error.code, str(error)) from error
-    return workflow, overrides
 
 
 async def _known(
@@ -277,9 +272,9 @@ def _not_here(stored: StoredTurn) -> Problem:
 
 
 async def _written_down(entry: RunningTurn) -> bool:
-    """Wait until the turn's beginning stands in the store: nobody is told "accepted" before. False if it does not."""
+    """Wait until the turn's beginning is stored, so that "accepted" is true. False if storing failed."""
     async for event in entry.log.reader():
-        if isinstance(event, StepEvent) and event.step == "register" and event.outcome:
+        if isinstance(event, StepEvent) and event.step == REGISTER.name and event.outcome:
             return event.outcome == "done"
     return False
 

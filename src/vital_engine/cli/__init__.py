@@ -21,8 +21,8 @@ from vital_engine.errors import VitalError
 from vital_engine.modes.settings import KEYS
 from vital_engine.settings import Settings, load
 
-from .benchmark import bench
-from .options import AsJson, Mode, Model, ModelUrl, Profile, Set, Tenant
+from .bench import bench
+from .options import AsJson, Limit, Mode, Model, ModelUrl, Profile, Set, Tenant, limits_of
 from .terminal import FAILED, code_of_error, prepare_terminal
 
 cli = typer.Typer(
@@ -45,16 +45,19 @@ cli.add_typer(config_cli, name="config")
 @cli.command()
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
-    expert: Annotated[str | None, typer.Option(help="Who answers; default: whoever fits.")] = None,
+    expert: Annotated[
+        str | None, typer.Option(help="Id of the expert who answers; default: the engine chooses.")
+    ] = None,
     mode: Mode = 2,
     profile: Profile = None,
     setting: Set = None,
+    limit: Limit = None,
     timeline: Annotated[bool, typer.Option("--timeline", help="Show when each step ran.")] = False,
     sources: Annotated[bool, typer.Option("--sources", help="Show all that was retrieved.")] = False,
     model: Model = None,
     model_url: ModelUrl = None,
     tenant: Tenant = None,
-    to_json: AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask a question; the answer streams, then its citations, warnings, cost and times."""
     from .ask import ask as work
@@ -70,7 +73,8 @@ def ask(
             mode=mode,
             expert=expert,
             changes=changes,
-            to_json=to_json,
+            limits=limits_of(limit or ()),
+            as_json=as_json,
             timeline=timeline,
             sources=sources,
         )
@@ -80,7 +84,9 @@ def ask(
 @cli.command()
 def chat(
     mode: Annotated[int, typer.Option(help="3: you approve tools; 4: the policy does.")] = 3,
-    expert: Annotated[str | None, typer.Option(help="Who answers; default: whoever fits.")] = None,
+    expert: Annotated[
+        str | None, typer.Option(help="Id of the expert who answers; default: the engine chooses.")
+    ] = None,
     conversation: Annotated[str | None, typer.Option(help="One that was begun before; default: a new one.")] = None,
     model: Model = None,
     model_url: ModelUrl = None,
@@ -99,18 +105,18 @@ def ingest(
     sample: Annotated[bool, typer.Option("--sample", help="The 120 abstracts that ship with the engine.")] = False,
     domain: Annotated[str, typer.Option(help="The knowledge domain that they belong to.")] = "",
     prune: Annotated[
-        bool, typer.Option("--prune", help="Take out the domain's documents that are not among them.")
+        bool, typer.Option("--prune", help="Delete the domain's documents that are not among them.")
     ] = False,
     tenant: Tenant = None,
-    to_json: AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Take in documents: text, Markdown, HTML, PDF, DOCX, JSON corpora. Again does only what is new."""
+    """Ingest documents: text, Markdown, HTML, PDF, DOCX, JSON corpora. A second run ingests only new or changed files."""
     from .ingest import SAMPLE, ingest_files
 
     chosen = [*(paths or []), *([Path(str(SAMPLE))] if sample else [])]
     if not chosen:
         raise typer.BadParameter("name a file or a folder, or say --sample")
-    _run(ingest_files(chosen, _settings(tenant=tenant), domain=domain, prune=prune, to_json=to_json))
+    _run(ingest_files(chosen, _settings(tenant=tenant), domain=domain, prune=prune, as_json=as_json))
 
 
 @cli.command()
@@ -127,12 +133,12 @@ def serve(
 
 
 @cli.command()
-def doctor(to_json: AsJson = False) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Look at each part by using it, and say what is missing."""
     from .show import examine, show_findings
 
     async def work() -> int:
-        return show_findings(await examine(_settings()), to_json=to_json)
+        return show_findings(await examine(_settings()), as_json=as_json)
 
     _run(work())
 
@@ -141,21 +147,21 @@ cli.command()(bench)
 
 
 @cli.command()
-def version(to_json: AsJson = False) -> None:
+def version(as_json: AsJson = False) -> None:
     """The version."""
-    print(json.dumps({"version": __version__}) if to_json else __version__)
+    print(json.dumps({"version": __version__}) if as_json else __version__)
 
 
 @experts_cli.command("list")
 def experts_list(
     tenant: Tenant = None,
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print YAML, as add reads it.")] = False,
-    to_json: AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Who may answer."""
     from .show import show_experts
 
-    _run(show_experts(_settings(tenant=tenant), to_json=to_json, as_yaml=as_yaml))
+    _run(show_experts(_settings(tenant=tenant), as_json=as_json, as_yaml=as_yaml))
 
 
 @experts_cli.command("add")
@@ -174,12 +180,12 @@ def experts_add(
 def runs_list(
     limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
     tenant: Tenant = None,
-    to_json: AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """The newest turns."""
     from .show import show_runs
 
-    _run(show_runs(_settings(tenant=tenant), limit=limit, to_json=to_json))
+    _run(show_runs(_settings(tenant=tenant), limit=limit, as_json=as_json))
 
 
 @runs_cli.command("show")
@@ -194,12 +200,12 @@ def runs_show(run_id: str, tenant: Tenant = None) -> None:
 def approvals_list(
     limit: Annotated[int, typer.Option(help="Turns at most, oldest first.")] = 50,
     tenant: Tenant = None,
-    to_json: AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """What waits for a decision, with the exact arguments."""
     from .ask import show_approvals
 
-    _run(show_approvals(_settings(tenant=tenant), limit=limit, to_json=to_json))
+    _run(show_approvals(_settings(tenant=tenant), limit=limit, as_json=as_json))
 
 
 @approvals_cli.command("approve")
@@ -208,17 +214,17 @@ def approvals_approve(
     arguments: Annotated[str | None, typer.Option(help="Other arguments, as a JSON object: an edit.")] = None,
     reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "",
     tenant: Tenant = None,
-    to_json: AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Let a call run, once; when its turn waits for nothing else, it goes on."""
     from vital_engine.nouns import ApprovalDecision
+    from vital_engine.text.visible import json_object
 
     from .ask import decide
-    from .visible import json_object
 
     edit = None if arguments is None else json_object(arguments)
     decision = ApprovalDecision("approve" if edit is None else "edit", reason, edit)
-    _run(decide(approval, decision, _settings(tenant=tenant), to_json=to_json))
+    _run(decide(approval, decision, _settings(tenant=tenant), as_json=as_json))
 
 
 @approvals_cli.command("reject")
@@ -226,22 +232,22 @@ def approvals_reject(
     approval: Annotated[str, typer.Argument(help="The call's id.")],
     reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "",
     tenant: Tenant = None,
-    to_json: AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Refuse a call; when its turn waits for nothing else, it goes on without it."""
     from vital_engine.nouns import ApprovalDecision
 
     from .ask import decide
 
-    _run(decide(approval, ApprovalDecision("reject", reason), _settings(tenant=tenant), to_json=to_json))
+    _run(decide(approval, ApprovalDecision("reject", reason), _settings(tenant=tenant), as_json=as_json))
 
 
 @config_cli.command("show")
-def config_show(to_json: AsJson = False) -> None:
+def config_show(as_json: AsJson = False) -> None:
     """Every setting, its value, and what it is for. Secrets are hidden."""
     from .show import show_settings
 
-    raise typer.Exit(show_settings(_settings(), to_json=to_json))
+    raise typer.Exit(show_settings(_settings(), as_json=as_json))
 
 
 @config_cli.command("check")

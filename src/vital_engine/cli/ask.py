@@ -15,14 +15,14 @@ from rich.text import Text
 
 from vital_engine.engine import Engine
 from vital_engine.modes import Finished, Token
-from vital_engine.nouns import Answer, ApprovalDecision, Question
+from vital_engine.nouns import Answer, ApprovalDecision, Limits, Question
 from vital_engine.nouns.codec import to_json as plain
 from vital_engine.settings import Settings
+from vital_engine.text.visible import arguments, exact, safe
 
 from . import render, screen
 from .terminal import FAILED, OK, code_of, show_log
 from .timeline import time_line
-from .visible import arguments, exact, safe
 
 
 async def ask(
@@ -32,7 +32,8 @@ async def ask(
     mode: int,
     expert: str | None,
     changes: dict[str, Any],
-    to_json: bool,
+    limits: Limits | None = None,
+    as_json: bool,
     timeline: bool,
     sources: bool,
 ) -> int:
@@ -41,16 +42,18 @@ async def ask(
     async with Engine(settings) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
-        question = Question(text, settings.tenant, settings.user, expert=expert or settings.expert)
+        question = Question(
+            text, settings.tenant, settings.user, expert=expert or settings.expert, limits=limits or Limits()
+        )
         workflow = app.workflow(mode)
         answer: Answer | None = None
         async for event in workflow.stream(question, **changes):
-            if isinstance(event, Token) and not to_json:
+            if isinstance(event, Token) and not as_json:
                 print(safe(event.text), end="", flush=True)
             elif isinstance(event, Finished):
                 answer = event.answer
         assert answer is not None  # a stream of a turn that was not cancelled ends in Finished
-        if to_json:
+        if as_json:
             print(json.dumps(answer.receipt(), ensure_ascii=False, indent=2))
             return code_of(answer)
         print("\n" if answer.text else "")
@@ -62,11 +65,11 @@ async def ask(
         return code_of(answer)
 
 
-async def show_approvals(settings: Settings, *, limit: int, to_json: bool) -> int:
+async def show_approvals(settings: Settings, *, limit: int, as_json: bool) -> int:
     """What waits: calls without a decision, and turns that were decided but have not gone on."""
     async with Engine(settings, watchers=()) as app:
         turns = await app.approvals.pending(app.scope(), limit=limit)
-    if to_json:
+    if as_json:
         rows = [plain(a) | {"question": t.paused.question.text} for t in turns for a in t.approvals]
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return OK
@@ -83,7 +86,7 @@ async def show_approvals(settings: Settings, *, limit: int, to_json: bool) -> in
     return OK
 
 
-async def decide(approval: str, decision: ApprovalDecision, settings: Settings, *, to_json: bool) -> int:
+async def decide(approval: str, decision: ApprovalDecision, settings: Settings, *, as_json: bool) -> int:
     """Settle one call; when its turn has no other that waits, the rest of the turn runs, and is shown."""
     console = Console(highlight=False)
     async with Engine(settings) as app:
@@ -93,14 +96,14 @@ async def decide(approval: str, decision: ApprovalDecision, settings: Settings, 
         answer: Answer | None = None
         words = screen.Words(console)
         async for event in turn.events.reader():
-            if isinstance(event, Token) and not to_json:
+            if isinstance(event, Token) and not as_json:
                 words.feed(event.text)
             elif isinstance(event, Finished):
                 answer = event.answer
         if answer is None:
             await turn.answer()  # raises what broke it
             return FAILED
-    if to_json:
+    if as_json:
         print(json.dumps(answer.receipt(), ensure_ascii=False, indent=2))
         return code_of(answer)
     words.close()

@@ -1,68 +1,62 @@
-"""``vital bench``: what turns take, beside what the arithmetic allows, and what the engine itself costs."""
+"""``vital bench``: what turns take, beside what the arithmetic allows, and what the engine itself costs.
+
+The benchmark is a distribution of its own, ``vital-engine-bench``: here is what it can be told, and what is said where it is
+not installed.
+"""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Sequence
+import importlib.util
 from pathlib import Path
+from typing import Annotated
 
-from vital_engine.bench import measure_engine
-from vital_engine.bench.report import QUICK, WORKLOADS, Report, measure
-from vital_engine.bench.rows import write_rows
-from vital_engine.bench.tables import tables
+import typer
+
 from vital_engine.errors import ConfigError
 
+from .options import AsJson
 from .terminal import OK
 
-
-def run_workloads(
-    workloads: Sequence[str] | None, *, turns: int | None, seed: int, rows: Path | None, to_json: bool
-) -> int:
-    """Run *workloads* and print; none: a quick look at most of them, and at the engine's own cost.
-
-    :raises ConfigError: one is not known.
-    """
-    known = known_workloads(workloads or ())
-    report = measure(known, turns=turns, seed=seed, told=tell) if known else quick(seed, turns)
-    engine = {} if workloads else measure_engine()
-    if rows is not None:
-        with rows.open("w", encoding="utf-8", newline="") as file:
-            write_rows(report, file)
-    if to_json:
-        print(json.dumps({**report.plain(), "engine": engine}, indent=2))
-        return OK
-    for line in tables(report):
-        print(line)
-    if engine:
-        print("\nThe engine's own cost: a turn of ten steps that do nothing. CPU of this process on this machine.")
-        for name, facts in engine.items():
-            print(
-                f"{name:14} "
-                + "  ".join(f"{k} {v:,.1f}" if isinstance(v, float) else f"{k} {v}" for k, v in facts.items())
-            )
-    return OK
+Workloads = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--workload",
+        help="W1, W1b, W2, W3, W6, W7, real-clock, cost, or one of a family ('W2 no stalls'). Repeatable; default: a quick look, or with --report all.",
+    ),
+]
+Turns = Annotated[
+    int | None, typer.Option(min=1, help="Turns of each (with --report: at most); default: as many as it needs.")
+]
+Seed = Annotated[int, typer.Option(help="Equal seeds give equal figures, to the digit.")]
+Rows = Annotated[Path | None, typer.Option(help="Write every turn to this CSV file.")]
+ReportFolder = Annotated[
+    Path | None, typer.Option("--report", help="Write one page with pictures into this folder, on all cores.")
+]
+PeersFile = Annotated[
+    Path | None, typer.Option(help="For the report: what `python -m vital_bench.peers --json` wrote.")
+]
+RealFile = Annotated[Path | None, typer.Option(help="For the report: what `bench/real_stack.py --json` wrote.")]
 
 
-def known_workloads(workloads: Sequence[str]) -> list[str]:
-    """*workloads* by the names that they have, however they were typed.
+def bench(
+    workload: Workloads = None,
+    turns: Turns = None,
+    seed: Seed = 1,
+    rows: Rows = None,
+    report: ReportFolder = None,
+    peers: PeersFile = None,
+    real: RealFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure: in virtual time against the arithmetic bound of each turn, and the engine's own CPU per turn."""
+    if importlib.util.find_spec("vital_bench") is None:
+        raise ConfigError(
+            "the benchmark is not installed: pip install 'vital-engine[bench]' (in a clone: pip install -e bench)"
+        )
+    from vital_bench.command import run_report, run_workloads
 
-    :raises ConfigError: one is not known.
-    """
-    known = {name.lower(): name for name in WORKLOADS}
-    for name in workloads:
-        if name.lower() not in known:
-            raise ConfigError(f"unknown workload {name!r}; known: {', '.join(WORKLOADS)}")
-    return [known[name.lower()] for name in workloads]
-
-
-def quick(seed: int, turns: int | None = None) -> Report:
-    """Few turns of each: what the tables look like, and whether anything is far off. No tail is seen in so few."""
-    reports = [measure([name], turns=turns or many, seed=seed, told=tell) for name, many in QUICK.items()]
-    return Report.joined(reports)
-
-
-def tell(what: str) -> None:
-    """On stderr, and only where somebody looks."""
-    if sys.stderr.isatty():
-        print(f"... {what}", file=sys.stderr)
+    if report is not None:
+        run_report(report, workload, turns=turns, seed=seed, rows=rows, peers=peers, real=real)
+    else:
+        run_workloads(workload, turns=turns, seed=seed, rows=rows, as_json=as_json)
+    raise typer.Exit(OK)

@@ -25,23 +25,29 @@ from vital_engine.errors import InvalidArguments, VitalError
 from vital_engine.modes import Broken, Event, Finished, StepEvent, Token, Turn
 from vital_engine.nouns import Answer, Approval, ApprovalDecision, Question
 from vital_engine.settings import Settings
+from vital_engine.text.visible import exact, json_object, safe
+from vital_engine.turn.plan import INVOKE, RECALL, RETRIEVE, SUGGEST
 
 from . import screen
 from .terminal import OK
 from .timeline import time_line
-from .visible import exact, json_object, safe
 
 COMMANDS = (
     ("/help", "this list"),
     ("/sources", "all that was retrieved for the last answer"),
     ("/timeline", "when each step of the last answer ran"),
-    ("/expert ID", "who answers from now on; without an id: whoever fits"),
+    ("/expert ID", "the expert who answers from now on; without an id, the engine chooses"),
     ("/mode N", "1 or 2: each question for itself; 3: you approve tools; 4: the policy does"),
     ("/decide", "the calls that wait for your decision"),
     ("/new", "another conversation"),
     ("/quit", "leave; what waits can be decided later (vital approvals list)"),
 )
-BUSY = {"retrieve": "searching", "suggest": "choosing tools", "recall": "remembering", "invoke": "calling tools"}
+BUSY = {
+    RETRIEVE.name: "searching",
+    SUGGEST.name: "choosing tools",
+    RECALL.name: "remembering",
+    INVOKE.name: "calling tools",
+}
 
 
 def chat(
@@ -75,9 +81,11 @@ class Talk:
     _queued: list[str] = field(default_factory=list)
 
     def workflow(self) -> Any:
+        """The workflow of the present mode."""
         return self.app.workflow(self.mode)
 
     def run(self) -> None:
+        """Read messages and commands until the end of the input."""
         self._greet()
         self._take_up()
         while (text := self._line("you › ")) is not None:
@@ -232,7 +240,7 @@ class Talk:
                 self.console.print(Text("There is no answer yet.", "dim"))
             case "expert":
                 self.expert = value.strip() or None
-                self.console.print(Text(f"expert: {self.expert or 'whoever fits'}", "dim"))
+                self.console.print(Text(f"expert: {self.expert or 'chosen by the engine'}", "dim"))
             case "mode":
                 self._switch(value.strip())
             case "decide":
@@ -262,7 +270,9 @@ class Talk:
     def _greet(self) -> None:
         mode = self.workflow().mode
         name = f"mode {mode.number}: {mode.name}"
-        screen.greeting(self.console, mode=name, expert=self.expert or "whoever fits", conversation=self.conversation)
+        screen.greeting(
+            self.console, mode=name, expert=self.expert or "chosen by the engine", conversation=self.conversation
+        )
 
     def _told(self, error: VitalError) -> None:
         said = str(error) if isinstance(error, InvalidArguments) else error.public
@@ -306,7 +316,12 @@ END = "\x04"
 
 
 def read_key(source: TextIO | None = None) -> str:
-    """The next key, in lower case; :data:`END` when there is no more. KeyboardInterrupt for Ctrl-C."""
+    """The next key, in lower case.
+
+    :param source: default: standard input.
+    :returns: :data:`END` at the end of the input.
+    :raises KeyboardInterrupt: Ctrl-C.
+    """
     source = sys.stdin if source is None else source
     if not source.isatty():
         line = source.readline()
@@ -326,7 +341,12 @@ def read_key(source: TextIO | None = None) -> str:
 
 
 def read_line(prompt: str, *, prefilled: str = "") -> str:
-    """A line. Where lines can be edited it begins with *prefilled*. EOFError at the end of the input."""
+    """Read a line.
+
+    :param prompt: shown before it.
+    :param prefilled: its first text, where lines can be edited.
+    :raises EOFError: the input has ended.
+    """
     try:
         import readline
     except ImportError:

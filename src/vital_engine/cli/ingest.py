@@ -1,4 +1,4 @@
-"""``vital ingest``: documents into the library, with progress; running it again does only what is new.
+"""``vital ingest``: documents into the library, with progress; a second run ingests only new or changed files.
 
 It stands alone because it loads all that reads documents, which no other command needs.
 """
@@ -26,14 +26,14 @@ from .terminal import DEGRADED, OK
 SAMPLE = resources.files("vital_engine") / "sample" / "abstracts.jsonl"
 
 
-async def ingest_files(paths: Sequence[Path], settings: Settings, *, domain: str, prune: bool, to_json: bool) -> int:
+async def ingest_files(paths: Sequence[Path], settings: Settings, *, domain: str, prune: bool, as_json: bool) -> int:
     """Take in files, or all readable files below folders. Returns the exit code: degraded if some could not be read."""
     async with Engine(settings) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
         console = Console(stderr=True)
         report = await take_in(app, files(paths), domain=domain, prune=prune, console=console)
-        if to_json:
+        if as_json:
             print(json.dumps(asdict(report), default=str, ensure_ascii=False))
         else:
             print(summary(report))
@@ -45,6 +45,14 @@ async def ingest_files(paths: Sequence[Path], settings: Settings, *, domain: str
 async def take_in(
     app: Engine, named: Sequence[tuple[Path, str]], *, domain: str, prune: bool, console: Console
 ) -> IngestReport:
+    """Ingest files with a progress bar.
+
+    :param app: the engine.
+    :param named: path and name of each file.
+    :param domain: domain of the documents.
+    :param prune: whether to delete the domain's other documents.
+    :param console: for the progress bar.
+    """
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -103,6 +111,10 @@ def documents(named: Sequence[tuple[Path, str]]) -> Iterator[Document | Failure]
 
 
 def summary(report: IngestReport) -> str:
+    """One line on what was ingested.
+
+    :param report: of the ingest.
+    """
     parts = [f"{report.added} added", f"{report.updated} updated", f"{report.unchanged} unchanged"]
     if report.removed:
         parts.append(f"{report.removed} removed")

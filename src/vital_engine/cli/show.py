@@ -25,11 +25,12 @@ from .render import shorten
 from .terminal import DEGRADED, FAILED, OK
 
 
-def show_settings(settings: Settings, *, to_json: bool) -> int:
+def show_settings(settings: Settings, *, as_json: bool) -> int:
+    """Print every setting, its value and its meaning. Returns the exit code."""
     turn = turn_settings(settings)
     values = settings.shown()
     values["turn"] = {key: getattr(turn, key) for key in KEYS}
-    if to_json:
+    if as_json:
         print(json.dumps(plain(values), ensure_ascii=False, indent=2))
         return OK
     helps = {f.name: f.metadata.get("help", "") for f in fields(settings)}
@@ -140,9 +141,9 @@ LOOKS: dict[str, Callable[[Engine], Awaitable[str]]] = {
 }
 
 
-def show_findings(tool_results: list[Examined], *, to_json: bool) -> int:
+def show_findings(tool_results: list[Examined], *, as_json: bool) -> int:
     """Print, and give the exit code."""
-    if to_json:
+    if as_json:
         print(json.dumps([asdict(f) for f in tool_results], ensure_ascii=False, indent=2))
     else:
         for f in tool_results:
@@ -151,12 +152,13 @@ def show_findings(tool_results: list[Examined], *, to_json: bool) -> int:
     return FAILED if "broken" in states else DEGRADED if "missing" in states else OK
 
 
-async def show_experts(settings: Settings, *, to_json: bool, as_yaml: bool = False) -> int:
+async def show_experts(settings: Settings, *, as_json: bool, as_yaml: bool = False) -> int:
+    """Print the experts. Returns the exit code."""
     async with Engine(settings, watchers=()) as app:
         experts = await app.router.experts(settings.tenant)
     if as_yaml:
         print(dump_experts(experts), end="")
-    elif to_json:
+    elif as_json:
         print(json.dumps([asdict(e) for e in experts], ensure_ascii=False, indent=2))
     else:
         for e in experts:
@@ -174,10 +176,11 @@ async def add_experts(path: Path, settings: Settings, *, replace: bool) -> int:
     return OK
 
 
-async def show_runs(settings: Settings, *, limit: int, to_json: bool) -> int:
+async def show_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
+    """Print the latest turns. Returns the exit code."""
     async with Engine(settings, watchers=()) as app:
         lines = await app.turns.list(app.scope(), limit=limit)
-    if to_json:
+    if as_json:
         print(json.dumps(plain(lines), ensure_ascii=False, indent=2))
     else:
         for line in lines:
@@ -186,6 +189,7 @@ async def show_runs(settings: Settings, *, limit: int, to_json: bool) -> int:
 
 
 async def show_run(run_id: str, settings: Settings) -> int:
+    """Print the receipt of a turn. Returns the exit code."""
     async with Engine(settings, watchers=()) as app:
         turn = await app.turns.show(run_id, app.scope())
     print(json.dumps(plain(turn), ensure_ascii=False, indent=2))

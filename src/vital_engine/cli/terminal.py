@@ -41,6 +41,7 @@ def code_of(answer: Answer) -> int:
 
 
 def code_of_error(error: BaseException | None) -> int:
+    """The exit code for an error; None: no error."""
     match error:
         case SetupError() | InvalidQuestion() | InvalidArguments():
             return USAGE

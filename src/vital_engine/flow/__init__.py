@@ -1,4 +1,4 @@
-"""HOW steps run together: in time, with failure, with measurement. Knows nothing of what a turn is.
+"""How steps run together: in time, with failure, with measurement. This package knows nothing of what a turn is.
 
 ::
 
@@ -6,7 +6,7 @@
     policy.py    how long, in which tier; under which constraints a flow runs
     plan.py      which step waits for which
     flow.py      steps joined by type; refuses what does not fit; can be drawn
-    run.py       the executor: a task per step, one deadline, abandoned steps; what a run leaves behind
+    run.py       the executor: a task per step, one deadline, abandoned steps; the result of a run
     outcome.py   Done | Degraded | Failed | Skipped
     events.py    the log of a run, and its readers
     stream.py    a value that is still being made: one producer, many readers

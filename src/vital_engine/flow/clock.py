@@ -58,7 +58,7 @@ class _JumpingSelector(selectors.DefaultSelector):
             self.loop.advance(passed if timeout is None or ready else timeout)
             return ready
         if timeout is None:
-            raise Deadlock("every task waits for something that nobody will do")
+            raise Deadlock("every task waits for something that cannot happen")
         self.loop.jump()
         return []
 
@@ -76,6 +76,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._clock_resolution = 1e-9
 
     def time(self) -> float:
+        """The virtual time, in seconds."""
         return self._now
 
     def call_at(  # type: ignore[override]
@@ -97,7 +98,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return timer
 
     def jump(self) -> None:
-        """To the next timer."""
+        """Move the clock to the next timer."""
         self._now = max(self._now, self._scheduled[0].when())  # type: ignore[attr-defined]
 
     def jump_if_idle(self) -> bool:
@@ -110,11 +111,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return False
 
     def advance(self, seconds: float) -> None:
+        """Move the clock.
+
+        :param seconds: by how much.
+        """
         self._now = round(self._now + seconds, 9)
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
+        """See asyncio. While a thread runs, the clock follows the real one."""
         future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
         self.threads_out += 1
         future.add_done_callback(self._thread_back)
@@ -125,11 +131,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run *coroutine* on the virtual clock and give its result.
+    """Run *coroutine* on the virtual clock.
 
     What is left when it ends is cancelled, and may take a virtual second to clean up.
 
-    :raises Deadlock: it waits for something that nobody will do.
+    :param coroutine: any coroutine.
+    :returns: its result.
+    :raises Deadlock: it waits for something that cannot happen.
     """
     if asyncio._get_running_loop() is not None:
         coroutine.close()

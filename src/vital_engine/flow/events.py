@@ -21,7 +21,7 @@ _log = logging.getLogger("vital_engine.flow")
 
 
 class FlowStarted(NamedTuple):
-    """``at``: the loop's clock, in seconds, here and below."""
+    """A run begins. ``at``: the loop's clock, in seconds, here and below."""
 
     flow: str
     at: float

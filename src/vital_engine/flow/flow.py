@@ -88,7 +88,9 @@ class Flow:
             have[type(value)] = value
         for need, i in self.plan.outside:
             if need not in have and self.steps[i].makes not in have:  # what is known is not made, and needs nothing
-                raise FlowError(f"{self.steps[i].name!r} needs a {need.__name__}, which nothing makes and nobody gave")
+                raise FlowError(
+                    f"{self.steps[i].name!r} needs a {need.__name__}, which no step makes and the run was not given"
+                )
         whole = log is None
         log = Log(observers) if log is None else log
         return await Execution(self.name, self.plan, have, streams, within, log, since, whole=whole).run()

@@ -156,12 +156,14 @@ class Hedge:
 
 
 def gain(alone: Curve, helped: Curve, seen: float, after: float) -> float:
-    """The mean of the worst 1 % of calls without copies, over the same with copies.
+    """The mean of the worst 1 % of calls without a second call, over the same with one.
 
-    A tail that nobody has seen the end of counts up to the longest time that was seen.
+    A tail whose end was not seen counts up to the longest time that was seen.
 
     :param alone: share of calls without a second one that take longer than t.
-    :param helped: share of calls with a second one that take longer than t times *after*; *seen*: how many those were.
+    :param helped: share of calls with a second one that take longer than t times *after*.
+    :param seen: number of calls with a second one.
+    :param after: seconds until the second call is sent.
     """
     late = share_beyond(alone, after)
     times = sorted({after, *(t for t, _ in alone if t > after), *(t * after for t, _ in helped if t > 1)})
@@ -195,7 +197,7 @@ def _unreported(outcome: HedgeOutcome, sent_at: float | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class HedgedWork:
-    """Beside a step's work: the same call to somebody else. See :meth:`.step.Step.hedged`."""
+    """The same call to another service. See :meth:`.step.Step.hedged`."""
 
     work: Callable[..., Awaitable[Any]]
     hedge: Hedge
@@ -203,7 +205,7 @@ class HedgedWork:
 
 
 class CallByCall:
-    """Beside a step's work: it hedges the calls that it makes, each by itself. See :meth:`.step.Step.hedging`."""
+    """Marks a step that hedges each of its calls. See :meth:`.step.Step.hedging`."""
 
 
 CALL_BY_CALL: Final = CallByCall()
@@ -415,7 +417,7 @@ class _Contender:
 
 
 class _Private(Stream[Any]):
-    """A stream that nobody hears, until its first word."""
+    """A stream without readers, until its first word."""
 
     __slots__ = ("_speaks",)
 

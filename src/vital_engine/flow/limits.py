@@ -44,9 +44,14 @@ def _is_async(method: Any) -> bool:
 
 
 async def call(method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
-    """Call a port: an ``async def`` in the loop, a plain ``def`` in a thread, since it may block.
+    """Call a port: an ``async def`` in the loop, a plain ``def`` in a thread, because it may block.
 
-    When the caller is cancelled it goes on at once; a thread cannot be stopped and runs to its end unheard.
+    If the caller is cancelled, this returns immediately; a thread cannot be stopped and its result is dropped.
+
+    :param method: of a service.
+    :param args: its arguments.
+    :param kwargs: its keyword arguments.
+    :returns: what the method returns.
     """
     if _is_async(method):
         return await method(*args, **kwargs)
@@ -79,6 +84,10 @@ def _forget(task: asyncio.Task[Any]) -> None:
 async def bounded(work: Coroutine[Any, Any, T], *, within: float, grace: float = 0.05) -> T:
     """Await *work* for at most *within* + *grace* seconds, also if it swallows cancellation.
 
+    :param work: any coroutine.
+    :param within: seconds after which it is cancelled.
+    :param grace: seconds that it may take to unwind.
+    :returns: its result.
     :raises TimeoutError: it took longer, and ended when it was cancelled.
     :raises StepAbandoned: it took longer, and still runs; it is counted in :data:`abandoned`.
     """
@@ -105,11 +114,13 @@ async def bounded(work: Coroutine[Any, Any, T], *, within: float, grace: float =
 async def gather_outcomes(
     works: Sequence[Callable[[], Awaitable[T]]], *, width: int = 8, within: float | Sequence[float]
 ) -> list[Done[T] | Failed]:
-    """Run *works* at most *width* at once, each for at most *within* seconds; one that fails costs only itself.
+    """Run *works* at most *width* at once, each for at most *within* seconds; a failure costs only its own work.
 
-    :param within: one limit for all, or one for each. The time in the queue does not count.
-    :raises ConfigError: there is no seat, or not one limit for each.
+    :param works: functions that make the coroutines.
+    :param width: the largest number that runs at once.
+    :param within: one limit for all, or one for each, in seconds. The time in the queue does not count.
     :returns: an outcome for each, in their order; deaf work is abandoned, see :func:`bounded`.
+    :raises ConfigError: *width* is less than 1, or there is not one limit for each.
     """
     if width < 1:
         raise ConfigError(f"'width' must leave room for at least one call, not {width!r}")
@@ -219,6 +230,7 @@ class ConcurrencyLimit:
         self.after: dict[int, int] = {}
 
     def queue(self, i: int, lane: str) -> None:
+        """Step *i* waits for a place in *lane*."""
         heapq.heappush(self._waiting, (i, lane))
 
     def withdraw(self, i: int, lane: str) -> None:
@@ -228,6 +240,7 @@ class ConcurrencyLimit:
             heapq.heapify(self._waiting)
 
     def release(self, _: int, lane: str) -> None:
+        """A step of *lane* has ended."""
         self._running -= 1
         self._lanes[lane] -= 1
 

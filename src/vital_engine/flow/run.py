@@ -37,11 +37,15 @@ def speedup(step_seconds: Sequence[float], wall_seconds: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run left behind: an outcome per step, what overlapped, what the end waited for, and the log.
+    """The result of a run: an outcome per step, what overlapped, what the end waited for, and the log.
 
-    ``outcomes``: by the type that the step makes. ``given``: what was known before. ``seconds``: on the clock, from the
-    beginning of the run, or of the longer run that it continues. ``followed``: where not all may run at once, which step (by
-    index) ran in the place of which.
+    :param name: of the flow.
+    :param plan: what was run.
+    :param outcomes: by the type that the step makes.
+    :param given: what was known before.
+    :param seconds: from the beginning of the run, or of the longer run that it continues.
+    :param followed: if not all steps may run at once: step -> the step whose place it took, by index.
+    :param log: what happened, in order.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Run:
 
     @property
     def overlap(self) -> float | None:
+        """Seconds of the steps' own work per second of the run; None if no time passed."""
         return speedup([o.seconds for o in self.outcomes.values()], self.seconds)
 
     @property
@@ -148,6 +153,10 @@ class Execution:
             self.deadline = self.loop.call_at(self.until, self._stop, "timeout", context=self.context)
 
     async def run(self) -> Run:
+        """Run the plan to its end.
+
+        :returns: an outcome for each step.
+        """
         cancelled = False
         if self.whole:
             self.note((FlowStarted, self.name, self.began_at))

@@ -28,12 +28,19 @@ NOTHING: Final = _Nothing()
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[T]):
-    """Made by :func:`step`; never by hand.
+    """A step, made by :func:`step`.
 
-    ``needs``: parameter -> type of what it waits for. ``inlets``: parameter -> type whose stream it reads.
-    ``outlet``: the parameter through which it streams what it makes. ``optional``: parameters that keep their default where
-    no step of the flow makes their type. ``hedge``: the same call to another service, for when it is late, or that the step
-    hedges its own calls.
+    :param work: the function.
+    :param name: for events and drawings.
+    :param needs: parameter -> type of what it waits for.
+    :param inlets: parameter -> type whose stream it reads.
+    :param outlet: the parameter through which it streams what it makes; None: it does not stream.
+    :param makes: type of its product.
+    :param policy: its limits.
+    :param fallback_value: what it makes if it fails.
+    :param recovery: makes a product of what was streamed before a failure.
+    :param optional: parameters that keep their default if no step of the flow makes their type.
+    :param hedge: the same call to another service for late calls, or that the step hedges its own calls.
     """
 
     work: Callable[..., Awaitable[T]]
@@ -49,9 +56,12 @@ class Step(Generic[T]):
     hedge: HedgedWork | CallByCall | None = None
 
     def fallback(self, value: T) -> Step[T]:
-        """The same step, which makes *value* where it fails, runs late or cannot run.
+        """The same step with a fallback, for when it fails, runs late or cannot run.
 
-        A method and not a keyword, so that every type checker refuses a value of another type.
+        This is a method and not a keyword, so that every type checker refuses a value of another type.
+
+        :param value: what it makes then.
+        :raises FlowError: *value* is not of the type that the step makes.
         """
         if not isinstance(value, self.makes):
             raise FlowError(
@@ -60,7 +70,11 @@ class Step(Generic[T]):
         return replace(self, fallback_value=value)
 
     def recover(self, recovery: Recovery[T]) -> Step[T]:
-        """The same step; if it breaks after it has streamed something, it makes ``recovery(items, error)``."""
+        """The same step; if it fails after it has streamed something, it makes ``recovery(items, error)``.
+
+        :param recovery: makes a product of what was streamed.
+        :raises FlowError: the step does not stream.
+        """
         if self.outlet is None:
             raise FlowError(
                 f"{self.name!r} streams nothing that could be recovered; give it a parameter of "
@@ -119,9 +133,17 @@ class Step(Generic[T]):
                 raise FlowError(f"{other.name!r} is not the same call as {self.name!r}: its {what} differ")
 
     def under(self, policy: Policy) -> Step[T]:
+        """The same step under other limits.
+
+        :param policy: the limits.
+        """
         return replace(self, policy=policy)
 
     def named(self, name: str) -> Step[T]:
+        """The same step under another name.
+
+        :param name: the name.
+        """
         return replace(self, name=name)
 
 

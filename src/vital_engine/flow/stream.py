@@ -150,10 +150,12 @@ class Stream(Generic[T]):
 
     @property
     def ended(self) -> bool:
+        """Whether there will be no more items."""
         return self._buffer.closed
 
     @property
     def error(self) -> BaseException | None:
+        """The error that ended the stream; None before the end, and after a normal one."""
         return self._buffer.error
 
     @property
@@ -168,6 +170,7 @@ class Stream(Generic[T]):
 
     @property
     def last_at(self) -> float | None:
+        """When the latest item came, on the loop's clock; None: none has come."""
         return self._buffer.last
 
     @property

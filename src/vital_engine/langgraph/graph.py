@@ -26,6 +26,7 @@ from vital_engine.flow import (
     Flow,
     FlowEnded,
     FlowStarted,
+    Hedged,
     LateResult,
     Log,
     Outcome,
@@ -37,11 +38,11 @@ from vital_engine.flow import (
     bounded,
     run_in_background,
 )
-from vital_engine.modes import ParallelBaseWorkflow, Person, TurnOptions, TurnSettings
+from vital_engine.modes import ParallelBaseWorkflow, Person, TurnSettings
 from vital_engine.modes.approval import Opened, Pause, by_person, decisions_of, pause_of
 from vital_engine.modes.assemble import assemble, assemble_paused
 from vital_engine.modes.conversation import SAVE_SECONDS, leased
-from vital_engine.modes.runner import TurnContext, decide, owner, timing_of
+from vital_engine.modes.runner import TurnContext, decide, hedges_of, owner, timing_of
 from vital_engine.modes.segments import (
     CALLS,
     OPENING,
@@ -59,12 +60,12 @@ from vital_engine.modes.segments import (
     time_limit,
 )
 from vital_engine.modes.settings import kept_keys
-from vital_engine.nouns import Answer, Approval, Claim, Consent, PausedTurn, Question, Timing, TurnEnded
+from vital_engine.nouns import Answer, Approval, Claim, Consent, HedgeFacts, PausedTurn, Question, Timing, TurnEnded
 from vital_engine.nouns.codec import to_json
 from vital_engine.nouns.transitions import asked
 from vital_engine.turn.plan import BRIEF, BY_NAME, CONSENT, KEYS
 
-from .state import GraphState, reading, with_todays_keys, written
+from .state import GraphState, options, reading, with_todays_keys, written
 
 WORDS_SECONDS = 1.0
 """For the last words to reach the graph's stream, once the model has ended."""
@@ -81,16 +82,18 @@ class GraphObserver:
         self, workflow: ParallelBaseWorkflow, question: Question, settings: TurnSettings, claim: Claim | None
     ) -> None:
         self.settings, self.claim = settings, claim
+        self.hedges: dict[str, HedgeFacts] = {}  # see Answer.hedges
         self.log = Log([watch(question, workflow.mode.number) for watch in workflow.watchers])
         self.log.add(FlowStarted, TURN, asyncio.get_running_loop().time())
         self.log.flush()
 
     def of(self, write: Write) -> _NodeObserver:
+        """An observer for one node, which writes to the graph's own stream."""
         return _NodeObserver(self.log, write)
 
-    def end(self, answer: Answer | None = None) -> None:
+    def end(self, answer: Answer | None = None, *, cancelled: bool = False) -> None:
         """All steps but the saving have ended. *answer*: where no saving follows, as in a pause."""
-        self.log.add(FlowEnded, TURN, False, asyncio.get_running_loop().time())
+        self.log.add(FlowEnded, TURN, cancelled, asyncio.get_running_loop().time())
         if answer is not None:
             self.log.add(TurnEnded, answer)
         self.log.flush()
@@ -109,7 +112,7 @@ class _NodeObserver:
             case StepEnded(step=step, outcome=outcome):
                 ended = {"kind": "step", "step": step, "outcome": outcome.kind, "seconds": outcome.seconds}
                 self._write({**ended, "reason": outcome.reason})
-            case StreamOpened() | LateResult():
+            case StreamOpened() | LateResult() | Hedged():
                 pass
             case _:  # a node's flow is no flow of the turn's
                 return
@@ -135,10 +138,12 @@ class NodeContext:
 
     @property
     def question(self) -> Question:
+        """The question of the turn."""
         return self.state["question"]
 
     @property
     def context(self) -> TurnContext:
+        """The turn as the runner needs it."""
         log, claim = (Log(), None) if self.turn is None else (self.turn.log, self.turn.claim)
         within = time_limit(self.question, self.settings)
         return TurnContext(self.question, self.settings, log, self.began, within, claim)
@@ -197,7 +202,7 @@ class TurnGraph:
             SPEECH: self._speak,
             SAVING: self._save,
         }
-        graph: Any = StateGraph(GraphState, context_schema=TurnOptions, input_schema=reading("Asked", ("question",)))
+        graph: Any = StateGraph(GraphState, context_schema=options(), input_schema=reading("Asked", ("question",)))
         previous = START
         for part in parts(self.runner.approver):
             node = self._node(part, works.get(part, self._steps))
@@ -217,7 +222,7 @@ class TurnGraph:
             except GraphInterrupt:  # a pause, and no failure
                 raise
             except asyncio.CancelledError:
-                self._broken_off(here)
+                self._broken_off(here, cancelled=True)
                 if "thread_id" not in get_config().get("configurable", {}):  # no checkpoint: nothing can go on
                     last_words = bounded(self.runner.keep_cancelled(here.context), within=SAVE_SECONDS)
                     run_in_background(last_words, name=f"keep {here.question.run_id}")
@@ -277,11 +282,11 @@ class TurnGraph:
             raise Conflict(f"the run {question.run_id} was resumed before, and is answered")
         return claim
 
-    def _broken_off(self, here: NodeContext) -> None:
+    def _broken_off(self, here: NodeContext, *, cancelled: bool = False) -> None:
         run_id = here.question.run_id
         if here.turn is not None and self.turns.get(run_id) is here.turn:
             self.turns.pop(run_id)
-            here.turn.end()
+            here.turn.end(cancelled=cancelled)
 
     @contextlib.asynccontextmanager
     async def _place(self, here: NodeContext) -> AsyncIterator[None]:
@@ -323,7 +328,10 @@ class TurnGraph:
                 known = (claim or Claim(here.question.run_id, owner(here.question)),)
         observers = (*(() if here.turn is None else (here.turn.of(here.write),)), *more)
         steps = self.runner.segments.steps(here.settings)
-        return await run_part(steps, here.part, here.state, here.settings, known=known, observers=observers)
+        made = await run_part(steps, here.part, here.state, here.settings, known=known, observers=observers)
+        if here.turn is not None:  # of an earlier node it is known: each has a beginning of its own
+            here.turn.hedges = {**hedges_of(here.context), **here.turn.hedges}
+        return made
 
     def _not_run(self, here: NodeContext) -> dict[str, Any]:
         """Where no expert answers, a turn with a person in it stops here, as on the engine's own path."""
@@ -364,6 +372,7 @@ class TurnGraph:
             timing=replace(here.state.get("timing", Timing()), total=seconds),
             critical_path=here.critical_path(outcomes),
             approvals=approvals,
+            hedges=turn.hedges,
         )
         self.turns.pop(question.run_id)
         turn.end()
@@ -407,7 +416,7 @@ class TurnGraph:
         return _consented(by_person(turn), since)
 
     def _opened(self, here: NodeContext) -> Opened:
-        state = here.state
+        state, outcomes = here.state, here.outcomes()
         brief = state["brief"]
         assert brief is not None  # an expert answers
         return Opened(
@@ -419,8 +428,8 @@ class TurnGraph:
             self.workflow.mode.number,
             state["evidence"],
             state["memory"],
-            state["outcomes"],
-            here.critical_path(here.outcomes()),
+            outcomes,
+            here.critical_path(outcomes),
             spent(state),
         )
 
@@ -474,6 +483,8 @@ def _call(approval: Approval) -> dict[str, Any]:
         "cost_usd": to_json(tool_call.cost_usd),
         "effect": tool_call.effect.value,
         "tainted": tool_call.tainted,
+        "sources": to_json(tool_call.sources),
+        "needs_consent": tool_call.needs_consent,
         "expires_at": approval.expires_at.isoformat(),
     }
 

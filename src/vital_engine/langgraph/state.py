@@ -7,13 +7,15 @@ them. So what is written is JSON already, by :mod:`vital_engine.nouns.codec`: an
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, TypedDict, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
 from langgraph.channels.base import BaseChannel
 from langgraph.errors import EmptyChannelError, InvalidUpdateError
+from typing_extensions import TypedDict  # of typing's own there is no JSON schema before Python 3.12
 
 from vital_engine.errors import InvalidQuestion, WrongType
 from vital_engine.flow import Outcome
+from vital_engine.modes import TurnOptions
 from vital_engine.nouns import (
     Answer,
     Brief,
@@ -39,7 +41,8 @@ FORMER_KEYS: Final[Mapping[str, str]] = {"menu": "suggestions", "findings": "too
 class Noun(BaseChannel[Any, Any, Any]):
     """Holds the latest noun of one class, or None where its step made none. Takes it as JSON as well.
 
-    :raises InvalidQuestion, WrongType: what is written is no such noun.
+    :raises InvalidQuestion: what is written is no valid question.
+    :raises WrongType: what is written is no such noun.
     """
 
     __slots__ = ("value",)
@@ -56,13 +59,16 @@ class Noun(BaseChannel[Any, Any, Any]):
 
     @property
     def ValueType(self) -> Any:  # noqa: N802
+        """See LangGraph: the class of the noun."""
         return self.typ
 
     @property
     def UpdateType(self) -> Any:  # noqa: N802
+        """See LangGraph: the class of the noun."""
         return self.typ
 
     def copy(self) -> Noun:
+        """See LangGraph."""
         return Noun(self.typ, self.key, self.value)
 
     def from_checkpoint(self, checkpoint: Any) -> Noun:
@@ -71,11 +77,16 @@ class Noun(BaseChannel[Any, Any, Any]):
         return Noun(self.typ, self.key, self._read(checkpoint) if written else _EMPTY)
 
     def checkpoint(self) -> Any:
+        """See LangGraph: the noun as JSON."""
         if self.value is _EMPTY:
             return super().checkpoint()
         return None if self.value is None else write(self.value)
 
     def update(self, values: Sequence[Any]) -> bool:
+        """See LangGraph: the latest value counts.
+
+        :param values: nouns, or their JSON.
+        """
         if len(values) > 1:
             raise InvalidUpdateError(f"at key {self.key!r}: one step may write it once, not {len(values)} times")
         if values:
@@ -83,11 +94,13 @@ class Noun(BaseChannel[Any, Any, Any]):
         return bool(values)
 
     def get(self) -> Any:
+        """See LangGraph: the noun."""
         if self.value is _EMPTY:
             raise EmptyChannelError
         return self.value
 
     def is_available(self) -> bool:
+        """See LangGraph: whether there is a value."""
         return self.value is not _EMPTY
 
     def _read(self, value: Any) -> Any:
@@ -123,27 +136,36 @@ class Outcomes(BaseChannel[Any, Any, Any]):
 
     @property
     def ValueType(self) -> Any:  # noqa: N802
+        """See LangGraph."""
         return dict[str, Any]
 
     @property
     def UpdateType(self) -> Any:  # noqa: N802
+        """See LangGraph."""
         return dict[str, Any]
 
     def copy(self) -> Outcomes:
+        """See LangGraph."""
         return Outcomes(self.typ, self.key, self.run_id, self.steps)
 
     def from_checkpoint(self, checkpoint: Any) -> Outcomes:
+        """See LangGraph: reads what :meth:`checkpoint` wrote."""
         fresh = Outcomes(self.typ, self.key)
         if isinstance(checkpoint, Mapping):
             fresh.update([checkpoint])
         return fresh
 
     def checkpoint(self) -> Any:
+        """See LangGraph: the outcomes as JSON."""
         if self.steps is None:
             return super().checkpoint()
         return {"run_id": self.run_id, "steps": {name: outcome_json(o) for name, o in self.steps.items()}}
 
     def update(self, values: Sequence[Any]) -> bool:
+        """See LangGraph: adds the outcomes of a node.
+
+        :param values: what nodes wrote.
+        """
         for value in values:
             steps = value
             if "run_id" in value:
@@ -154,11 +176,13 @@ class Outcomes(BaseChannel[Any, Any, Any]):
         return bool(values)
 
     def get(self) -> Any:
+        """See LangGraph: outcome by step."""
         if self.steps is None:
             raise EmptyChannelError
         return self.steps
 
     def is_available(self) -> bool:
+        """See LangGraph: whether there is a value."""
         return self.steps is not None
 
 
@@ -166,8 +190,7 @@ class GraphState(TypedDict, total=False):
     """The state of a turn in a graph. Inherit from it to put nodes of ours into a graph of yours (see :func:`plainly`).
 
     ``question`` is given, as a :class:`Question` or as JSON; ``answer`` is what comes out; every other key is written
-    by the node that makes it and read by a later one. None: its step made nothing, and ``outcomes`` says why. ``menu`` and
-    ``findings`` are read from checkpoints of an earlier form only.
+    by the node that makes it and read by a later one. None: its step made nothing, and ``outcomes`` says why.
     """
 
     question: Annotated[Question, Noun(Question)]
@@ -184,21 +207,32 @@ class GraphState(TypedDict, total=False):
     cost: Annotated[Cost, Noun(Cost)]
     outcomes: Annotated[dict[str, Any], Outcomes()]
     answer: Annotated[Answer, Noun(Answer)]
-    menu: Annotated[ToolSuggestions, Noun(ToolSuggestions)]
-    findings: Annotated[ToolResults, Noun(ToolResults)]
 
 
 def reading(name: str, keys: Sequence[str]) -> type[Any]:
-    """The part of the state that a node is given: *keys*, also under their former names, and no other."""
+    """The part of the state that a node is given: *keys*, also under their former names, and no other.
+
+    Former keys are private to the nodes that read them: they are in no schema of the graph's input or output.
+    """
     hints = get_type_hints(GraphState, include_extras=True)
-    former = [before for before, today in FORMER_KEYS.items() if today in keys]
-    return TypedDict(name, {key: hints[key] for key in (*keys, *former)}, total=False)  # type: ignore[operator, no-any-return]
+    read = {key: hints[key] for key in keys}
+    read |= {former: hints[today] for former, today in FORMER_KEYS.items() if today in keys}
+    return _typed_dict(name, read)
 
 
-def with_todays_keys(state: Mapping[str, Any]) -> dict[str, Any]:
+def options() -> type[Any]:
+    """What a graph's context may hold: the settings of one turn."""
+    return _typed_dict(TurnOptions.__name__, get_type_hints(TurnOptions))
+
+
+def _typed_dict(name: str, keys: Mapping[str, Any]) -> type[Any]:
+    return TypedDict(name, keys, total=False)  # type: ignore[operator, no-any-return]
+
+
+def with_todays_keys(state: Mapping[str, Any]) -> Mapping[str, Any]:
     """*state*, in which what stands under a former key stands under today's."""
     former = {FORMER_KEYS[key]: value for key, value in state.items() if key in FORMER_KEYS}
-    return {**former, **{key: value for key, value in state.items() if key not in FORMER_KEYS}}
+    return {**former, **{key: value for key, value in state.items() if key not in FORMER_KEYS}} if former else state
 
 
 def written(made: Mapping[str, Any], run_id: str = "") -> dict[str, Any]:

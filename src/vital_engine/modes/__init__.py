@@ -1,4 +1,4 @@
-"""WHICH turn: who approves, and one question or a conversation.
+"""The four modes: who approves tool calls, and one question or a conversation.
 
 ::
 
@@ -11,7 +11,7 @@
     events.py         a turn as it happens
     settings.py       profile, switches, limits; refused where unknown
 
-May import: monitoring (to be watched by default), turn, flow, ports, nouns, errors.
+May import: monitoring (a workflow is watched by default), turn, flow, ports, nouns, errors.
 """
 
 from .approval import Approver, Decisions, Person, Policy

@@ -1,7 +1,7 @@
-"""Who approves tool calls: a policy, which decides at once, or a person, for whom the turn is paused.
+"""Who approves tool calls: a policy, which decides within the turn, or a person, for whom the turn pauses.
 
-Both are an :class:`Approver`: given what the opening of a turn has made, it gives a :class:`Consent`, or a :class:`Pause` that
-says what waits for a decision. A tool that the expert may not use is refused by both.
+Both are an :class:`Approver`: given what the opening of a turn has made, it returns a :class:`Consent`, or a
+:class:`Pause` with what waits for a decision. Both refuse a tool that the expert may not use.
 """
 
 from __future__ import annotations
@@ -51,7 +51,17 @@ FIRST_LOOK, LAST_LOOK = 0.05, 1.0
 class Opened:
     """What a turn has made when its tool calls are to be decided.
 
-    ``deployed``: the workflow's own settings, of which the turn's may differ. ``seconds``: what the turn had taken by then.
+    :param question: the question.
+    :param brief: the expert.
+    :param suggestions: the suggested calls.
+    :param settings: of this turn.
+    :param deployed: the workflow's settings, without those of this turn.
+    :param mode: 1 to 4.
+    :param evidence: what was retrieved.
+    :param memory: what was recalled.
+    :param outcomes: step -> how it ended.
+    :param critical_path: names of the steps that the decision waited for.
+    :param seconds: duration of the turn so far.
     """
 
     question: Question
@@ -79,7 +89,12 @@ class Approver(Protocol):
 
     waits: bool
 
-    async def decide(self, opened: Opened) -> Consent | Pause: ...
+    async def decide(self, opened: Opened) -> Consent | Pause:
+        """Decide which of the suggested calls may run.
+
+        :param opened: what the turn has made so far.
+        :returns: the decisions, or a pause.
+        """
 
 
 # -- a policy
@@ -87,13 +102,17 @@ class Policy:
     """The automatic modes. Pure: (suggestions, expert, settings) -> decisions, each with its reason.
 
     The rules, in order: a tool that the expert may not use, one that is on the never-automatic list, one with effects outside
-    of the engine, one whose arguments come from retrieved text and that writes anything, and a call that would exceed the
-    turn's ceiling, all need a person.
+    of the engine, one whose tool demands a person's consent, one whose arguments may hold text that is not the person's own
+    and that is more than a calculation, and a call that would exceed the turn's ceiling, all need a person.
     """
 
     waits = False
 
     async def decide(self, opened: Opened) -> Consent:
+        """Decide by :func:`by_policy`.
+
+        :param opened: what the turn has made so far.
+        """
         ceiling = opened.question.limits.cost_usd
         return by_policy(opened.suggestions, opened.brief, opened.settings, ceiling)
 
@@ -101,7 +120,15 @@ class Policy:
 def by_policy(
     suggestions: ToolSuggestions, brief: Brief, settings: TurnSettings, ceiling: Decimal | None = None
 ) -> Consent:
-    """Decide each call, best first. *ceiling*: the turn's own, in USD, if it is lower than the settings'."""
+    """Decide each call, best first.
+
+    :param suggestions: the suggested calls.
+    :param brief: the expert.
+    :param settings: of the turn.
+    :param ceiling: the question's own ceiling in USD; the lower of both counts. None: only the settings' ceiling
+        counts.
+    :returns: a decision for each call, with its reason.
+    """
     limit = settings.tool_cost_ceiling_usd if ceiling is None else min(ceiling, settings.tool_cost_ceiling_usd)
     spent = Decimal(0)
     decisions = []
@@ -109,7 +136,7 @@ def by_policy(
         refusal = _refusal(tool_call, brief, settings, limit - spent)
         if not refusal:
             spent += tool_call.cost_usd
-        reason = refusal or f"allowed to {brief.expert.id}, {tool_call.effect.value}, within ${limit} for this turn"
+        reason = refusal or f"allowed to {brief.expert.id}, {tool_call.effect.value}, within ${limit:f} for this turn"
         decisions.append(Decision(tool_call, not refusal, POLICY, reason))
     return Consent(tuple(decisions))
 
@@ -121,11 +148,17 @@ def _refusal(tool_call: ToolCall, brief: Brief, settings: TurnSettings, left: De
         return "on the never-automatic list: a person must approve it"
     if tool_call.effect is Effect.EFFECT:
         return "it has effects outside of the engine: a person must approve it"
+    if tool_call.needs_consent:
+        return "its tool demands consent to each call: a person must approve it"
     if tool_call.tainted and tool_call.effect is not Effect.PURE:
-        return "its arguments come from retrieved text: a person must approve it"
+        return "its arguments do not come from the question alone: a person must approve it"
     if tool_call.cost_usd > left:
-        return f"it costs ${tool_call.cost_usd}, more than the ${left} that are left of this turn's ceiling"
+        return _too_dear(tool_call, left)
     return ""
+
+
+def _too_dear(tool_call: ToolCall, left: Decimal) -> str:
+    return f"it costs ${tool_call.cost_usd:f}, more than the ${left:f} that are left of this turn's ceiling"
 
 
 def _allowed(tool_call: ToolCall, brief: Brief) -> bool:
@@ -223,17 +256,17 @@ def pause_of(opened: Opened) -> Paused:
         outcomes=opened.outcomes,
         critical_path=opened.critical_path,
         seconds=opened.seconds,
-        refused=tuple(
-            Decision(tool_call, False, POLICY, f"{opened.brief.expert.id} may not use it")
-            for tool_call in opened.suggestions.tool_calls
-            if not _allowed(tool_call, opened.brief)
-        ),
+        refused=not_asked(opened.suggestions, opened.brief, opened.question.limits.cost_usd),
         settings={k: to_json(v) for k in KEYS if (v := getattr(settings, k)) != getattr(deployed, k)},
     )
 
 
 def decisions_of(given: Decisions) -> dict[str, ApprovalDecision]:
-    """*given*, read. InvalidArguments for what is no decision."""
+    """*given* as decisions.
+
+    :param given: id of a call -> decision, in any of its forms.
+    :raises InvalidArguments: a value is no decision.
+    """
     return {str(call_id): _decision(call_id, said) for call_id, said in given.items()}
 
 
@@ -258,9 +291,30 @@ def _decision(call_id: str, said: Any) -> ApprovalDecision:
     )
 
 
+def not_asked(suggestions: ToolSuggestions, brief: Brief, ceiling: Decimal | None = None) -> tuple[Decision, ...]:
+    """The calls that no person is asked about: the expert may not use their tool, or the question's own *ceiling*, in USD,
+    does not pay for them."""
+    refused = []
+    for tool_call in suggestions.tool_calls:
+        if not _allowed(tool_call, brief):
+            refused.append(Decision(tool_call, False, POLICY, f"{brief.expert.id} may not use it"))
+        elif ceiling is not None and tool_call.cost_usd > ceiling:
+            refused.append(Decision(tool_call, False, POLICY, _too_dear(tool_call, ceiling)))
+    return tuple(refused)
+
+
 def by_person(turn: PausedTurn) -> Consent:
-    """What was decided on a paused turn's calls. A call that was not decided in time is not approved."""
-    return Consent((*map(_as_decided, turn.approvals), *turn.paused.refused))
+    """What was decided on a paused turn's calls. A call that was not decided in time is not approved, nor is one that those
+    before it have left no money for, of what the question may cost."""
+    ceiling, spent, decisions = turn.paused.question.limits.cost_usd, Decimal(0), []
+    for said in map(_as_decided, turn.approvals):
+        tool_call, decision = said.tool_call, said
+        if said.approved and ceiling is not None and tool_call.cost_usd > ceiling - spent:
+            decision = replace(said, approved=False, by=POLICY, reason=_too_dear(tool_call, ceiling - spent))
+        elif said.approved:
+            spent += tool_call.cost_usd
+        decisions.append(decision)
+    return Consent((*decisions, *turn.paused.refused))
 
 
 def _as_decided(approval: Approval) -> Decision:
@@ -289,6 +343,7 @@ class Recent(OrderedDict[Any, Any]):
     SIZE = 1000
 
     def put(self, key: Any, value: Any) -> None:
+        """Store *value* under *key*; the oldest entry makes room."""
         self[key] = value
         while len(self) > self.SIZE:
             self.popitem(last=False)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
-from vital_engine.errors import ModelError, OutOfTime, StepFailed, VitalError
-from vital_engine.flow import Outcome, speedup
+from vital_engine.errors import CostLimit, ModelError, OutOfTime, StepFailed, VitalError
+from vital_engine.flow import Outcome, Reason, speedup
 from vital_engine.nouns import (
     NOTHING_FOUND,
     Answer,
@@ -18,14 +19,17 @@ from vital_engine.nouns import (
     Cost,
     Draft,
     Evidence,
+    HedgeFacts,
     LedgerRow,
     PausedTurn,
     Quality,
     Question,
     Status,
     Support,
+    TierFacts,
     Timing,
     ToolResults,
+    ToolSuggestions,
     TurnRecord,
 )
 from vital_engine.nouns.transitions import UNKNOWN
@@ -39,9 +43,11 @@ from vital_engine.turn.plan import (
     INVOKE,
     REPLY,
     RETRIEVE,
+    SUGGEST,
     TALLY,
     TIERS,
     for_user,
+    tools_matched,
 )
 
 
@@ -55,7 +61,7 @@ def assemble(
     timing: Timing,
     critical_path: tuple[str, ...] = (),
     approvals: tuple[Approval, ...] = (),
-    hedges: Mapping[str, Mapping[str, Any]] | None = None,
+    hedges: Mapping[str, HedgeFacts] | None = None,
 ) -> Answer:
     """The answer of a turn whose steps ended in *outcomes* (by the step's name)."""
     chosen = BRIEF.outcome(outcomes)
@@ -66,6 +72,7 @@ def assemble(
     tool_results = INVOKE.made(outcomes, ToolResults())
     status, error = _status(outcomes)
     degraded = _degraded(outcomes)
+    cost = _cost(question, outcomes, draft)
     return Answer(
         run_id=question.run_id,
         question=question,
@@ -80,15 +87,18 @@ def assemble(
         draft=draft,
         citations=citations,
         support=support,
-        cost=_cost(question, outcomes, draft),
-        quality=grader(citations, support, evidence, draft, degraded),
+        cost=cost,
+        quality=grader(citations, support, evidence, draft, _share_done(degraded)),
         outcomes=outcomes,
         degraded=degraded,
-        warnings=tuple(_warnings(outcomes, degraded, evidence, citations, tool_results, draft)),
+        warnings=(
+            *_warnings(outcomes, degraded, evidence, citations, tool_results, draft),
+            *_spending(question.limits.cost_usd, tool_results, cost, draft),
+        ),
         timing=timing,
         speedup=speedup([o.seconds for o in outcomes.values() if o.kind != "skipped"], timing.total),
         critical_path=critical_path,
-        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
+        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps)) is not None},
         error=error,
         approvals=approvals,
         hedges=hedges or {},
@@ -96,7 +106,8 @@ def assemble(
 
 
 def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, profile: str, timing: Timing) -> Answer:
-    """The answer of a turn that waits for a person: what is known by then. Nothing was said, and nothing paid."""
+    """The answer of a turn that waits for a person: what is known by then. Nothing was said, and what was paid for
+    suggestions is priced with the rest of the turn."""
     paused = turn.paused
     degraded = _degraded(outcomes)
     nothing = Citations(), ToolResults(), Draft(finish="")
@@ -115,7 +126,7 @@ def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, p
         draft=Draft(finish=""),
         citations=Citations(),
         support=Support(),
-        cost=Cost(),
+        cost=Cost(_unpriced(paused.suggestions)),
         quality=Quality(),
         outcomes=outcomes,
         degraded=degraded,
@@ -123,13 +134,19 @@ def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, p
         timing=timing,
         speedup=speedup([o.seconds for o in outcomes.values() if o.kind != "skipped"], timing.total),
         critical_path=paused.critical_path,
-        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
+        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps)) is not None},
         approvals=turn.approvals,
     )
 
 
-def _degraded(outcomes: Mapping[str, Outcome[Any]]) -> dict[str, str]:
-    return {name: o.reason for name, o in outcomes.items() if o.broke and name not in EARLY}
+def _degraded(outcomes: Mapping[str, Outcome[Any]]) -> dict[str, Reason]:
+    return {name: o.reason for name, o in outcomes.items() if o.reason and name not in EARLY}
+
+
+def _share_done(degraded: Mapping[str, str]) -> float:
+    """Which share of the steps that run beside others did their part."""
+    steps = [name for names in TIERS.values() for name in names]
+    return 1.0 - sum(name in degraded for name in steps) / len(steps)
 
 
 def record_of(answer: Answer) -> TurnRecord:
@@ -176,28 +193,37 @@ def _cost(question: Question, outcomes: Mapping[str, Outcome[Any]], draft: Draft
     """As tallied; a call that failed is on the bill too, at an unknown price."""
     spoken = REPLY.outcome(outcomes)
     if spoken is not None and spoken.kind == "failed":
-        return Cost((LedgerRow(Call(question.run_id, REPLY.name, draft.model, draft.provider, None, "failed"), None),))
+        if isinstance(spoken.error, CostLimit):  # the model was not called
+            return Cost(_unpriced(SUGGEST.made(outcomes, ToolSuggestions())))
+        failed = LedgerRow(Call(question.run_id, REPLY.name, draft.model, draft.provider, None, "failed"), None)
+        return Cost((failed, *_unpriced(SUGGEST.made(outcomes, ToolSuggestions()))))
     return TALLY.made(outcomes, Cost.missing())
 
 
-def _tier(outcomes: Mapping[str, Outcome[Any]], steps: Iterable[str]) -> dict[str, Any]:
+def _unpriced(suggestions: ToolSuggestions) -> tuple[LedgerRow, ...]:
+    return tuple(LedgerRow(paid, None) for paid in suggestions.calls)
+
+
+def _tier(outcomes: Mapping[str, Outcome[Any]], steps: Iterable[str]) -> TierFacts | None:
     ran = [o for name in steps if (o := outcomes.get(name)) is not None and o.kind != "skipped"]
     if not ran:
-        return {}
+        return None
     wall = round(max(o.ended for o in ran) - min(o.began for o in ran), 9)
     return {"seconds": wall, "speedup": speedup([o.seconds for o in ran], wall)}
 
 
 def _warnings(
     outcomes: Mapping[str, Outcome[Any]],
-    degraded: Mapping[str, str],
+    degraded: Mapping[str, Reason],
     evidence: Evidence,
     citations: Citations,
     tool_results: ToolResults,
     draft: Draft,
 ) -> Iterable[str]:
     for step, reason in degraded.items():
-        if not (step == REPLY.name and outcomes[step].kind == "failed"):
+        if step == SUGGEST.name and not SUGGEST.made(outcomes, ToolSuggestions.missing()).failed:
+            yield tools_matched(reason)
+        elif not (step == REPLY.name and outcomes[step].kind == "failed"):
             yield for_user(step, reason)
     retrieved = RETRIEVE.outcome(outcomes)
     looked = retrieved is not None and retrieved.kind != "skipped"
@@ -215,3 +241,15 @@ def _warnings(
         yield f"{mismatched} of its quotations do not stand in the passage that is cited for them."
     if draft.finish == "length":
         yield "The answer reached its length limit and may be incomplete."
+
+
+def _spending(limit: Decimal | None, tool_results: ToolResults, cost: Cost, draft: Draft) -> Iterable[str]:
+    """What became of the question's cost limit."""
+    if limit is None:
+        return
+    if draft.output_limit is not None:
+        yield f"The cost limit of ${limit:f} left {draft.output_limit} tokens for the answer."
+    if cost.usd is None:
+        yield f"What the model costs is not known: it could not be held to the cost limit of ${limit:f}."
+    elif (spent := cost.usd + tool_results.cost_usd) > limit:
+        yield f"This question cost ${spent:f}, more than its limit of ${limit:f}."

@@ -20,6 +20,8 @@ from vital_engine.turn.plan import CITE, REPLY, TALLY
 
 @dataclass(frozen=True, slots=True)
 class Started:
+    """The turn has begun."""
+
     seq: int
     run_id: str
     kind: Literal["started"] = field(default="started", init=False)
@@ -70,6 +72,8 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
+    """The turn has ended, with any status of the answer. The last event."""
+
     seq: int
     answer: Answer
     kind: Literal["finished"] = field(default="finished", init=False)
@@ -122,10 +126,12 @@ class TurnStream:
         self._add(made)
 
     def finish(self, answer: Answer) -> None:
+        """End the stream with the answer."""
         self._close([(Finished, (answer,))])
         self.events.close(answer)
 
     def fail(self, error: BaseException) -> None:
+        """End the stream with an error."""
         known = error if isinstance(error, VitalError) else TurnError()
         self._close([(Broken, (known.code, known.public))])
         self.events.close(error=error)

@@ -42,6 +42,7 @@ from vital_engine.nouns import (
     Cost,
     Draft,
     Evidence,
+    HedgeFacts,
     Memory,
     PausedTurn,
     Question,
@@ -53,7 +54,7 @@ from vital_engine.nouns import (
 )
 from vital_engine.ports import Services
 from vital_engine.turn import drafted, save
-from vital_engine.turn.plan import BRIEF, CONSENT, REPLY, SAVE, TALLY, for_user
+from vital_engine.turn.plan import BRIEF, CONSENT, REPLY, SAVE, SUGGEST, TALLY, for_user
 
 from .approval import Approver, Opened, Pause, Person, Recent, by_person, outcomes_so_far
 from .assemble import assemble, assemble_paused, record_of
@@ -67,7 +68,7 @@ class TurnContext:
     """One turn under way: who asked what, under which settings, its log, and when it began on the loop's clock.
 
     ``within``: seconds for the whole turn; a person's time is not counted. ``claim``: the right to go on with a turn that was
-    paused.
+    paused, and ``suggestions``: what it was paused for.
     """
 
     question: Question
@@ -76,6 +77,7 @@ class TurnContext:
     began: float
     within: float
     claim: Claim | None = None
+    suggestions: ToolSuggestions | None = None
 
     def now(self) -> float:
         """Seconds that the turn has taken."""
@@ -88,10 +90,12 @@ class TurnContext:
 
     @property
     def owner(self) -> Scope:
+        """Tenant and user of the turn."""
         return owner(self.question)
 
 
 def owner(question: Question) -> Scope:
+    """Tenant and user of *question*."""
     return Scope(question.tenant, question.user)
 
 
@@ -291,7 +295,7 @@ class Runner:
             log.add(FlowEnded, SAVE.name, False, asyncio.get_running_loop().time())
         saved = run.steps[SAVE.name]
         answer = replace(answer, outcomes={**answer.outcomes, SAVE.name: saved})
-        if not saved.made:
+        if saved.reason:
             degraded = {**answer.degraded, SAVE.name: saved.reason}
             warnings = (*answer.warnings, for_user(SAVE.name, saved.reason))
             answer = replace(answer, degraded=degraded, warnings=warnings)
@@ -303,10 +307,10 @@ class Runner:
         """What a cancelled turn had said, and what that cost, as far as it is known."""
         draft, gone = said_so_far(context.log), asyncio.CancelledError()
         paid = Call(context.question.run_id, REPLY.name, draft.model, draft.provider, draft.usage, "cancelled")
-        row = await self.services.accountant.price(paid)
+        rows = [await self.services.accountant.price(one) for one in (paid, *paid_so_far(context))]
         cut: dict[str, Outcome[Any]] = {
             REPLY.name: Degraded(draft, gone, "cancelled"),
-            TALLY.name: Done(Cost((row,))),
+            TALLY.name: Done(Cost(tuple(rows))),
         }
         await self.finish(context, cut, (), context.now(), cancelled=True)
 
@@ -390,6 +394,7 @@ class Runner:
         )  # fmt: skip
         async with leased(hold, seconds=seconds, name=f"run {claim.run_id}"):
             context = self.begin(paused.question, settings, observers, before=paused.seconds, claim=claim)
+            context = replace(context, suggestions=paused.suggestions)
             answer = await self._close(opened, outcomes, context)
         self._answers.put((claim.scope.tenant, claim.run_id), answer)
         return answer
@@ -437,11 +442,20 @@ def said_so_far(log: Log) -> Draft:
     return drafted(streams[-1].items if streams else (), asyncio.CancelledError())
 
 
-def hedges_of(context: TurnContext) -> dict[str, dict[str, Any]]:
+def paid_so_far(context: TurnContext) -> tuple[Call, ...]:
+    """What was paid for suggestions of tool calls, as far as it is known."""
+    if context.suggestions is not None:  # made before the turn was paused
+        return context.suggestions.calls
+    streams = [e.stream for e in context.log.events if isinstance(e, StreamOpened) and e.step == SUGGEST.name]
+    items = [item for stream in streams for item in stream.items]
+    return items[-1].calls if items else ()
+
+
+def hedges_of(context: TurnContext) -> dict[str, HedgeFacts]:
     """Step -> when its call was first sent a second time, in seconds since the turn began, and whether that one won."""
-    hedges: dict[str, dict[str, Any]] = {}
+    hedges: dict[str, HedgeFacts] = {}
     for event in context.log.events:
         if isinstance(event, Hedged) and event.sent_at is not None:
             sent = hedges.setdefault(event.step, {"sent": round(event.sent_at - context.began, 9), "won": False})
-            sent["won"] |= event.became == "sent_won"
+            sent["won"] = sent["won"] or event.became == "sent_won"
     return hedges

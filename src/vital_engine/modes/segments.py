@@ -86,7 +86,7 @@ class Segments:
     def _closing(self, settings: TurnSettings) -> Flow:
         """All that comes after consent."""
         s, on = self._services, settings.hedges
-        speak = REPLY.of(partial(reply, s.llm, self.load), within=settings.reply_timeout_ms / 1000)
+        speak = REPLY.of(partial(reply, s.llm, self.load, s.accountant), within=settings.reply_timeout_ms / 1000)
         return Flow(
             TURN,
             INVOKE.of(partial(invoke, s), within=TOOLS_SECONDS),
@@ -223,7 +223,7 @@ SPEECH: Final = Part(
 REVIEW: Final = Part(
     "parallel_post_generation",
     (CITE.name, ASSESS.name, TALLY.name),
-    (_QUESTION, RETRIEVE.key, REPLY.key, "outcomes"),
+    (_QUESTION, RETRIEVE.key, SUGGEST.key, REPLY.key, "outcomes"),
     (CITE.key, ASSESS.key, TALLY.key, "outcomes"),
 )
 SAVING: Final = Part(SAVE.name, (), (*KEYS.values(), "timing", "outcomes"), ("answer",))
@@ -264,11 +264,11 @@ async def run_part(
     have = [*known, *(noun for noun in initial_values(state["question"], settings) if type(noun) in makes)]
     outcomes = state.get("outcomes", {})
     lost: list[Step[Any]] = []
-    for need in _needs(mine, have):
+    for need, optional in _needs(mine, have).items():
         value = state.get(KEYS[need]) if need in KEYS else None
         if value is not None:
             have.append(_ended(value) if isinstance(value, Draft) else value)
-        else:
+        elif not optional:
             lost += [_lost(s, outcomes[s.name]) for s in steps if s.makes is need and s.name in outcomes]
     since = spent(state)
     flow = Flow(part.name, *lost, *mine, shape=replace(settings.shape, barriers=True))
@@ -279,13 +279,15 @@ async def run_part(
     return cast("TurnState", made)
 
 
-def _needs(steps: Sequence[Step[Any]], have: Sequence[object]) -> list[type]:
-    """What comes from outside of *steps* and is not had already, each once; what is optional is left out."""
+def _needs(steps: Sequence[Step[Any]], have: Sequence[object]) -> dict[type, bool]:
+    """What comes from outside of *steps* and is not had already, and whether they can do without."""
     met = {s.makes for s in steps} | {type(noun) for noun in have}
-    wanted = [
-        need for s in steps for parameter, need in (*s.needs.items(), *s.inlets.items()) if parameter not in s.optional
-    ]
-    return [need for need in dict.fromkeys(wanted) if need not in met]
+    wanted: dict[type, bool] = {}
+    for s in steps:
+        for parameter, need in (*s.needs.items(), *s.inlets.items()):
+            if need not in met:
+                wanted[need] = wanted.get(need, True) and parameter in s.optional
+    return wanted
 
 
 def _lost(step: Step[Any], outcome: Outcome[Any]) -> Step[Any]:

@@ -1,4 +1,4 @@
-"""How a workflow runs a turn: the settings that may differ by workflow, by request and while it is running."""
+"""Settings of a turn: they may differ by workflow, by request, and while a workflow is in use."""
 
 from __future__ import annotations
 
@@ -24,26 +24,30 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class TurnSettings:
-    """Accepted as keywords, as the mapping ``config={...}``, per request, and per deployment.
+    """Settings of a turn, accepted as keywords, as the mapping ``config={...}``, per request, and per deployment.
 
-    ``profile``: the same steps under different constraints. ``dataflow``: each starts when what it needs is there, and
-    tier 2 reads the answer as it is spoken. ``tiers``: with a barrier before and after the model. ``sequential``: one
-    after another. ``enable_parallel_tier1``/``2`` false: the steps of that tier one after another.
-
-    ``parallel_timeout_ms``: for each step of tier 1. ``post_generation_timeout_ms``: for each step of tier 2, after the
-    last token. ``reply_timeout_ms``: for the model. ``turn_timeout_ms``: for all together; a question may ask for less.
-
-    ``prefill``: how much of the prompt a model that can do so reads while the rest is still being gathered: each segment
-    as it arrives, the instructions alone, or nothing. ``hedging``: whether a call that is late may be sent to a second
-    replica. Both are of the dataflow profile, and change no answer.
-
-    ``enable_rag``, ``enable_tools``, ``enable_memory``: whether to retrieve, to suggest and call tools, to recall.
-    ``tool_cost_ceiling_usd``: what the tool calls of one turn may cost without a person; ``never_automatic``: tools that
-    a policy must not approve.
-
-    ``approval_seconds``: how long a person may take to decide. ``lease_seconds``: how long a turn that has died still
-    holds its conversation, or the right to go on after a pause; a living one renews it. ``on_contention``: what becomes
-    of a message to a conversation that is busy: it waits its turn for ``contention_seconds``, or is refused at once.
+    :param profile: constraints under which the same steps run. ``dataflow``: each starts when what it needs is there,
+        and tier 2 reads the answer as it streams. ``tiers``: with a barrier before and after the model. ``sequential``:
+        one after another.
+    :param enable_parallel_tier1: false: the steps of tier 1 run one after another.
+    :param enable_parallel_tier2: false: the steps of tier 2 run one after another.
+    :param parallel_timeout_ms: limit of each step of tier 1.
+    :param post_generation_timeout_ms: limit of each step of tier 2, after the last token.
+    :param reply_timeout_ms: limit of the model.
+    :param turn_timeout_ms: limit of the whole turn; a question may have a lower one.
+    :param prefill: how much of the prompt a model that can prefill reads while the rest is gathered: ``segments`` (each
+        as it arrives), ``prefix`` (the instructions) or ``off``. Only in the dataflow profile; changes no answer.
+    :param hedging: whether a late call may be sent to a replica. Only in the dataflow profile; changes no answer.
+    :param enable_rag: whether to retrieve.
+    :param enable_tools: whether to suggest and call tools.
+    :param enable_memory: whether to recall.
+    :param tool_cost_ceiling_usd: what the tool calls of one turn may cost without a person.
+    :param never_automatic: tools that a policy must not approve.
+    :param approval_seconds: how long a person may take to decide.
+    :param lease_seconds: how long a turn that has died still holds its conversation, or the right to continue after a
+        pause; a living one renews it.
+    :param on_contention: what happens to a message to a busy conversation: ``queue`` (it waits) or ``refuse``.
+    :param contention_seconds: how long it waits.
     """
 
     profile: Profile = "dataflow"
@@ -83,6 +87,7 @@ class TurnSettings:
 
     @property
     def shape(self) -> Shape:
+        """The constraints of the profile and the switches."""
         if self.profile == "sequential":
             return SEQUENTIAL
         switches = {"tier1": self.enable_parallel_tier1, "tier2": self.enable_parallel_tier2}

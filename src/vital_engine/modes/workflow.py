@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, Unpack, cast
 
@@ -41,7 +41,13 @@ Given: TypeAlias = TurnState | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """A cell of the two by two: who approves tool calls (a person, by a pause, or a policy), and one question or a chat."""
+    """A cell of the two by two.
+
+    :param number: 1 to 4.
+    :param name: for people.
+    :param approves: who approves tool calls: a person, by a pause, or a policy.
+    :param talk: one question, or a conversation.
+    """
 
     number: int
     name: str
@@ -93,11 +99,16 @@ class ParallelBaseWorkflow:
         self.services = services
         self.scope: Scope | None = None  # whose paused turns resume() takes, where it is not told
         self.settings = TurnSettings(**validate_keys({**(config or {}), **settings}))
-        self.watchers: tuple[Watcher, ...] = tuple(default_watchers() if watchers is None else watchers)
         number = self.mode.number
         conversation = Conversation(services, number) if self.mode.talk == "conversation" else None
-        self.runner = Runner(services, number, self._approver(), conversation, self.watchers)
+        watching = default_watchers() if watchers is None else watchers
+        self.runner = Runner(services, number, self._approver(), conversation, watching)
         self._resuming: dict[tuple[str, str], Turn] = {}
+
+    @property
+    def watchers(self) -> tuple[Watcher, ...]:
+        """What watches its turns: each makes an observer of one turn."""
+        return self.runner.watchers
 
     def _approver(self) -> Approver:
         if self.mode.approves == "policy":
@@ -109,11 +120,14 @@ class ParallelBaseWorkflow:
 
     # -- a turn
     async def execute(self, question: Question, **overrides: Unpack[TurnOptions]) -> Answer:
-        """Answer *question*. *overrides*: settings for this turn alone.
+        """Answer *question*.
 
-        The model's failure is no exception: see ``answer.status`` and ``answer.error``, or ``raise_for_status()``.
+        A failure of the model is no exception: see ``answer.status`` and ``answer.error``, or ``raise_for_status()``.
 
-        :raises InvalidQuestion: no text, too much of it, or no identity.
+        :param question: the question.
+        :param overrides: settings for this turn alone.
+        :returns: the answer, also of a turn that failed or paused.
+        :raises InvalidQuestion: no text, too much of it, no identity, or an impossible limit.
         :raises ConfigError: an unknown setting or a wrong type.
         :raises ConversationBusy: the message was not answered, and can be sent again.
         """
@@ -121,14 +135,27 @@ class ParallelBaseWorkflow:
         return await self.runner.answer(self.ask(question), deployed.replace(overrides), deployed, ())
 
     def start(self, question: Question, **overrides: Unpack[TurnOptions]) -> Turn:
-        """Begin a turn that does not depend on its readers. Raises as :meth:`execute` does, at once."""
+        """Start a turn that does not depend on its readers.
+
+        :param question: the question.
+        :param overrides: settings for this turn alone.
+        :returns: the running turn.
+        :raises InvalidQuestion: see :meth:`execute`.
+        :raises ConfigError: see :meth:`execute`.
+        """
         asked, deployed = self.ask(question), self.settings
         settings = deployed.replace(overrides)
         return _started(asked.run_id, lambda stream: self.runner.answer(asked, settings, deployed, (stream,)))
 
-    async def stream(self, question: Question, **overrides: Unpack[TurnOptions]) -> AsyncIterator[Event]:
-        """The turn's events as they happen. If the reader goes, the turn is cancelled; see :meth:`start` for one that
-        is not."""
+    async def stream(self, question: Question, **overrides: Unpack[TurnOptions]) -> AsyncGenerator[Event, None]:
+        """The turn's events as they happen. If the reader leaves, the turn is cancelled; :meth:`start` gives one that
+        is not.
+
+        :param question: the question.
+        :param overrides: settings for this turn alone.
+        :raises InvalidQuestion: see :meth:`execute`.
+        :raises ConfigError: see :meth:`execute`.
+        """
         turn = self.start(question, **overrides)
         try:
             async for event in turn.events:
@@ -137,7 +164,10 @@ class ParallelBaseWorkflow:
             turn.cancel()
 
     def ask(self, question: Question) -> Question:
-        """*question*, checked, with a run id, and in a chat with a conversation."""
+        """Check *question*; the result has a run id, and in modes 3 and 4 a conversation.
+
+        :raises InvalidQuestion: see :meth:`execute`.
+        """
         asked = ask(question)
         if isinstance(self.runner.approver, Person) and asked.run_id == question.run_id:
             self.runner.repeats.put(asked.run_id, None)  # the caller gave the id: it may have been asked before
@@ -147,9 +177,17 @@ class ParallelBaseWorkflow:
     async def resume(
         self, run_id: str, decisions: Decisions | None = None, *, scope: Scope | None = None, by: str = ""
     ) -> Answer:
-        """Decide on the calls of a paused turn, and go on with it. In an automatic mode nothing is paused.
+        """Decide on the calls of a paused turn, and continue it once all are decided.
 
-        :raises NotFound: there is no such paused turn.
+        :param run_id: the paused turn.
+        :param decisions: id of a call -> decision; see :data:`.approval.Decisions`. None: only continue.
+        :param scope: tenant and user; default: those of the turn if it began here, else ``workflow.scope``.
+        :param by: the person who decides; default: the user of the scope.
+        :returns: the answer; ``paused`` while calls wait for a decision.
+        :raises NotFound: there is no such paused turn; in an automatic mode there is none.
+        :raises Conflict: a call was decided differently before.
+        :raises Expired: the time to decide has passed.
+        :raises InvalidArguments: the tool does not accept an edit, or a decision has no known form.
         """
         turn = await self.start_resumed(run_id, decisions, scope=scope, by=by)
         return await turn.answer()
@@ -157,17 +195,20 @@ class ParallelBaseWorkflow:
     async def start_resumed(
         self, run_id: str, decisions: Decisions | None = None, *, scope: Scope | None = None, by: str = ""
     ) -> Turn:
-        """Decide on a paused turn's calls; once all are decided, go on. See :data:`.approval.Decisions`.
+        """As :meth:`resume`, for a turn that does not depend on its readers.
 
-        All decisions of one call are taken, or none. What goes on does not depend on its readers: a second
-        client that decides the same gets the same turn. Retrieval is not run again.
+        All decisions of one call are applied, or none. A second client that decides the same gets the same turn.
+        Retrieval does not run again.
 
-        :param scope: whose turn it is; default: who began it here, else ``workflow.scope``.
-        :param by: who decides; default: the user of the scope.
-        :raises NotFound: no such paused turn, or no such call in it.
-        :raises Conflict: a call was decided otherwise before.
+        :param run_id: the paused turn.
+        :param decisions: see :meth:`resume`.
+        :param scope: see :meth:`resume`.
+        :param by: see :meth:`resume`.
+        :returns: the running turn.
+        :raises NotFound: there is no such paused turn or call.
+        :raises Conflict: a call was decided differently before.
         :raises Expired: the time to decide has passed.
-        :raises InvalidArguments: an edit that the tool refuses, or a decision that is none.
+        :raises InvalidArguments: the tool does not accept an edit, or a decision has no known form.
         """
         person = self.runner.approver
         if not isinstance(person, Person):
@@ -207,7 +248,7 @@ class ParallelBaseWorkflow:
     async def parallel_post_generation_node(self, state: Given) -> TurnState:
         """Cite, assess and tally at once.
 
-        Reads ``question``, ``evidence``, ``draft``; returns ``citations``, ``support``, ``cost``, ``outcomes``.
+        Reads ``question``, ``evidence``, ``suggestions``, ``draft``; returns ``citations``, ``support``, ``cost``, ``outcomes``.
         """
         return await self._node(REVIEW, state)
 
@@ -284,7 +325,7 @@ def graph_builder() -> Callable[[ParallelBaseWorkflow], StateGraph[Any, Any, Any
 
 
 class Mode1ManualWorkflow(ParallelBaseWorkflow):
-    """One question. If tool calls are proposed, the answer is ``paused`` until :meth:`resume` has settled each."""
+    """One question. If tools are suggested, the answer is ``paused`` until :meth:`resume` has decided each call."""
 
     mode: ClassVar[Mode] = Mode(1, "manual interactive", "user", "question")
 

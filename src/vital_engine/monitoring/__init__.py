@@ -7,9 +7,9 @@
     watch.py      what observers of a turn share, and prometheus(mode), the one that feeds the metrics
     otel.py       Tracing: a span per turn, a child per step; the GenAI attribute names
     logs.py       log_turn: a structured record per start and end; configure()
-    watchdog.py   who blocks the event loop, and for how long
+    watchdog.py   what blocks the event loop, and for how long
 
-May import: answer, flow, nouns, errors. No step imports this package: observers are handed in.
+May import: turn (its table of steps), flow, nouns, errors. No step imports this package: observers are passed in.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .track import (
     track_parallel_task_failure,
     track_parallel_timeout,
     track_spending,
+    track_tool_suggestion,
     track_turn,
 )
 from .watch import TurnWatch, Watch, Watcher, default_watchers, prometheus
@@ -68,6 +69,7 @@ __all__ = [
     "track_parallel_task_failure",
     "track_parallel_timeout",
     "track_spending",
+    "track_tool_suggestion",
     "track_turn",
 ]
 

@@ -41,7 +41,11 @@ Format = Literal["json", "console"]
 
 
 def log_turn(question: Question, mode: int) -> TurnLog:
-    """The observer that logs one turn; hand it to a workflow as one of its watchers."""
+    """The observer that logs one turn; pass it to a workflow as one of its watchers.
+
+    :param question: of the turn.
+    :param mode: 1 to 4.
+    """
     return TurnLog(run_id=question.run_id, tenant=question.tenant, mode=mode)
 
 
@@ -60,14 +64,17 @@ class TurnLog(Watch):
         self._over = False
 
     def flow_started(self, flow: OpenFlow) -> None:
+        """Log that the turn begins."""
         if flow.name == TURN:
             self._began = flow.at
             self._log.info("turn started")
 
     def step_started(self, _: OpenFlow, event: StepStarted) -> None:
+        """Log that a step begins."""
         self._log.info("step started", step=event.step, tier=event.tier)
 
     def step_ended(self, _: OpenFlow, event: StepEnded) -> None:
+        """Log how a step ended."""
         outcome = event.outcome
         facts: dict[str, Any] = {"step": event.step, "tier": event.tier, "outcome": outcome.kind}
         facts["seconds"] = outcome.seconds
@@ -79,17 +86,21 @@ class TurnLog(Watch):
             self._log.info("step ended", **facts)
 
     def late_result(self, event: LateResult) -> None:
+        """Log that an abandoned step ended after all."""
         self._log.warning("late result thrown away", step=event.step)
 
     def hedged(self, event: Hedged) -> None:
+        """Log what became of a hedged call."""
         self._log.info("call late", step=event.step, copy=event.became)
 
     def flow_ended(self, flow: OpenFlow, cancelled: bool) -> None:
+        """Log that the turn was cancelled."""
         if cancelled and self._began is not None and not self._over:
             self._over = True
             self._log.warning("turn ended", outcome="cancelled", seconds=round(flow.last - self._began, 9))
 
     def turn_ended(self, answer: Answer) -> None:
+        """Log the answer: status, times, cost, decisions."""
         if self._over:
             return
         self._over = True
@@ -187,6 +198,7 @@ class LogWriter(QueueListener):
             super().stop()
 
     def enqueue_sentinel(self) -> None:
+        """Make the writing thread end."""
         self._records.put(self._sentinel, timeout=STOP_SECONDS)  # type: ignore[attr-defined]
 
 
@@ -214,7 +226,7 @@ def _exception_of_here(_: object, __: str, event: EventDict) -> EventDict:
     return event
 
 
-#: What a record goes through where it is made: dropped early if nobody listens, else handed over as it is.
+#: What a record goes through where it is made: dropped early if no logger is enabled for it, else handed over as it is.
 _BEFORE: Final[tuple[Processor, ...]] = (
     structlog.stdlib.filter_by_level,
     _exception_of_here,

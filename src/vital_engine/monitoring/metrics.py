@@ -43,6 +43,7 @@ DECIDERS: Final = ("person", "policy", "nobody")
 DISCARDED: Final = ("copy", "fallback")
 TOKEN_CLASSES: Final = ("input", "cached", "output", "reasoning", "estimated_input", "estimated_output")
 PROVIDER_KINDS: Final = ("extractive", "embedded", "cache", "scripted", "api", "unknown")
+SUGGESTIONS: Final = ("proposed", "unknown_tool", "invalid_arguments", "failed")
 CACHES: Final = ("retrieval", "embedding", "suggestions", "answer")
 CACHE_OUTCOMES: Final = ("hit", "miss", "shared")
 
@@ -105,9 +106,11 @@ class View:
         registry.register(self)
 
     def describe(self) -> Iterator[Metric]:
+        """Implements ``Collector.describe`` of prometheus_client."""
         yield HistogramMetricFamily(self._name, self._documentation, labels=tuple(self._labels))
 
     def collect(self) -> Iterator[Metric]:
+        """Implements ``Collector.collect`` of prometheus_client."""
         buckets: dict[tuple[str, ...], dict[float, float]] = {}
         sums: dict[tuple[str, ...], float] = {}
         for family in self._source.collect():
@@ -142,9 +145,11 @@ class BrokenObservers:
         registry.register(self)
 
     def describe(self) -> Iterator[Metric]:
+        """Implements ``Collector.describe`` of prometheus_client."""
         yield CounterMetricFamily(self.name, self.documentation)
 
     def collect(self) -> Iterator[Metric]:
+        """Implements ``Collector.collect`` of prometheus_client."""
         yield CounterMetricFamily(self.name, self.documentation, value=sum(broken_observers.values()))
 
 
@@ -223,7 +228,7 @@ tier_wait = Histogram(
 )
 skipped_steps = Counter(
     "vital_steps_skipped_total",
-    "Steps whose product was known before, or that lost what they need and had no stand-in.",
+    "Steps whose product was known before, or that lost what they need and had no fallback.",
     ("step", "because"),
     registry=registry,
 )
@@ -241,7 +246,7 @@ hedges = Counter(
 )
 discarded_tokens = Counter(
     "vital_discarded_tokens_total",
-    "Tokens, read and written, of model calls whose words nobody was shown, by why.",
+    "Input and output tokens of model calls whose words are not part of an answer, by why.",
     ("why",),
     registry=registry,
 )
@@ -274,7 +279,7 @@ first_token = Histogram(
 turns_in_flight = Gauge("vital_turns_in_flight", "Turns that run now.", registry=registry)
 degraded_turns = Counter(
     "vital_degraded_turns_total",
-    "Turns that went on with a stand-in for the step's product, by reason code.",
+    "Turns that went on with the fallback of a step, by reason code.",
     ("step", "reason"),
     registry=registry,
 )
@@ -302,6 +307,13 @@ caches = Counter(
     "vital_cache_total",
     "Questions to a cache: known from before (hit), worked out (miss), or waited for while another did (shared).",
     ("cache", "outcome"),
+    registry=registry,
+)
+
+suggestions = Counter(
+    "vital_tool_suggestions_total",
+    "Tool calls that a model suggested: proposed, or dropped (no such tool, invalid arguments); failed: it gave no answer.",
+    ("outcome",),
     registry=registry,
 )
 

@@ -92,7 +92,7 @@ INSTRUMENTATION = "vital_engine"
 
 
 class Tracing:
-    """Makes the observer that traces one turn; hand it to a workflow as one of its watchers.
+    """Makes the observer that traces one turn; pass it to a workflow as one of its watchers.
 
     :param provider: where spans go; None: the process's own, as ``trace.set_tracer_provider`` set it.
     :param payloads: record the question, the answer and the ids of passages too. They may hold personal data.
@@ -112,8 +112,12 @@ class Tracing:
 
     @contextmanager
     def reading(self, reader: str, *, of: SpanContext | None = None) -> Iterator[Span]:
-        """A span for somebody who reads a turn's stream, linked to the turn (*of*) rather than part of it, since it
-        may outlive it."""
+        """A span for a reader of a turn's stream. It is linked to the turn and not part of it, because it may outlive
+        the turn.
+
+        :param reader: kind of the reader.
+        :param of: context of the turn's span.
+        """
         links = [Link(of)] if of is not None and of.is_valid else []
         with self.tracer.start_as_current_span(
             f"read {reader}", links=links, record_exception=False, set_status_on_exception=False
@@ -142,10 +146,12 @@ class TurnTrace(Watch):
 
     @property
     def span_context(self) -> SpanContext | None:
+        """Context of the turn's span, once it has begun."""
         return trace.get_current_span(self._turn).get_span_context() if self._turn is not None else None
 
     # -- flows
     def flow_started(self, flow: OpenFlow) -> None:
+        """Open the turn's span."""
         self._epochs[flow.name] = time.time_ns() - int(flow.at * 1e9)
         if self._turn is not None:  # what follows the turn, as its saving, is part of it
             return
@@ -170,6 +176,7 @@ class TurnTrace(Watch):
             span.set_attribute(n.input_messages, _message("user", self._question.text))
 
     def flow_ended(self, flow: OpenFlow, cancelled: bool) -> None:
+        """Close the turn's span."""
         span = self._roots.pop(flow.name, None)
         if span is None:
             return
@@ -182,6 +189,7 @@ class TurnTrace(Watch):
 
     # -- steps
     def step_started(self, flow: OpenFlow, event: StepStarted) -> None:
+        """Open a step's span."""
         root = self._roots.get(flow.name)
         parent = trace.set_span_in_context(root) if root is not None else self._turn
         operation = self._names.operations.get(event.step)
@@ -200,6 +208,7 @@ class TurnTrace(Watch):
                 span.set_attribute(self._names.operation, operation)
 
     def step_ended(self, flow: OpenFlow, event: StepEnded) -> None:
+        """Close a step's span, with its outcome."""
         span = self._steps.pop((flow.name, event.step), None)
         root = self._roots.get(flow.name)
         if span is None:

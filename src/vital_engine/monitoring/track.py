@@ -29,6 +29,7 @@ from .metrics import (
     MODES,
     OUTCOMES,
     STATUSES,
+    SUGGESTIONS,
     TIERS,
     one_of,
     provider_kind,
@@ -75,6 +76,13 @@ class TierSeries:
         self._lock = Lock()
 
     def record(self, seconds: float, speedup: float | None, succeeded: bool, waited: float | None) -> None:
+        """Record one execution of the tier.
+
+        :param seconds: its duration.
+        :param speedup: seconds of its steps per second of it; None: no time passed.
+        :param succeeded: whether every step made its own product.
+        :param waited: seconds of it in which the model did not run; None: unknown.
+        """
         self._duration.observe(seconds)
         if waited is not None:
             self._wait.observe(waited)
@@ -256,3 +264,12 @@ def track_cache(cache: str, outcome: str) -> None:
     :param outcome: "hit", "miss" or "shared".
     """
     metrics.caches.labels(one_of(cache, CACHES), one_of(outcome, CACHE_OUTCOMES)).inc()
+
+
+@_guarded
+def track_tool_suggestion(outcome: str) -> None:
+    """Record what became of a tool call that a model suggested.
+
+    :param outcome: "proposed", "unknown_tool", "invalid_arguments", or "failed" (the model gave no answer).
+    """
+    metrics.suggestions.labels(one_of(outcome, SUGGESTIONS)).inc()

@@ -97,16 +97,20 @@ class Watch:
         self.flow_ended(flow, event.cancelled and any(e.outcome.reason == "cancelled" for e in flow.ended))
 
     # -- what subclasses say
-    def flow_started(self, flow: OpenFlow) -> None: ...
+    def flow_started(self, flow: OpenFlow) -> None:
+        """Called when a flow of the turn begins."""
 
-    def step_started(self, flow: OpenFlow, event: StepStarted) -> None: ...
+    def step_started(self, flow: OpenFlow, event: StepStarted) -> None:
+        """Called when a step begins."""
 
     def step_ended(self, flow: OpenFlow, event: StepEnded) -> None:
         """It also comes for steps that never started: the product was known, or the time was over before."""
 
-    def late_result(self, event: LateResult) -> None: ...
+    def late_result(self, event: LateResult) -> None:
+        """Called when an abandoned step ended after all."""
 
-    def hedged(self, event: Hedged) -> None: ...
+    def hedged(self, event: Hedged) -> None:
+        """Called when it is known what became of a hedged call."""
 
     def flow_ended(self, flow: OpenFlow, cancelled: bool) -> None:
         """*cancelled*: its caller was, so that steps were cut off through no fault of their own."""
@@ -145,11 +149,13 @@ class TurnWatch(Watch):
         self._counted = False
 
     def flow_started(self, flow: OpenFlow) -> None:
+        """Count the turn as running."""
         if flow.name == TURN:
             self._began = flow.at
             metrics.turns_in_flight.inc()
 
     def step_ended(self, flow: OpenFlow, event: StepEnded) -> None:
+        """Record a step's duration, and its failure."""
         outcome, step = event.outcome, step_label(event.step)
         if event.step in flow.started:
             step_duration(step, self._mode, outcome.kind).observe(outcome.seconds)
@@ -161,12 +167,15 @@ class TurnWatch(Watch):
             metrics.skipped_steps.labels(step, "known" if outcome.known else "unmet").inc()
 
     def late_result(self, event: LateResult) -> None:
+        """Count a late result."""
         metrics.late_results.labels(step_label(event.step)).inc()
 
     def hedged(self, event: Hedged) -> None:
+        """Count a hedged call."""
         metrics.hedges.labels(step_label(event.step), event.became).inc()
 
     def flow_ended(self, flow: OpenFlow, cancelled: bool) -> None:
+        """Record the tiers."""
         if flow.name == TURN:
             metrics.turns_in_flight.dec()
         for tier in TIERS:
@@ -178,6 +187,7 @@ class TurnWatch(Watch):
             track_turn(self._mode, status="cancelled", seconds=flow.last - self._began)
 
     def turn_ended(self, answer: Answer) -> None:
+        """Record the turn: status, times, cost, decisions."""
         if self._counted:  # as cancelled; what it had cost is known only now
             track_spending(answer.cost)
             return

@@ -11,10 +11,11 @@ All offsets are counted in Unicode characters, half open; all times are seconds;
 May import: errors.
 """
 
-from .answer import Answer, Receipt, Status, StepRow, Timing, TurnEnded
+from .answer import Answer, HedgeFacts, Receipt, Status, StepRow, TierFacts, Timing, TurnEnded
 from .approved import Action, Approval, ApprovalDecision, ApprovalStatus, Claim, Lease, Paused, PausedTurn
 from .asked import Brief, Expert, Limits, Question, Scope
 from .gathered import (
+    ArgumentSource,
     Consent,
     Decision,
     Effect,
@@ -28,12 +29,15 @@ from .gathered import (
     ToolSuggestions,
     passages_of,
 )
+from .paid import Call, Usage
 from .replied import (
     CACHE,
     NOTHING_FOUND,
     TOOL_RESULT,
     Discarded,
     Draft,
+    FunctionCall,
+    FunctionCalls,
     Piece,
     Prefilled,
     Prompt,
@@ -41,10 +45,8 @@ from .replied import (
     ReadInstructions,
     ReadTools,
     Segment,
-    Usage,
 )
 from .reviewed import (
-    Call,
     Citation,
     Citations,
     Cost,
@@ -67,6 +69,7 @@ __all__ = [
     "Approval",
     "ApprovalDecision",
     "ApprovalStatus",
+    "ArgumentSource",
     "Brief",
     "Call",
     "Citation",
@@ -80,6 +83,9 @@ __all__ = [
     "Effect",
     "Evidence",
     "Expert",
+    "FunctionCall",
+    "FunctionCalls",
+    "HedgeFacts",
     "Lease",
     "LedgerRow",
     "Limits",
@@ -106,6 +112,7 @@ __all__ = [
     "Status",
     "StepRow",
     "Support",
+    "TierFacts",
     "Timing",
     "ToolCall",
     "ToolResult",

@@ -1,14 +1,16 @@
-"""What a turn gives back: the text, everything that can be seen and checked about it, and its receipt."""
+"""The result of a turn: the answer, all that can be checked about it, and its receipt."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple
+
+from typing_extensions import TypedDict  # of typing, pydantic takes it from Python 3.12 on
 
 from vital_engine.errors import StepFailed, VitalError, WrongType
-from vital_engine.flow import Outcome, Skipped
+from vital_engine.flow import Outcome, Reason, Skipped
 
 from .approved import Approval
 from .asked import Brief, Expert, Question
@@ -18,13 +20,14 @@ from .codec import (
     OutcomeForm,
     error_from,
     from_form_1,
+    made_by,
     outcome_from,
     product_in_form_1,
     read_value,
     to_json,
 )
 from .gathered import Consent, Decision, Evidence, Passage, ToolResult, ToolResults
-from .replied import CACHE, Draft, Prefilled
+from .replied import CACHE, Discarded, Draft, Prefilled, ReadConversation, ReadInstructions, ReadTools
 from .reviewed import Citation, Citations, Cost, LedgerRow, Quality, SentenceSupport, Support
 
 RECEIPT_VERSION = 2
@@ -33,11 +36,28 @@ RECEIPT_VERSION = 2
 Status = Literal["complete", "paused", "partial", "failed"]
 
 
+class TierFacts(TypedDict):
+    """Of one tier: seconds from its first step's start to its last one's end, and the work done per second of that."""
+
+    seconds: float
+    speedup: float | None
+
+
+class HedgeFacts(TypedDict):
+    """Of one step: when its call was first sent a second time, in seconds since the question, and whether that one won."""
+
+    sent: float
+    won: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds since the question was asked. None: it never came to that.
+    """Times of a turn, in seconds since the question was asked; None: the turn did not come to that.
 
-    ``wait``: until the model was asked. ``total``: until the answer and all that is known of it were there.
+    :param wait: until the model was called.
+    :param first_token: until the first token of the answer.
+    :param last_token: until the last token of the answer.
+    :param total: until the answer and its review were complete.
     """
 
     wait: float | None = None
@@ -48,12 +68,34 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A turn's result. ``outcomes``: by step; ``degraded``: step -> reason code; ``overlap``: see ``speedup``.
+    """The result of a turn. ``str(answer)`` is the text with its numbered sources.
 
-    ``speedup`` is the measured seconds of all steps over the measured seconds of the turn: how much work was done
-    per second of waiting. It is 1.0 where steps run one after another, and None where no time passed.
-    ``approvals``: the calls that a person was asked about, as they stood when this answer was given.
-    ``hedges``: step -> when its call was (first) sent a second time (seconds since the question) and whether a copy won.
+    :param run_id: id of the turn.
+    :param question: the question.
+    :param mode: 1 to 4.
+    :param profile: ``dataflow``, ``tiers`` or ``sequential``.
+    :param status: complete, paused, partial (cut off) or failed.
+    :param text: the answer.
+    :param brief: the expert; None: none was chosen.
+    :param evidence: what was retrieved.
+    :param tool_results: what the tools returned.
+    :param consent: the decisions on tool calls.
+    :param draft: what the model wrote.
+    :param citations: the checked citations.
+    :param support: how well the evidence supports each sentence.
+    :param cost: the ledger.
+    :param quality: the grade.
+    :param outcomes: step -> how it ended.
+    :param degraded: step -> reason code, for each step that did not do its part.
+    :param warnings: sentences for the user.
+    :param timing: in seconds.
+    :param speedup: seconds of all steps per second of the turn; 1.0 if the steps ran one after another; None if no time
+        passed.
+    :param critical_path: names of the steps that the end of the turn waited for.
+    :param tiers: tier -> its duration, speed-up and success.
+    :param error: what ended the turn; None: nothing did.
+    :param approvals: the calls that a person decides, as they stand in this answer.
+    :param hedges: step -> when its call was first sent a second time, and whether the second call won.
     """
 
     run_id: str
@@ -72,34 +114,35 @@ class Answer:
     cost: Cost
     quality: Quality
     outcomes: Annotated[Mapping[str, Annotated[Outcome[Any], OutcomeForm]], "by step"]
-    degraded: Mapping[str, str]
+    degraded: Mapping[str, Reason]
     warnings: tuple[str, ...]
     timing: Timing
     speedup: float | None
     critical_path: tuple[str, ...]
-    tiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tiers: Mapping[str, TierFacts] = field(default_factory=dict)
     error: Annotated[BaseException | None, ErrorForm] = None
     approvals: tuple[Approval, ...] = ()
-    hedges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    hedges: Mapping[str, HedgeFacts] = field(default_factory=dict)
 
     @property
     def overlap(self) -> float | None:
+        """The same as ``speedup``."""
         return self.speedup
 
     @property
     def expert(self) -> str:
-        """The id of the expert who answered; empty if none was chosen."""
+        """Id of the expert; empty if none was chosen."""
         return self.brief.expert.id if self.brief is not None else ""
 
     @property
     def prefilled(self) -> Prefilled:
-        """Tokens of the prompt that the model's server had read before the whole was known."""
+        """Tokens of the prompt that the model server read before the whole prompt was known."""
         read = [o.value for o in self.outcomes.values() if isinstance(o.value, Prefilled)]
         return Prefilled(sum(one.computed for one in read), sum(one.cached for one in read))
 
     @property
     def cached(self) -> tuple[str, ...]:
-        """The steps whose product was known from before, or shared with a turn that ran at the same time."""
+        """Names of the steps whose product came from a cache, or from a turn that ran at the same time."""
         from_cache = self.draft.provider == CACHE
         return tuple(
             name
@@ -110,15 +153,16 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The stable code of what went wrong; empty if the answer is complete."""
+        """The stable code of :attr:`error`; empty if there is none."""
         if self.error is None:
             return ""
         return self.error.code if isinstance(self.error, VitalError) else StepFailed.code
 
     def raise_for_status(self) -> Answer:
-        """This answer, if it is complete.
+        """Return this answer if it is complete.
 
-        :raises VitalError: the turn failed or its answer was cut off.
+        :returns: this answer.
+        :raises VitalError: the turn failed, or its answer was cut off.
         """
         if self.error is None:
             return self
@@ -127,11 +171,14 @@ class Answer:
         raise StepFailed(f"the turn {self.run_id} is {self.status}") from self.error
 
     def timeline(self) -> list[StepRow]:
-        """When each step ran, in seconds since the turn began, in the order in which they began."""
+        """When each step ran, in seconds since the turn began.
+
+        :returns: one row per step, in the order in which they began.
+        """
         rows: list[StepRow] = [
             {
                 "step": name,
-                "makes": type(outcome.value).__name__ if outcome.value is not None else None,
+                "makes": made_by(outcome),
                 "began": outcome.began,
                 "ended": outcome.ended,
                 "seconds": outcome.seconds,
@@ -146,7 +193,10 @@ class Answer:
         return sorted(rows, key=lambda row: (row["began"], row["ended"]))
 
     def receipt(self) -> Receipt:
-        """The turn's whole account as plain JSON: steps, paid calls, citations, approvals, the critical path."""
+        """The turn's whole account as JSON: steps, paid calls, citations, approvals, the critical path.
+
+        :returns: version :data:`RECEIPT_VERSION`; :meth:`from_receipt` reads it back.
+        """
         return {
             "version": RECEIPT_VERSION,
             "run_id": self.run_id,
@@ -205,7 +255,9 @@ class Answer:
     ) -> Answer:
         """The answer that *receipt* tells of, also one that an earlier version wrote.
 
-        A receipt holds no identity, no instructions and no text of passages: where you have them, pass them.
+        Its receipt is *receipt* again. What that does not hold is lost: identity, the expert's instructions and the text of
+        passages, which you can pass; the memory, the suggestions, what each step read ahead by itself (the first has
+        their sum), the usage of a call that has no row in the ledger, errors' own texts, and the products of skipped steps.
 
         :param question: whose turn it was; default: its text, with an empty tenant and user.
         :param brief: the expert as it was; default: its id and the reason for it.
@@ -300,23 +352,33 @@ class Receipt(TypedDict):
     critical_path: list[str]
 
 
+_KNOWN, _DISCARDED = "known", "discarded"
+"""Why a step was skipped whose product came from elsewhere; the status of a call whose words were not shown."""
+_RENAMED_SINCE_1: Mapping[str, Any] = {
+    "approvals": tuple[Decision, ...],
+    "proposed": tuple[Approval, ...],
+    "tool_results": tuple[ToolResult, ...],
+}
+"""The parts of a receipt whose fields had other names in form 1."""
+
+
 def receipt_today(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
     """*receipt*, which an earlier version may have written, in the form of today."""
-    if receipt.get("version", 1) != 1:
+    if receipt.get("version", 1) != 1 or "steps" not in receipt:
         return receipt
-    steps = {
-        name: {"makes": product_in_form_1(name) if row["outcome"] != "failed" else None, "code": "", **row}
-        for name, row in receipt["steps"].items()
-    }
+    steps = {}
+    for name, row in receipt["steps"].items():
+        makes = None if row["outcome"] == "failed" else product_in_form_1(name)
+        steps[name] = {"makes": makes, "code": StepFailed.code if row["reason"] else "", **row}
     return {
+        "profile": "",
         "hedges": {},
         "prefilled": to_json(Prefilled()),
+        "proposed": [],
         **{key: value for key, value in receipt.items() if key != "guess"},
+        **{key: from_form_1(kind, receipt[key]) for key, kind in _RENAMED_SINCE_1.items() if key in receipt},
         "version": RECEIPT_VERSION,
         "steps": steps,
-        "approvals": from_form_1(tuple[Decision, ...], receipt["approvals"]),
-        "proposed": from_form_1(tuple[Approval, ...], receipt.get("proposed", [])),
-        "tool_results": from_form_1(tuple[ToolResult, ...], receipt["tool_results"]),
     }
 
 
@@ -333,87 +395,108 @@ def _from_receipt(
         raise WrongType(
             f"a receipt of version {version!r} cannot be read, only 1 and {RECEIPT_VERSION}", service="codec"
         )
-
-    def part(kind: Any, value: Any) -> Any:
-        return read_value(kind, from_form_1(kind, value) if version == 1 else value)
-
     try:
-        made = {n: product_in_form_1(n) if version == 1 else row["makes"] for n, row in receipt["steps"].items()}
-        broke = {made[name] for name, row in receipt["steps"].items() if row["outcome"] in ("degraded", "failed")}
-        model, usage = receipt["model"], None
-        rows = part(tuple[LedgerRow, ...], receipt["cost"]["calls"])
-        usage = next((row.call.usage for row in rows if row.call.status != "discarded"), None)
-        draft = Draft(receipt["text"], model["name"], model["provider"], model["finish"], usage)
-        if brief is None and receipt["expert"]:
-            expert = Expert(receipt["expert"], receipt["expert"], "", "")
-            brief = Brief(expert, receipt["expert_reason"], receipt["expert_scores"], receipt["expert_fallback"])
-        if evidence is None:
-            found = [
-                part(Passage, {"text": "", **{k: v for k, v in p.items() if k != "number"}})
-                for p in receipt["retrieved"]
-            ]
-            evidence = Evidence(tuple(found), failed="Evidence" in broke, index_version=receipt["index_version"])
-        products: list[Any] = [
-            brief,
-            evidence,
-            Consent(part(tuple[Decision, ...], receipt["approvals"])),
-            ToolResults(part(tuple[ToolResult, ...], receipt["tool_results"]), failed="ToolResults" in broke),
-            draft,
-            Citations(part(tuple[Citation, ...], receipt["citations"]), failed="Citations" in broke),
-            Support(part(tuple[SentenceSupport, ...], receipt["support"]["sentences"]), failed="Support" in broke),
-            Cost(rows, failed="Cost" in broke),
-        ]
-        by_class = {type(one).__name__: one for one in products} | {
-            type(o.value).__name__: o.value for o in before.values() if o.value is not None
-        }
-        _, _, consent, tool_results, _, citations, support, cost = products
+        receipt = receipt_today(receipt)
+        products = _products(receipt, brief, evidence)
+        made: dict[str, Any] = {type(noun).__name__: noun for noun in products}
+        made |= {type(o.value).__name__: o.value for o in before.values() if o.value is not None}
         return cls(
             run_id=receipt["run_id"],
             question=question or Question(receipt["question"], "", "", run_id=receipt["run_id"]),
             mode=receipt["mode"],
-            profile=receipt.get("profile", ""),
-            status=part(Status, receipt["status"]),
+            profile=receipt["profile"],
+            status=read_value(Status, receipt["status"]),
             text=receipt["text"],
-            brief=brief,
-            evidence=evidence,
-            tool_results=tool_results,
-            consent=consent,
-            draft=draft,
-            citations=citations,
-            support=support,
-            cost=cost,
-            quality=part(Quality, receipt["quality"]),
-            outcomes=_outcomes(receipt, made, by_class),
+            brief=made.get(Brief.__name__),
+            evidence=made[Evidence.__name__],
+            tool_results=made[ToolResults.__name__],
+            consent=made[Consent.__name__],
+            draft=made[Draft.__name__],
+            citations=made[Citations.__name__],
+            support=made[Support.__name__],
+            cost=made[Cost.__name__],
+            quality=read_value(Quality, receipt["quality"]),
+            outcomes=_outcomes(receipt, made),
             degraded=dict(receipt["degraded"]),
             warnings=tuple(receipt["warnings"]),
-            timing=part(Timing, receipt["timing"]),
+            timing=read_value(Timing, receipt["timing"]),
             speedup=receipt["speedup"],
             critical_path=tuple(receipt["critical_path"]),
             tiers=receipt["tiers"],
             error=error_from(receipt["error"]) if receipt["error"] else None,
-            approvals=part(tuple[Approval, ...], receipt.get("proposed", [])),
-            hedges=receipt.get("hedges", {}),
+            approvals=read_value(tuple[Approval, ...], receipt["proposed"]),
+            hedges=receipt["hedges"],
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise WrongType(f"this is no receipt: {type(error).__name__}", service="codec") from error
 
 
-def _outcomes(
-    receipt: Mapping[str, Any], made: Mapping[str, str | None], products: Mapping[str, Any]
-) -> dict[str, Outcome[Any]]:
+def _products(receipt: Mapping[str, Any], brief: Brief | None, evidence: Evidence | None) -> list[object]:
+    """What the steps made, as far as the receipt tells."""
+    steps: list[StepRow] = list(receipt["steps"].values())
+    broke = {row["makes"] for row in steps if row["outcome"] == "degraded"}
+    cached = {row["makes"] for row in steps if row["step"] in receipt["cached"]}
+
+    def failed(kind: type) -> bool:
+        return kind.__name__ in broke
+
+    rows = read_value(tuple[LedgerRow, ...], receipt["cost"]["calls"])
+    unknown = receipt["cost"]["usd"] is None and all(row.usd is not None for row in rows)
+    made: list[object] = [
+        Consent(read_value(tuple[Decision, ...], receipt["approvals"])),
+        ToolResults(read_value(tuple[ToolResult, ...], receipt["tool_results"]), failed(ToolResults)),
+        Citations(read_value(tuple[Citation, ...], receipt["citations"]), failed(Citations)),
+        Support(read_value(tuple[SentenceSupport, ...], receipt["support"]["sentences"]), failed(Support)),
+        Cost(rows, unknown),
+        _draft(receipt, rows),
+    ]
+    if brief is None and receipt["expert"]:
+        expert = Expert(receipt["expert"], receipt["expert"], "", "")
+        brief = Brief(expert, receipt["expert_reason"], receipt["expert_scores"], receipt["expert_fallback"])
+    if brief is not None:
+        made.append(brief)
+    if evidence is None:
+        found = [{"text": "", **{k: v for k, v in p.items() if k != "number"}} for p in receipt["retrieved"]]
+        passages = read_value(tuple[Passage, ...], found)
+        version = receipt["index_version"]
+        evidence = Evidence(passages, failed(Evidence), version, cached=Evidence.__name__ in cached)
+    made.append(evidence)
+    whole = read_value(Prefilled, receipt["prefilled"])  # the sum of what they read stands in the first of them
+    for kind in (ReadInstructions, ReadConversation, ReadTools):
+        if kind.__name__ in {row["makes"] for row in steps}:
+            made.append(kind(whole.computed, whole.cached, failed(kind)))
+            whole = Prefilled()
+    return made
+
+
+def _draft(receipt: Mapping[str, Any], rows: Sequence[LedgerRow]) -> Draft:
+    model, kept = receipt["model"], [row.call for row in rows if row.call.status != _DISCARDED]
+    lost = [row.call for row in rows if row.call.status == _DISCARDED]
+    cut = [r["code"] for r in receipt["steps"].values() if r["makes"] == "Draft" and r["outcome"] == "degraded"]
+    return Draft(
+        receipt["text"],
+        model["name"],
+        model["provider"],
+        model["finish"],
+        kept[0].usage if kept else None,
+        cut[0] if cut else "",
+        tuple(Discarded(call.purpose, call.usage, call.model, call.provider) for call in lost),
+    )
+
+
+def _outcomes(receipt: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Outcome[Any]]:
+    skipped, cached = receipt["skipped"], receipt["cached"]
     outcomes: dict[str, Outcome[Any]] = {}
-    for name, row in receipt["steps"].items():
-        given = {
-            **row,
-            "kind": row["outcome"],
-            "made": made[name],
-            "error": row.get("code", ""),
-            "because": row["reason"],
-        }
-        outcomes[name] = outcome_from({**given, "known": True}, products)
-    for name, because in receipt["skipped"].items():
-        if name not in outcomes:
-            outcomes[name] = Skipped(because, None, because == "known")
+    rows = receipt["steps"]
+    for name in (
+        *(n for n in cached if n in rows),
+        *(n for n in rows if n not in cached),
+    ):  # in the order of ``cached``
+        row, because = rows[name], skipped.get(name, "")
+        given = {**row, "kind": row["outcome"], "made": row["makes"], "error": row["code"], "cached": name in cached}
+        outcomes[name] = outcome_from({**given, "because": because, "known": because == _KNOWN}, made)
+    for name, because in skipped.items():
+        outcomes.setdefault(name, Skipped(because, None, because == _KNOWN))
     return outcomes
 
 

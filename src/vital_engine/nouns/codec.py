@@ -11,7 +11,7 @@ import asyncio
 import json
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -21,7 +21,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vital_engine import errors
-from vital_engine.errors import StepFailed, VitalError, WrongType, code_of
+from vital_engine.errors import ForeignError, StepFailed, VitalError, WrongType, code_of
 from vital_engine.flow import BaseOutcome, Degraded, Done, Failed, Outcome, Skipped
 
 if TYPE_CHECKING:
@@ -87,10 +87,26 @@ def write(noun: object) -> dict[str, JSON]:
     return {"vital": VERSION, "noun": type(noun).__name__, "value": to_json(noun)}
 
 
+@dataclass(frozen=True, slots=True)
+class Unkept:
+    """In the place of what a step made, where that was not kept: the name of its class, and whether it was known before."""
+
+    makes: str
+    cached: bool = False
+
+
+def made_by(outcome: BaseOutcome[Any]) -> str | None:
+    """The name of the class of what a step made, also where the product itself was not kept; None: it made nothing."""
+    if isinstance(outcome.value, Unkept):
+        return outcome.value.makes
+    return None if outcome.value is None else type(outcome.value).__name__
+
+
 def outcome_json(outcome: BaseOutcome[Any]) -> dict[str, JSON]:
     """How a step ended, and the class of what it made; the product itself stands under a key of its own."""
-    made = None if outcome.value is None else type(outcome.value).__name__
-    row: dict[str, JSON] = {"kind": outcome.kind, "made": made}
+    row: dict[str, JSON] = {"kind": outcome.kind, "made": made_by(outcome)}
+    if getattr(outcome.value, "cached", False) is True:
+        row["cached"] = True
     row |= {"seconds": outcome.seconds, "began": outcome.began, "ended": outcome.ended}
     if isinstance(outcome, Skipped):
         row |= {"because": outcome.because, "known": outcome.known}
@@ -120,6 +136,7 @@ def read(expected: type[T], given: object) -> T:
     try:
         if not isinstance(given, Mapping):
             raise TypeError(f"expected {expected.__name__}, got {type(given).__name__}")
+        given = _with_envelope(expected, given)
         value = _opened(expected, given) if "vital" in given else given
         kind: Any = expected
         noun: T = _with_outcomes(kind, value) if "outcomes" in _hints(kind) else _validated(kind, value)
@@ -137,20 +154,23 @@ def read_value(kind: Any, value: JSON) -> Any:
 def outcome_from(given: object, products: Mapping[str, object] | None = None) -> Outcome[Any]:
     """The outcome that :func:`outcome_json` wrote.
 
-    :param products: what the step may have made, by the name of its class; else the outcome's value is None.
+    :param products: what the step may have made, by the name of its class; else the outcome's value is an :class:`Unkept`.
     :raises WrongType: it is none.
     """
     if isinstance(given, Done | Degraded | Failed | Skipped):
         return given
     try:
         row: Any = given
-        value: Any = (products or {}).get(row.get("made"))
+        makes = row.get("made")
+        value: Any = (products or {}).get(makes)
+        if value is None and makes is not None:
+            value = Unkept(makes, row.get("cached", False))
         seconds, began, ended = (float(row[name]) for name in ("seconds", "began", "ended"))
         match row["kind"]:
             case "done":
                 return Done(value, seconds, began, ended)
             case "skipped":
-                return Skipped(row["because"], value, row["known"], seconds, began, ended)
+                return Skipped(row["because"], value if row["known"] else None, row["known"], seconds, began, ended)
             case "degraded":
                 return Degraded(value, error_from(row["error"]), row["reason"], seconds, began, ended)
             case "failed":
@@ -170,7 +190,7 @@ def error_from(given: JSON) -> BaseException:
         given = {"code": given, "text": "as it was written down"}
     made, text = _ERRORS.get(given["code"]), given.get("text", "")
     if made is None:
-        return RuntimeError(given["code"]) if given["code"] else StepFailed(text)
+        return ForeignError(given["code"]) if given["code"] else StepFailed(text)
     error = made(text) if text else made()
     vars(error).update({name: value for name, value in given.get("facts", {}).items() if name in vars(error)})
     return error
@@ -245,6 +265,13 @@ def _opened(expected: type, envelope: Mapping[str, Any]) -> JSON:
     if noun != expected.__name__:
         raise TypeError(f"it is of {noun!r}")
     return value
+
+
+def _with_envelope(expected: type, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The store's envelope of form 1, which named no noun, as that of today; anything else as it is."""
+    if given.keys() != {"version", "value"}:
+        return given
+    return {"vital": given["version"], "noun": expected.__name__, "value": given["value"]}
 
 
 def _fields_at_fault(error: Any) -> str:

@@ -1,14 +1,15 @@
-"""The life of an approval, as pure transitions: what may follow what. Whoever keeps approvals only stores the result.
+"""The states of an approval, as pure transitions. A service that stores approvals only stores the results.
 
 ::
 
     proposed -> approved | rejected | edited | expired
-    approved, edited -> started (kept BEFORE the call) -> done | failed | outcome_unknown
+    approved, edited -> started (stored BEFORE the call) -> done | failed | outcome_unknown
     approved, edited -> failed                        (void: the tool has changed or refuses the arguments)
 
-A ruling settles an approval once: the same again returns the first, another is a Conflict. A call that was started and
-left no result was cut. What may be repeated (PURE, READ) or is made once by its key (KEYED_WRITE, same key) is called
-again; an EFFECT is not: nobody knows whether it happened, and its ``outcome_unknown`` is never left by itself.
+An approval is decided once: the same decision again returns the first result, another one is a Conflict. A call that
+was started and left no result was interrupted. The engine repeats it if it may be repeated (PURE, READ) or takes effect
+once by its key (KEYED_WRITE). It does not repeat an EFFECT, because it cannot know whether the effect took place: such
+a call stays ``outcome_unknown``.
 """
 
 from __future__ import annotations
@@ -35,7 +36,12 @@ MAX_ARGUMENT_BYTES: Final = 65_536
 
 
 def canonical(arguments: Mapping[str, Any]) -> str:
-    """*arguments* as JSON with sorted keys and no spaces. InvalidArguments for what is not JSON, or too much of it."""
+    """*arguments* as JSON with sorted keys and no spaces.
+
+    :param arguments: of a tool call.
+    :returns: at most :data:`MAX_ARGUMENT_BYTES` characters.
+    :raises InvalidArguments: the arguments are not JSON, or too long.
+    """
     try:
         text = json.dumps(arguments, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
@@ -46,12 +52,19 @@ def canonical(arguments: Mapping[str, Any]) -> str:
 
 
 def hash_of(arguments: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical arguments, in hex."""
+    """SHA-256 of the canonical arguments, in hex.
+
+    :param arguments: of a tool call.
+    :raises InvalidArguments: see :func:`canonical`.
+    """
     return hashlib.sha256(canonical(arguments).encode(errors="surrogatepass")).hexdigest()
 
 
 def asked(paused: Paused) -> tuple[ToolCall, ...]:
-    """The proposals that a person is asked about. Two of one id: the first (an id is one call)."""
+    """The calls that a person decides on. Of two calls with one id only the first counts.
+
+    :param paused: the paused turn.
+    """
     refused = {decision.tool_call.id for decision in paused.refused}
     first: dict[str, ToolCall] = {}
     for tool_call in paused.suggestions.tool_calls:
@@ -61,29 +74,45 @@ def asked(paused: Paused) -> tuple[ToolCall, ...]:
 
 
 def proposed(paused: Paused, *, now: datetime, seconds: float) -> tuple[Approval, ...]:
-    """One approval for each proposal that a person is asked about, open until *now* + *seconds*."""
+    """One approval for each call that a person decides on.
+
+    :param paused: the paused turn.
+    :param now: when it pauses; aware.
+    :param seconds: how long the person may take.
+    """
     until, run_id = now + timedelta(seconds=seconds), paused.question.run_id
     return tuple(Approval(p, run_id, hash_of(p.arguments), p.id, now, until) for p in asked(paused))
 
 
 def lapse(approval: Approval, now: datetime) -> Approval:
-    """The approval as it stands at *now*: one that nobody settled in time has expired."""
+    """*approval* as it stands at *now*: ``expired`` if it was not decided in time.
+
+    :param approval: the approval.
+    :param now: aware.
+    """
     if approval.pending and now >= approval.expires_at:
         return replace(approval, status="expired", decided_at=approval.expires_at)
     return approval
 
 
 def decide(approval: Approval, decision: ApprovalDecision, *, by: str, now: datetime) -> Approval:
-    """The approval as *ruling* settles it; settled the same way before: as it is.
+    """Apply one decision.
 
-    :raises Conflict: it was settled otherwise.
+    :param approval: as it is stored.
+    :param decision: what the person decides.
+    :param by: the person.
+    :param now: aware.
+    :returns: the decided approval; the stored one if it was decided in the same way before.
+    :raises Conflict: it was decided differently before.
     :raises Expired: the time to decide has passed.
     """
     first = approval.decision
     if first is not None:
         edits = first.action == "edit" and hash_of(first.arguments or {}) != hash_of(decision.arguments or {})
         if first.action != decision.action or edits:
-            raise Conflict(f"the call {approval.id} was {SETTLED[first.action]} by {approval.by or 'somebody'} before")
+            raise Conflict(
+                f"the call {approval.id} was {SETTLED[first.action]} by {approval.by or 'another person'} before"
+            )
         return approval
     if lapse(approval, now).status == "expired":
         raise Expired(f"the call {approval.id} could be decided until {approval.expires_at.isoformat()}")
@@ -101,7 +130,17 @@ def decide(approval: Approval, decision: ApprovalDecision, *, by: str, now: date
 def decide_all(
     approvals: Iterable[Approval], decisions: Mapping[str, ApprovalDecision], *, by: str, now: datetime
 ) -> tuple[Approval, ...]:
-    """All of *rulings* or, where one of them is refused, none. NotFound for an id that is not among them."""
+    """Apply all of *decisions*, or none of them.
+
+    :param approvals: of one turn.
+    :param decisions: approval id -> decision.
+    :param by: the person who decides.
+    :param now: aware.
+    :returns: all approvals of the turn.
+    :raises NotFound: an id belongs to none of *approvals*.
+    :raises Conflict: see :func:`decide`.
+    :raises Expired: see :func:`decide`.
+    """
     known = {a.id: a for a in approvals}
     for unknown in decisions.keys() - known.keys():
         raise NotFound(f"no proposed call {unknown}")
@@ -111,9 +150,11 @@ def decide_all(
 
 
 def start(approval: Approval) -> tuple[Approval, bool]:
-    """The approval as its call begins, and whether to make the call now.
+    """The transition at the beginning of a call.
 
-    :raises Refused: nobody has approved it.
+    :param approval: as it is stored.
+    :returns: the approval to store, and whether to make the call now.
+    :raises Refused: the call is not approved.
     """
     match approval.status:
         case "approved" | "edited":
@@ -130,7 +171,12 @@ def start(approval: Approval) -> tuple[Approval, bool]:
 
 
 def finish(approval: Approval, tool_result: ToolResult) -> Approval:
-    """The approval with what became of its call; the first result stands."""
+    """The transition at the end of a call.
+
+    :param approval: as it is stored.
+    :param tool_result: of the call.
+    :returns: the approval to store; the first result counts.
+    """
     if approval.tool_result is not None:
         return approval
     if tool_result.status == "done":

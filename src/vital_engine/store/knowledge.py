@@ -257,8 +257,11 @@ POSTINGS_AT_ONCE = 4_000
 class Postings(Protocol):
     """A lexical segment to be, whose ordinals are not known yet."""
 
-    def lengths_at(self, first: int) -> bytes: ...
-    def postings_at(self, first: int) -> Iterable[tuple[str, bytes]]: ...
+    def lengths_at(self, first: int) -> bytes:
+        """Packed lengths of the passages, for ordinals that begin with *first*."""
+
+    def postings_at(self, first: int) -> Iterable[tuple[str, bytes]]:
+        """(term, packed postings), for ordinals that begin with *first*."""
 
 
 class Writer(Reader):
@@ -486,9 +489,10 @@ def batched(items: Iterable[tuple[str, bytes]], size: int) -> Iterator[list[tupl
 
 
 class Knowledge:
-    """The door to the library's tables.
+    """The library's tables.
 
-    :param sentence_vectors: whether an ingest keeps the vectors of sentences here too. Those that are kept are read.
+    :param store: the database.
+    :param sentence_vectors: whether an ingest also stores sentence vectors. Those that are stored are read.
     """
 
     def __init__(self, store: Store, *, sentence_vectors: bool = True) -> None:
@@ -497,7 +501,11 @@ class Knowledge:
 
     @contextlib.asynccontextmanager
     async def reading(self, tenant: str) -> AsyncIterator[Reader]:
-        """A transaction that reads *tenant*'s library. StoreError if the database fails."""
+        """A transaction that reads *tenant*'s library.
+
+        :param tenant: the tenant.
+        :raises StoreError: the database failed.
+        """
         async with self._store.transaction(tenant) as connection:
             yield Reader(connection, tenant)
 

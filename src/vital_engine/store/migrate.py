@@ -1,14 +1,14 @@
 """Brings a database to the schema of this version, and refuses one in which a tenant could reach another's rows.
 
 Numbered SQL files, each applied once, in order: ``migrations/NNNN_name.sql`` runs in a transaction of its own as the
-owner, under an advisory lock, so that any number of processes may start at once. What was applied is kept in
-``vital_migrations`` with a checksum: a file that is edited afterwards is refused. For whoever writes one:
+owner, under an advisory lock, so that any number of processes may start at once. The table ``vital_migrations`` has a
+checksum of each applied file: a file that is edited afterwards is refused. To write one:
 
 - add, never rename or drop, so that the version before still runs on the new schema;
-- a table with a ``tenant`` column ends with ``select vital_isolate('table', 'select, insert')``: row-level
-  security, enabled and forced, and those rights for the application's role (:func:`check_isolation` looks);
-- forced row-level security binds the owner too: a statement over all tenants needs
-  ``alter table ... no force row level security`` before it, and ``force`` after it, in the same file.
+- end a table with a ``tenant`` column with ``select vital_isolate('table', 'select, insert')``: row-level security,
+  enabled and forced, and those rights for the application's role (:func:`check_isolation` looks);
+- forced row-level security binds the owner too: a statement over all tenants needs ``alter table ... no force row level
+  security`` before it, and ``force`` after it, in the same file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["Migration", "check_isolation", "migrate", "shipped", "unprotected_ta
 log = logging.getLogger(__name__)
 
 LOCK = int.from_bytes(b"vitalmig", "big")
-"""The advisory lock's number: any 64 bits that nobody else in the database uses."""
+"""Number of the advisory lock: any 64 bits that no other program uses in the database."""
 
 RECORD = """
 create table if not exists vital_migrations (number int primary key, name text not null, checksum text not null,
@@ -57,11 +57,16 @@ class Migration:
 
     @property
     def checksum(self) -> str:
+        """SHA-256 of the file, in hex."""
         return hashlib.sha256(self.sql).hexdigest()
 
 
 def shipped(folder: Traversable | None = None) -> tuple[Migration, ...]:
-    """The migrations in *folder* (default: this package's), by number. SetupError if two share one."""
+    """The migrations, by number.
+
+    :param folder: default: this package's.
+    :raises SetupError: two files have one number.
+    """
     place = folder or files(__package__).joinpath("migrations")
     found = sorted((f.name, f) for f in place.iterdir() if FILE.fullmatch(f.name))
     migrations = tuple(Migration(int(name[:4]), name, file.read_bytes()) for name, file in found)
@@ -72,9 +77,12 @@ def shipped(folder: Traversable | None = None) -> tuple[Migration, ...]:
 
 
 async def migrate(url: str, migrations: Sequence[Migration] | None = None, *, within: float = 120.0) -> tuple[str, ...]:
-    """Applies to the database at *url* what it lacks; the names of what was applied, in order.
+    """Apply to a database what it lacks.
 
+    :param url: of the database, as the tables' owner.
+    :param migrations: default: those of this package.
     :param within: seconds to wait for another process that is migrating, and for each statement.
+    :returns: names of what was applied, in order.
     :raises StoreError: the database cannot be reached or changed, or holds another version of an applied file.
     """
     wanted = shipped() if migrations is None else tuple(migrations)
@@ -85,7 +93,7 @@ async def migrate(url: str, migrations: Sequence[Migration] | None = None, *, wi
             limit = f"{int(within * 1000)}ms"
             await conn.execute("select set_config(n, %s, false) from unnest(%s::text[]) n", [limit, ["lock_timeout"]])
             await conn.execute("select pg_advisory_lock(%s)", [LOCK])
-            # Whoever was first has applied all by now; the others find nothing missing any more.
+            # The first process has applied all by now; the others find nothing missing.
             missing = _missing(wanted, await _applied(conn))
             for migration in missing:
                 await _apply(conn, migration)
@@ -161,7 +169,11 @@ order by 1
 
 
 async def check_isolation(conn: psycopg.AsyncConnection[Any]) -> None:
-    """Raises SetupError, saying what to do, unless tenants are kept apart for whoever logs in as *conn* does."""
+    """Check that the role of *conn* cannot reach the rows of another tenant.
+
+    :param conn: a connection of the application's role.
+    :raises SetupError: it can; the message says what to do.
+    """
     app = {"app": APPLICATION}
     if not await (await conn.execute("select 1 from pg_roles where rolname = %(app)s", app)).fetchone():
         raise SetupError(f"the role {APPLICATION} does not exist: run store/roles.sql as a superuser")

@@ -129,8 +129,12 @@ class Store:
                 yield conn
 
     async def ping(self, *, within: float = 5.0) -> None:
-        """Returns if the database does a transaction within *within* seconds, StoreError if not."""
-        async with self._transaction("", within):  # nobody's: it sees no rows
+        """Make one transaction.
+
+        :param within: seconds that it may take.
+        :raises StoreError: the database does not answer in time.
+        """
+        async with self._transaction("", within):  # of no tenant: it sees no rows
             pass
 
 

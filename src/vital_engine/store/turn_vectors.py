@@ -81,8 +81,11 @@ class TurnVectors:
         self._questions = embedder if questions is None else questions
 
     async def embed(self, question: Question) -> int:
-        """Embed the completed turns of *question*'s conversation that have no vector of this model, the latest
-        first; how many, at most 16. What is erased meanwhile gets none."""
+        """Embed completed turns of a conversation that have no vector of this model, the latest first.
+
+        :param question: a question of the conversation.
+        :returns: how many turns were embedded, at most 16; turns that are erased meanwhile get no vector.
+        """
         if question.conversation is None:
             return 0
         given = {**self._talk(question), "characters": CHARACTERS, "limit": BACKLOG}

@@ -1,7 +1,6 @@
-"""Turns: begun before anybody is told so, kept exactly once, shown to whom they belong; and what lists show of them:
-calls that a person was asked about, and what was said in a conversation.
+"""Turns: stored when they begin, before the client gets a response, and exactly once when they end; and lists of them.
 
-A list reads neither what a paused turn had made nor receipts: its cost does not grow with them.
+A list reads neither the state of a paused turn nor receipts, so its cost does not grow with them.
 """
 
 from __future__ import annotations
@@ -31,8 +30,7 @@ from vital_engine.nouns import (
 )
 from vital_engine.nouns.answer import receipt_today
 
-from .paused_state import read
-from .plain import json_text, storable
+from .plain import json_text, noun_from, storable
 from .pool import Connection, Store
 
 __all__ = ["ApprovalLine", "Listing", "SaidTurn", "StoredTurn", "Talk", "TurnLine", "Turns"]
@@ -51,7 +49,7 @@ on conflict (tenant, run_id) do nothing
 returning ordinal
 """
 
-# The first to keep a run wins its row; whoever comes later finds it ended and gets no row back.
+# The first process that saves a run wins its row; a later one finds it ended and gets no row back.
 KEEP = """
 with conversation as (
     insert into conversations (tenant, user_id, id, title)
@@ -127,15 +125,17 @@ class StoredTurn:
 
 
 class Turns:
-    """Fulfils the ports Register and Keeper, with one commit each."""
+    """Implements the port :class:`~vital_engine.ports.TurnStore`; each method is one commit."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def begin(self, question: Question, *, mode: int) -> None:
-        """Writes down that *question* is being answered. Again, for the same question, changes nothing.
+        """Store that *question* is being answered. A second call for the same question changes nothing.
 
-        :raises InvalidQuestion: without a run id.
+        :param question: with its run id.
+        :param mode: 1 to 4.
+        :raises InvalidQuestion: it has no run id.
         :raises Refused: the run id belongs to another question.
         """
         given = _asked(question, mode)
@@ -149,7 +149,7 @@ class Turns:
             raise Refused(f"the run {question.run_id} is another question's")
 
     async def save(self, turn: TurnRecord) -> None:
-        """Keeps *turn*, its citations and its ledger in one transaction, whether or not it was begun.
+        """Keep *turn*, its citations and its ledger in one transaction, whether or not it was begun.
 
         Exactly once: the same turn again changes nothing. Characters that PostgreSQL cannot hold become U+FFFD.
 
@@ -180,7 +180,12 @@ class Turns:
             raise StoreError(f"the run {turn.run_id} is kept already, with other content", service="store")
 
     async def show(self, run_id: str, scope: Scope) -> StoredTurn:
-        """The turn *run_id* of *scope*'s user. NotFound if there is none, or if it is somebody else's."""
+        """A turn of *scope*'s user.
+
+        :param run_id: the turn.
+        :param scope: tenant and user.
+        :raises NotFound: there is none, or it belongs to another user.
+        """
         async with self._store.transaction(scope.tenant) as conn:
             turn = await _one(conn, SHOW, [storable(run_id), scope.user])
             if turn is None:
@@ -278,7 +283,7 @@ def _citation(row: tuple[Any, ...]) -> Citation:
     return Citation(**dict(zip(names, (*plain, tuple(notes)), strict=True)))
 
 
-# An approval that nobody settled in time has expired, although nothing has written that down.
+# An approval that was not decided in time has expired, although no row says so yet.
 APPROVALS = """
 select a.approval, t.ordinal, a.position, t.status, t.mode, t.question, t.conversation, clock_timestamp()
 from approvals a join paused_turns p using (tenant, run_id) join turns t using (tenant, run_id)
@@ -369,7 +374,12 @@ class Listing:
         return await self._approvals(scope, list(statuses) or None, run_id, None, after, limit)
 
     async def approval(self, approval: str, scope: Scope) -> ApprovalLine:
-        """The call of that id; where it stands in several turns, that of the latest. NotFound if in none."""
+        """A call; if several turns have its id, that of the latest.
+
+        :param approval: id of the call.
+        :param scope: tenant and user.
+        :raises NotFound: no turn of the user has such a call.
+        """
         found = await self._approvals(scope, None, None, approval, None, 1)
         if not found:
             raise NotFound(f"no proposed call {approval}")
@@ -378,9 +388,13 @@ class Listing:
     async def conversation(
         self, conversation: str, scope: Scope, *, before: int | None = None, limit: int = 50
     ) -> tuple[Talk, tuple[SaidTurn, ...]]:
-        """A conversation and its latest turns, at most *limit*, oldest first. NotFound if there is none.
+        """A conversation and its latest turns, oldest first.
 
+        :param conversation: its id.
+        :param scope: tenant and user.
         :param before: only turns whose ordinal is below this: the first turn's ordinal leads to the page before it.
+        :param limit: the largest number of turns.
+        :raises NotFound: there is no such conversation.
         """
         user, talk = storable(scope.user), storable(conversation)
         given = {"user": user, "conversation": talk, "before": before, "limit": limit}
@@ -419,5 +433,5 @@ class Listing:
 
 def _line(row: tuple[Any, ...]) -> ApprovalLine:
     state, ordinal, position, status, mode, question, conversation, now = row
-    approval = transitions.lapse(read(Approval, state), now)
+    approval = transitions.lapse(noun_from(Approval, state), now)
     return ApprovalLine(approval, status, mode, question, conversation, (ordinal, position))

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from vital_engine.nouns import Effect, Evidence, Expert, Memory, Passage, PastTurn, ToolCall, ToolSuggestions
+from vital_engine.nouns import (
+    ArgumentSource,
+    Effect,
+    Evidence,
+    Expert,
+    Memory,
+    Passage,
+    PastTurn,
+    ToolCall,
+    ToolSuggestions,
+)
 
 FACTS = (
     "The trial enrolled 412 adults with type 2 diabetes at 31 sites.",
@@ -41,8 +51,13 @@ EVIDENCE = Evidence(tuple(_passages()), index_version="scripted")
 MEMORY = Memory((PastTurn("Which drug did we speak of?", "We spoke of the scripted drug."),))
 TOOL_OUTPUT = "the scripted tool says 42"
 SUGGESTIONS = ToolSuggestions(
-    (ToolCall("call-1", "scripted_tool", {"x": 6}, "the question asks for a figure", 1.0, Decimal(0), Effect.PURE),)
-)
+    (
+        ToolCall(
+            "call-1", "scripted_tool", {"x": 6}, "the question asks for a figure", 1.0, Decimal(0), Effect.PURE,
+            sources=(ArgumentSource.QUESTION,),
+        ),
+    )
+)  # fmt: skip
 EXPERT = Expert(
     "scripted",
     "Scripted expert",

@@ -6,11 +6,14 @@ worked out by the engine's own services, from what was said.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from vital_engine import ports
 from vital_engine.errors import ConfigError
@@ -19,11 +22,14 @@ from vital_engine.nouns import (
     Citations,
     Cost,
     Evidence,
+    Piece,
+    Prefilled,
     Prompt,
     SentenceSupport,
     Support,
     ToolCall,
     ToolResult,
+    Usage,
 )
 from vital_engine.services.citations import QuoteChecker
 from vital_engine.services.cost import Prices
@@ -44,19 +50,292 @@ from vital_engine.turn.plan import (
     PlannedStep,
 )
 
-from .material import EVIDENCE, EXPERT, MEMORY, SUGGESTIONS, TOOL_OUTPUT
+from .material import EVIDENCE, EXPERT, MEMORY, SUGGESTIONS, TOOL_OUTPUT, spoken, words
 from .pauses import MemoryApprovals, MemoryConversationLock
-from .script import NOTHING, Act, Recorded, Stage
-from .speaker import MODEL, ReadingSpeaker, Speaker, Text
 
 STEPS = tuple(
     planned.name for planned in (BRIEF, RETRIEVE, SUGGEST, RECALL, INVOKE, REPLY, CITE, ASSESS, TALLY, REGISTER, SAVE)
 )
 """The steps that lean on a service, and can be scripted."""
+Behaviour: TypeAlias = (
+    float | BaseException | Literal["hang", "deaf", "block"] | tuple[float, Any] | tuple[float, str, BaseException]
+)
+"""What a scripted step does: see :func:`scripted`."""
+
+
+class Script(TypedDict, total=False):
+    """A behaviour for each step that leans on a service; a type checker sees a misspelt one."""
+
+    register: Behaviour
+    brief: Behaviour
+    retrieve: Behaviour
+    suggest: Behaviour
+    recall: Behaviour
+    invoke: Behaviour
+    reply: Behaviour
+    cite: Behaviour
+    assess: Behaviour
+    tally: Behaviour
+    save: Behaviour
+
+
+MODEL = "scripted"
 PRICES = {MODEL: {"input": "0.000001", "output": "0.000004"}}
 """USD per token of the scripted model."""
 
 
+# -- what a scripted step does: how long it takes, and how it ends
+BLOCKED_SECONDS = 0.5
+"""How long a ``"block"`` holds its thread."""
+WORDS = ("hang", "deaf", "block")
+NOTHING: Any = object()
+
+
+@dataclass(slots=True)
+class Recorded:
+    """One call of one port. ``start``, ``end``: seconds on the loop's clock; ``end`` None: it never came back."""
+
+    port: str
+    method: str
+    arguments: dict[str, Any]
+    start: float
+    end: float | None = None
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class Act:
+    """One step's script, read from what :func:`scripted` was given."""
+
+    step: str
+    seconds: float = 0.0
+    value: Any = NOTHING
+    said: str | None = None
+    error: BaseException | None = None
+    word: str = ""
+
+    @classmethod
+    def read(cls, step: str, script: Any) -> Act:
+        """*script*: seconds, an exception, ``(seconds, exception)``, ``(seconds, value)``, or one of :data:`WORDS`."""
+        match script:
+            case str() if script in WORDS:
+                return cls(step, word=script)
+            case BaseException():
+                return cls(step, error=script)
+            case bool():
+                pass
+            case int() | float() if script >= 0:
+                return cls(step, float(script))
+            case (int() | float() as seconds, BaseException() as error) if seconds >= 0:
+                return cls(step, float(seconds), error=error)
+            case (int() | float() as seconds, str() as said, BaseException() as error) if step == REPLY.name:
+                return cls(step, float(seconds), said=said, error=error)
+            case (int() | float() as seconds, value) if seconds >= 0:
+                return cls(step, float(seconds), value)
+            case _:
+                pass
+        raise ConfigError(
+            f"{step}={script!r}: give seconds, an exception, (seconds, exception), (seconds, value), or one of "
+            + ", ".join(map(repr, WORDS))
+        )
+
+    async def play(self, seconds: float) -> None:
+        """Take *seconds*, and fail if the script says so."""
+        if self.word == "hang":
+            await asyncio.get_running_loop().create_future()
+        while self.word == "deaf":
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                continue
+        if seconds:
+            await asyncio.sleep(seconds)
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass(slots=True)
+class Stage:
+    """Where the scripted ports are made, and where their calls are written down."""
+
+    calls: list[Recorded] = field(default_factory=list)
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def port(
+        self,
+        act: Act,
+        method: Callable[..., Any],
+        result: Callable[..., Any],
+        *,
+        seconds: Callable[[], float] | None = None,
+    ) -> Callable[..., Awaitable[Any] | Any]:
+        """A method with the signature of *method* that plays *act* and gives ``result(*args, **kwargs)``.
+
+        ``"block"`` makes it a plain function, as a service that blocks would be: it sleeps in the thread that calls it.
+        """
+        signature = inspect.signature(method)
+        name = method.__name__
+
+        def write(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recorded:
+            bound = signature.bind(None, *args, **kwargs).arguments
+            bound.pop("self", None)
+            call = Recorded(act.step, name, dict(bound), self.now())
+            self.calls.append(call)
+            return call
+
+        def give(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return result(*args, **kwargs) if act.value is NOTHING else act.value
+
+        def blocking(*args: Any, **kwargs: Any) -> Any:
+            call = write(args, kwargs)
+            time.sleep(BLOCKED_SECONDS)
+            call.end = self.now()
+            return give(args, kwargs)
+
+        async def waiting(*args: Any, **kwargs: Any) -> Any:
+            self._loop = asyncio.get_running_loop()
+            call = write(args, kwargs)
+            try:
+                await act.play(act.seconds if seconds is None else seconds())
+            except BaseException as error:
+                call.error = error
+                raise
+            finally:
+                call.end = self.now()
+            given = give(args, kwargs)
+            return await given if inspect.isawaitable(given) else given
+
+        return blocking if act.word == "block" else waiting
+
+    def now(self) -> float:
+        """The loop's clock, also from a thread."""
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:  # a thread: the loop that was seen last
+            if self._loop is None:
+                raise
+        return self._loop.time()
+
+
+# -- the scripted model
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """How an answer is cut that the script does not spell out."""
+
+    tokens: int
+    sentences: int
+
+
+class Speaker:
+    """Fulfils the port LLM. It says no more tokens than the prompt allows."""
+
+    model = provider = MODEL
+
+    def __init__(self, act: Act, stage: Stage, prompts: list[Prompt], text: Text, prefill: float) -> None:
+        self._act, self._stage, self._prompts = act, stage, prompts
+        self._prefill = min(prefill, act.seconds)
+        said = act.said if act.said is not None else act.value if isinstance(act.value, str) else None
+        self._pieces = spoken(text.tokens, text.sentences) if said is None else words(said)
+        if act.error is not None and act.said is None:
+            self._pieces = []
+
+    async def stream(self, prompt: Prompt) -> AsyncIterator[Any]:
+        """See the port."""
+        act, loop = self._act, asyncio.get_running_loop()
+        self._prompts.append(prompt)
+        call = Recorded(REPLY.name, "stream", {"prompt": prompt}, self._stage.now())
+        self._stage.calls.append(call)
+        try:
+            if act.word == "block":
+                await asyncio.to_thread(time.sleep, BLOCKED_SECONDS)
+            elif act.word:
+                await act.play(0.0)
+            if act.value is not NOTHING and not isinstance(act.value, str):
+                await asyncio.sleep(act.seconds)
+                yield act.value
+                return
+            await self._read(prompt)
+            began, speaking = loop.time(), act.seconds - self._prefill
+            each = speaking / max(1, len(self._pieces))
+            said = self._pieces[: prompt.max_output_tokens]
+            for i, text in enumerate(said, start=1):
+                await _until(began + i * each)
+                yield Piece(text, model=MODEL, provider=MODEL)
+            cut = len(said) < len(self._pieces)
+            if not cut:
+                await _until(began + speaking)
+            if act.error is not None:
+                raise act.error
+            used = Usage(input=len(str(prompt).split()), output=len(said))
+            yield Piece(usage=used, model=MODEL, provider=MODEL, finish="length" if cut else "stop")
+        except BaseException as error:
+            call.error = error
+            raise
+        finally:
+            call.end = self._stage.now()
+
+    async def _read(self, prompt: Prompt) -> int:  # noqa: ARG002
+        """Take the time that reading *prompt* takes. :returns: how many words of it were read now."""
+        await asyncio.sleep(self._prefill)
+        return 0
+
+
+class ReadingSpeaker(Speaker):
+    """Fulfils the port Prefiller as well: it keeps the beginnings that it has read for a turn, and reads on from there.
+
+    :param segments: seconds that it takes to read a segment, by its kind.
+    :raises ConfigError: they are more than the model's whole time.
+    """
+
+    def __init__(
+        self, act: Act, stage: Stage, prompts: list[Prompt], text: Text, segments: Mapping[str, float]
+    ) -> None:
+        whole = round(sum(segments.values()), 9)
+        if whole > act.seconds and not act.word:
+            raise ConfigError(f"the model cannot read for {whole} s of its {act.seconds} s")
+        super().__init__(act, stage, prompts, text, whole)
+        self._segments = dict(segments)
+        self._held: dict[str, set[tuple[str, ...]]] = {}
+
+    async def prefill(self, prompt: Prompt) -> Prefilled:
+        """See the port."""
+        call = Recorded(REPLY.name, "prefill", {"prompt": prompt}, self._stage.now())
+        self._stage.calls.append(call)
+        try:
+            computed = await self._read(prompt)
+        except BaseException as error:
+            call.error = error
+            raise
+        finally:
+            call.end = self._stage.now()
+        return Prefilled(computed, len(str(prompt).split()) - computed)
+
+    async def _read(self, prompt: Prompt) -> int:
+        held = self._held.setdefault(prompt.question.run_id, set())
+        begun, seconds, computed = asyncio.get_running_loop().time(), 0.0, 0
+        beginning: tuple[str, ...] = ()
+        for segment in prompt.segments:
+            if not segment.text:
+                continue
+            beginning = (*beginning, segment.text)
+            if beginning not in held:
+                seconds += self._segments.get(segment.kind, 0.0)
+                computed += len(segment.text.split())
+                await _until(begun + seconds)
+                held.add(beginning)
+        return computed
+
+
+async def _until(when: float) -> None:
+    # To the nanosecond, as the virtual clock is: what a sum of floats is off by must not become a tick of its own.
+    left = round(when - asyncio.get_running_loop().time(), 9)
+    if left > 0:
+        await asyncio.sleep(left)
+
+
+# -- the services
 @dataclass(frozen=True, slots=True)
 class ScriptedServices(ports.Services):
     """``prompts``: every prompt that the model received. ``calls``: every call of every port, in order of start.
@@ -75,19 +354,20 @@ class _Port:
 
 
 def scripted(
-    *, tokens: int = 120, sentences: int = 8, prefill: float | Mapping[str, float] = 0.0, **steps: Any
+    *, tokens: int = 120, sentences: int = 8, prefill: float | Mapping[str, float] = 0.0, **steps: Unpack[Script]
 ) -> ScriptedServices:
-    """Services that take as long, say, and fail as told.
+    """Services with scripted durations, results and failures.
 
     :param steps: by step (``retrieve=0.5``): seconds; an exception (raised at once); ``(seconds, exception)``;
         ``(seconds, value)``; ``"hang"`` (never returns, obeys cancellation), ``"deaf"`` (never returns, swallows
         cancellation) or ``"block"`` (a blocking sleep of 0.5 s in the calling thread). A step that is not named takes
-        no time. ``reply`` is the model's whole time; ``(seconds, text)`` lets it say *text*, and
-        ``(seconds, text, exception)`` lets it break after that. A value of a tier 2 step is spread evenly over the
-        *sentences*.
-    :param prefill: seconds, of the model's, that go by before it speaks; as a mapping, by segment (``{"instructions":
-        0.15, "evidence": 0.1}``), they are those of a model that can read ahead.
+        no time. ``reply`` is the model's whole time; ``(seconds, text)`` makes it say *text*, and ``(seconds, text,
+        exception)`` makes it fail after that. A value of a tier 2 step is spread evenly over the *sentences*.
+    :param prefill: seconds of the model's time before its first token; as a mapping, by segment (``{"instructions":
+        0.15, "evidence": 0.1}``), for a model that can prefill.
     :param tokens: pieces of the answer, evenly over the model's time after *prefill* seconds, in *sentences* sentences.
+    :param sentences: sentences of the answer.
+    :returns: the services, with ``prompts``, ``calls`` and ``kept``: what the model read, every call, every saved turn.
     :raises ConfigError: an unknown step, or a script that cannot be read.
     """
     for step in steps:
@@ -96,7 +376,8 @@ def scripted(
             raise ConfigError(f"there is no step {step!r}; did you mean {near!r}? Known: {', '.join(STEPS)}")
     if not (isinstance(tokens, int) and isinstance(sentences, int) and 1 <= sentences <= tokens):
         raise ConfigError(f"1 <= sentences <= tokens must hold, not {sentences!r}, {tokens!r}")
-    act = {step: Act.read(step, steps.get(step, 0.0)) for step in STEPS}
+    scripts: Mapping[str, Any] = dict(steps)
+    act = {step: Act.read(step, scripts.get(step, 0.0)) for step in STEPS}
     stage = Stage()
     prompts: list[Prompt] = []
     kept: list[Any] = []

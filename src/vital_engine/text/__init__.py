@@ -1,4 +1,4 @@
-"""What is true of any text, whoever wrote it: read alike in retrieval, answers and checks.
+"""Sentences, tokens and words: retrieval, answers and checks all read text in the same way.
 
 ::
 

@@ -1,19 +1,21 @@
-"""WHAT a turn does.
+"""What a turn does.
 
 ::
 
     plan     the table of steps: what each makes, in which tier, what happens when it fails
-    ask      take the question in
-    brief    choose who answers
-    gather   tier 1: evidence | tool calls worth making | memory
-    invoke   with consent, call the tools, all at once
-    reply    put the prompt together, and let the model speak
-    review   tier 2: citations | support | cost, while it speaks
-    save     keep the turn
-    early    before reply, where the services can: the model's server reads what is known of the prompt already
-    hedged   which of the steps may be sent twice, and to which service
+    ask      check the question
+    brief    choose the expert
+    gather   tier 1: evidence | suggested tool calls | memory
+    invoke   call the approved tools, all at once
+    reply    put the prompt together, and stream the model's answer
+    review   tier 2: citations | support | cost, while the answer streams
+    save     store the turn
+    early    before reply, if the model can: its server reads what is known of the prompt already
+    budget   before reply, if the question has a cost limit: reserve what the model's call may cost at most
+    hedged   which steps may be sent twice, and to which service
 
-Steps are plain async functions: their first parameters are the ports that they lean on, bound by ``functools.partial``.
+Steps are plain async functions: their first parameters are the ports that they use, bound by ``functools.partial``.
+
 May import: flow, ports, nouns, text, errors.
 """
 
@@ -30,7 +32,7 @@ from .save import register, save
 
 ORDER = ("ask", "brief", "gather", "invoke", "reply", "review", "save")
 """The modules, in the order of a turn."""
-BESIDE = ("plan", "early", "hedged")
+BESIDE = ("plan", "early", "budget", "hedged")
 
 __all__ = [
     "BESIDE",

@@ -1,4 +1,4 @@
-"""Choose who answers, and write the brief."""
+"""Choose the expert."""
 
 from __future__ import annotations
 
@@ -8,5 +8,12 @@ from vital_engine.ports import Router
 
 
 async def brief(router: Router, mode: int, question: Question) -> Brief:
-    """The expert for *question* in *mode*. NotFound if the question names one that there is not."""
+    """Choose the expert for *question*.
+
+    :param router: the service.
+    :param mode: 1 to 4.
+    :param question: the question.
+    :returns: the expert, with a reason and scores.
+    :raises NotFound: the question names an expert that does not exist.
+    """
     return await call(router.route, question, mode=mode)

@@ -35,15 +35,17 @@ _loads: WeakValueDictionary[int, Load] = WeakValueDictionary()
 
 
 def load_of(llm: LLM) -> Load:
-    """How busy *llm* is: what all workflows of this process have in flight, over its ``capacity``, if it says one."""
+    """How busy *llm* is: the calls of all workflows of this process, over its ``capacity``, if it has one."""
     if (load := _loads.get(id(llm))) is None:
         load = _loads[id(llm)] = Load(getattr(llm, "capacity", None) or math.inf)
     return load
 
 
 def prefill(prefiller: Prefiller, load: Load, *, through: str, within: float) -> Flow:
-    """The steps that read ahead.
+    """The steps that prefill the model.
 
+    :param prefiller: the model.
+    :param load: how busy it is.
     :param through: ``prefix`` (the instructions) or ``segments`` (each as it arrives).
     :param within: seconds that each may take.
     """
@@ -55,7 +57,7 @@ def prefill(prefiller: Prefiller, load: Load, *, through: str, within: float) ->
 
 
 async def read_instructions(prefiller: Prefiller, load: Load, question: Question, brief: Brief) -> ReadInstructions:
-    """Let the server read the instructions."""
+    """Prefill the instructions."""
     done = await _read(prefiller, load, begun(question, brief))
     return ReadInstructions(done.computed, done.cached)
 
@@ -63,7 +65,7 @@ async def read_instructions(prefiller: Prefiller, load: Load, question: Question
 async def read_conversation(
     prefiller: Prefiller, load: Load, question: Question, brief: Brief, memory: Memory, before: ReadInstructions
 ) -> ReadConversation:
-    """Let the server read on, up to the earlier conversation."""
+    """Prefill the earlier conversation, after the instructions."""
     if before.failed:  # the call for the answer reads the rest; another try would only hold it up
         return ReadConversation(failed=True)
     done = await _read(prefiller, load, begun(question, brief, memory))
@@ -79,7 +81,7 @@ async def read_tools(
     tool_results: ToolResults,
     before: ReadConversation,
 ) -> ReadTools:
-    """Let the server read on, up to the tools' results."""
+    """Prefill the tool results, after the conversation."""
     if before.failed:
         return ReadTools(failed=True)
     done = await _read(prefiller, load, begun(question, brief, memory, tool_results))

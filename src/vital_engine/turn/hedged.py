@@ -45,13 +45,14 @@ class Hedges:
         if replicas.retriever is not None:
             self._second(RETRIEVE, partial(retrieve, replicas.retriever))
         if replicas.tool_suggester is not None:
-            self._second(SUGGEST, partial(suggest, replicas.tool_suggester))
+            self._second(SUGGEST, partial(suggest, replicas.tool_suggester, services.caller))
         if replicas.memory is not None:
             self._second(RECALL, partial(recall, replicas.memory))
         if replicas.llm is not None:
             second = load_of(replicas.llm)
             busy = lambda: max(load.utilisation, second.utilisation)  # noqa: E731
-            self._second(REPLY, partial(reply, replicas.llm, second), busy)
+            # The second call has no share of a question's cost limit.
+            self._second(REPLY, partial(reply, replicas.llm, second, None), busy)
         if replicas.checker is not None:
             self._reviews[CITE.name] = partial(cite, TwoCheckers(services.checker, replicas.checker, self._hedge(CITE)))
         if replicas.judge is not None:
@@ -70,7 +71,11 @@ class Hedges:
         return self.of.setdefault(planned.name, Hedge(half_life=HALF_LIFE * SENTENCES))
 
     def over(self, part: Flow | Step[Any], *, on: bool) -> Flow:
-        """*part*, with those of its steps hedged that may be, if hedging is *on*."""
+        """*part*, with hedging for those of its steps that may be hedged.
+
+        :param part: a flow or a step.
+        :param on: whether hedging is on.
+        """
         flow = part if isinstance(part, Flow) else Flow(part.name, part)
         if not self.of or not on:
             return flow
@@ -86,7 +91,7 @@ class Hedges:
 
 
 def discarded(pieces: Sequence[Piece]) -> Piece:
-    """A model's call that was cut off because the other one spoke first: it is paid for, and stands in the ledger."""
+    """A hedged model call that lost: it is paid for, and stands in the ledger."""
     draft = drafted(pieces)
     return Piece(discarded=Discarded("copy", draft.usage, draft.model, draft.provider))
 
@@ -106,6 +111,7 @@ class TwoCheckers:
         self._ask = either(asking(first), asking(second), hedge)
 
     async def check(self, sentence: Sentence, evidence: Evidence, *, scope: Scope | None = None) -> Sequence[Citation]:
+        """See :meth:`vital_engine.ports.CitationChecker.check`."""
         found: Sequence[Citation] = await self._ask(sentence=sentence, evidence=evidence, scope=scope)
         return found
 
@@ -123,6 +129,7 @@ class TwoJudges:
         self._ask = either(asking(first), asking(second), hedge)
 
     async def support(self, sentence: Sentence, evidence: Evidence) -> SentenceSupport:
+        """See :meth:`vital_engine.ports.Judge.support`."""
         verdict: SentenceSupport = await self._ask(sentence=sentence, evidence=evidence)
         return verdict
 
@@ -140,5 +147,6 @@ class TwoAccountants:
         self._ask = either(asking(first), asking(second), hedge)
 
     async def price(self, call: Call) -> LedgerRow:
+        """See :meth:`vital_engine.ports.Accountant.price`."""
         row: LedgerRow = await self._ask(paid=call)
         return row

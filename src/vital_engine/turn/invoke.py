@@ -26,7 +26,15 @@ WRITE_SECONDS = 10.0
 async def invoke(
     services: Services, question: Question, brief: Brief, consent: Consent, claim: Claim | None = None
 ) -> ToolResults:
-    """What the approved calls gave. *claim*: the right to go on with a turn that was paused; its calls are made once."""
+    """Make the approved calls.
+
+    :param services: the services.
+    :param question: the question.
+    :param brief: the expert.
+    :param consent: the decisions.
+    :param claim: the right to continue a paused turn; its calls are made once. None: the turn was not paused.
+    :returns: a result for each call.
+    """
     scope = Scope(question.tenant, question.user, brief.expert.domains)
     caller: Caller = services.caller
     within = CALL_SECONDS

@@ -44,11 +44,16 @@ Effect: TypeAlias = Literal["pure", "read", "write", "call"]
 class PlannedStep(Generic[T]):
     """One row of the table.
 
-    ``name``: of the function, in logs, and the label of metrics. ``makes``: the type of its product. ``key``: of the product
-    in a graph's state and in the answer; empty: it has none. ``tier``: the group that barriers, limits and metrics speak of.
-    ``fallback``: what it makes when it fails; None: the turn needs it. ``for_model``, ``for_user``: what is said then, in the
-    prompt and in the answer; ``{reason}`` is replaced. ``effect``: see :data:`Effect`. ``optional``: a turn under load may
-    leave it out. ``early``: it adds nothing to the answer, and its failure degrades nothing.
+    :param name: of the function, in logs, and the label of metrics.
+    :param makes: type of its product.
+    :param key: of the product in a graph's state and in the answer; empty: none.
+    :param tier: the group that barriers, limits and metrics refer to.
+    :param fallback: makes the product if it fails; None: the turn needs the step.
+    :param for_model: the line in the prompt if it fails.
+    :param for_user: the warning in the answer if it fails; ``{reason}`` is replaced.
+    :param effect: see :data:`Effect`.
+    :param optional: a turn under load may leave it out.
+    :param early: it adds nothing to the answer, and its failure degrades nothing.
     """
 
     name: str
@@ -64,6 +69,7 @@ class PlannedStep(Generic[T]):
 
     @property
     def required(self) -> bool:
+        """Whether the turn fails without it."""
         return self.fallback is None
 
     @property
@@ -72,8 +78,10 @@ class PlannedStep(Generic[T]):
         return self.effect in ("pure", "read")
 
     def of(self, work: Callable[..., Awaitable[T]], *, within: float | None = None) -> Step[T]:
-        """*work* as this step of a flow, with its fallback. *within*: seconds that it may take.
+        """*work* as this step of a flow, with its fallback.
 
+        :param work: the function, its ports bound.
+        :param within: seconds that it may take; None: only the turn's deadline counts.
         :raises FlowError: *work* is another step's.
         """
         made = step(work)
@@ -89,12 +97,9 @@ class PlannedStep(Generic[T]):
         return outcomes.get(self.name)
 
     def made(self, outcomes: Mapping[str, Outcome[Any]], otherwise: T) -> T:
-        """What it made, or its fallback; *otherwise* where there is neither."""
+        """What it made, or its fallback; *otherwise* where there is neither, or it was not kept."""
         outcome = outcomes.get(self.name)
-        if outcome is None or not outcome.made or outcome.value is None:
-            return otherwise
-        value: T = outcome.value
-        return value
+        return outcome.value if outcome is not None and isinstance(outcome.value, self.makes) else otherwise
 
 
 ASK: Final = PlannedStep("ask", Question, key="question", effect="pure")
@@ -250,12 +255,24 @@ def for_user(name: str, reason: Reason | str) -> str:
     return planned.for_user.format(reason=because)
 
 
+def tools_matched(reason: Reason | str) -> str:
+    """The warning where the model that suggests tools gave nothing, and what the question spells out stands instead."""
+    because = _REASONS.get(reason, reason)
+    return f"The model that suggests tools did not answer ({because}); tools were matched to the question by rule."
+
+
 def table() -> str:
-    """The table as Markdown, as docs/design.md has it."""
+    """The table as Markdown; docs/design.md holds it."""
     head = "| step | makes | tier | when it fails | effect | may be hedged | optional under load |\n|---|---|---|---|---|---|---|"
     rows = [
-        f"| {s.name} | {s.makes.__name__} | {s.tier or '-'} | {'the turn fails' if s.required else 'fallback'} | {s.effect} "
+        f"| {s.name} | {s.makes.__name__} | {s.tier or '-'} | {_when_it_fails(s)} | {s.effect} "
         f"| {'yes' if s.hedgeable else 'no'} | {'yes' if s.optional else 'no'} |"
         for s in STEPS
     ]
     return "\n".join([head, *rows])
+
+
+def _when_it_fails(planned: PlannedStep[Any]) -> str:
+    if planned is SAVE:  # it has no fallback and follows the answer
+        return "a warning in the answer"
+    return "the turn fails" if planned.required else "fallback"

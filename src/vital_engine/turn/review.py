@@ -1,7 +1,7 @@
 """Tier 2: citations, support and cost, all at once. Each is a fold over the sentences of the draft as they come.
 
 So each gives the same on a stream as on the whole text, and after the last token only the last sentence is left to do.
-What is known early is streamed on (``out``), for whoever watches.
+Each streams what it knows early into ``out``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from vital_engine.nouns import (
     Sentence,
     SentenceSupport,
     Support,
+    ToolSuggestions,
     Usage,
 )
 from vital_engine.ports import Accountant, CitationChecker, Judge, Services
@@ -39,7 +40,11 @@ from .plan import ASSESS, CITE, REPLY, TALLY, TIER2
 
 
 def review(services: Services, *, within: float | None = None) -> Flow:
-    """The steps of tier 2. *within*: seconds that each may take after the last token."""
+    """The steps of tier 2.
+
+    :param services: the services.
+    :param within: seconds that each step may take after the last token.
+    """
     return Flow(
         TIER2,
         CITE.of(partial(cite, services.checker), within=within),
@@ -50,7 +55,7 @@ def review(services: Services, *, within: float | None = None) -> Flow:
 
 
 async def assess(judge: Judge, evidence: Evidence, draft: Stream[Draft]) -> Support:
-    """How well the evidence carries each sentence of *draft*."""
+    """How well the evidence supports each sentence of *draft*."""
     judged = [supported(await call(judge.support, each, evidence)) async for each in sentences(draft)]
     return Support(tuple(judged))
 
@@ -66,17 +71,24 @@ async def cite(
     return Citations(tuple(out.items))
 
 
-async def tally(accountant: Accountant, question: Question, draft: Stream[Draft], out: Stream[Cost]) -> Cost:
+async def tally(
+    accountant: Accountant,
+    question: Question,
+    draft: Stream[Draft],
+    out: Stream[Cost],
+    suggestions: ToolSuggestions | None = None,
+) -> Cost:
     """What the turn's calls cost: an estimate with each sentence, what the server reported at the end."""
     row: LedgerRow | None = None
+    before = [await _price(accountant, paid) for paid in suggestions.calls] if suggestions is not None else []
     running = _Running()
     async for sentence in sentences(draft):
         row = await _price(accountant, _paid(question, draft.value or running.said(draft.items, sentence)))
-        out.push(Cost((row,)))
+        out.push(Cost((row, *before)))
     if row is None or row.call.status == "running":  # the end came after the last sentence
         row = await _price(accountant, _paid(question, draft.value or running.said(draft.items)))
     thrown_away = draft.value.discarded if draft.value is not None else ()
-    return Cost((row, *[await _price(accountant, paid) for paid in discarded(question, thrown_away)]))
+    return Cost((row, *before, *[await _price(accountant, paid) for paid in discarded(question, thrown_away)]))
 
 
 def cited(found: Any) -> Sequence[Citation]:
@@ -111,7 +123,7 @@ def _paid(question: Question, said: Draft | _Running) -> Call:
 
 
 def discarded(question: Question, calls: Sequence[Discarded]) -> list[Call]:
-    """The calls of a turn whose words nobody was shown: they are paid for all the same."""
+    """The paid calls of a turn whose words are not part of the answer."""
     return [
         Call(f"{question.run_id}/{i}", one.why, one.model, one.provider, one.usage, "discarded")
         for i, one in enumerate(calls, start=1)

@@ -1,4 +1,4 @@
-"""Keep the turn: written down when it begins, and kept exactly once when it ends."""
+"""Store the turn: when it begins, and exactly once when it ends."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from vital_engine.ports import TurnStore
 
 
 async def register(turns: TurnStore | None, mode: int, question: Question) -> Registered:
-    """Write down that the turn has begun."""
+    """Store that the turn has begun."""
     if turns is not None:
         await call(turns.begin, question, mode=mode)
     return Registered(question.run_id)
 
 
 async def save(turns: TurnStore | None, turn: TurnRecord) -> Saved:
-    """Keep the finished turn."""
+    """Store the finished turn."""
     if turns is not None:
         await call(turns.save, turn)
     return Saved(turn.run_id)

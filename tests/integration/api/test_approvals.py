@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vital_engine.api import Backend, ServerLimits
-from vital_engine.api.visible import visible
 from vital_engine.modes import Mode1ManualWorkflow, ParallelBaseWorkflow
 from vital_engine.nouns import Brief, Effect, Question, Scope, ToolCall, ToolSuggestions
 from vital_engine.services.tools import ToolArgumentValidator, Toolbox
 from vital_engine.store import Listing, Store, StoredApprovals, Turns
 from vital_engine.testing import scripted
+from vital_engine.text.visible import visible
 
 APPROVE = {"decision": "approve"}
 STRANGERS = ({"X-Vital-Tenant": "other"}, {"X-Vital-User": "other"})
@@ -109,6 +109,7 @@ async def test_what_waits_is_listed_with_all_that_a_person_must_see(serving: Any
             "proposed", "send_report", "effect", "0.25",
         )  # fmt: skip
         assert call["arguments"] == {"to": HIDDEN, "copies": 1}
+        assert (call["tainted"], call["sources"], call["needs_consent"]) == (True, [], True)
         assert call["visible"]["arguments"] == '{"copies": 1, "to": "board\\u202egro\\u200b"}'
         assert len(call["arguments_hash"]) == 64 and call["expires_at"] > call["proposed_at"]
         assert (call["reason"], call["decided"], call["result"]) == ("asked for", None, None)

@@ -198,3 +198,22 @@ async def test_a_key_leads_to_one_turn(serving: Any, sse: Any) -> None:
         assert foreign.json()["run_id"] != one.json()["run_id"]
         await served.ended(one.json()["run_id"])
         assert len(services.prompts) == 2
+
+
+async def test_a_key_is_of_one_user_and_leads_nobody_else_to_their_turn(serving: Any) -> None:
+    services = scripted(reply=0.1, **SHORT)
+    async with serving(services) as served:
+        people = [{}, {"X-Vital-User": "bob"}, {"X-Vital-User": "bob", "X-Vital-Tenant": "other"}]
+        runs: list[str] = []
+        for who in people:
+            headers = {"Idempotency-Key": "k1", **who}
+            asked = [await served.client.post("/v1/turns", json={"question": "Why?"}, headers=headers) for _ in "12"]
+            assert [response.status_code for response in asked] == [202, 202], asked[0].text
+            (run,) = {response.json()["run_id"] for response in asked}
+            runs.append(run)
+            # nor does it refuse one who asks something else under a key that another has used
+            other = {"Idempotency-Key": "k1", "X-Vital-User": f"somebody {len(runs)}"}
+            different = await served.client.post("/v1/turns", json={"question": "What?"}, headers=other)
+            assert different.status_code == 202
+        assert len(set(runs)) == 3
+        assert (await served.client.get(f"/v1/turns/{runs[0]}", headers=people[1])).status_code == 404

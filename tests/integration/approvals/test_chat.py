@@ -19,7 +19,7 @@ from anyio.from_thread import start_blocking_portal
 from rich.console import Console
 
 from vital_engine import Mode4ChatAutomaticWorkflow, Question
-from vital_engine.cli import screen
+from vital_engine.cli import render, screen
 from vital_engine.cli.ask import decide, show_approvals
 from vital_engine.cli.chat import END, chat, followed, read_key, read_line
 from vital_engine.errors import ConfigError
@@ -91,7 +91,7 @@ def test_modes_experts_and_conversations_can_be_changed(talk: Callable[..., str]
     assert "mode 4: chat, automatic" in shown
     assert "2*4 = 8" in shown
     assert "setup.config" in shown
-    assert "expert: whoever fits" in shown
+    assert "expert: chosen by the engine" in shown
     assert "There is no /what" in shown
     assert len({line for line in shown.splitlines() if line.startswith("conversation ")}) == 2
 
@@ -184,7 +184,7 @@ def test_what_a_call_does_to_the_world_is_said(effect: Effect) -> None:
     screen.call(Console(file=out, width=90, color_system=None), approval, number=2, of=3)
     shown = out.getvalue()
     assert screen.RISK[effect] in shown
-    assert "its arguments come from retrieved text" in shown
+    assert render.FOREIGN in shown and render.CONSENT not in shown
     assert 'to = "a‹U+202E›b\\u001b[2K"' in shown
     assert "send‹U+200B›" in shown
     assert "$0.02 estimated" in shown

@@ -23,9 +23,7 @@ async def test_messages_of_two_processes_are_answered_in_order(services: Any, qu
     turns = []
     for i, message in enumerate(talk):
         turns.append(workflows[i % 2].start(message))
-        while (
-            await _in_line(store) <= i and not turns[0].task.done()
-        ):  # the next is sent when this one stands in the line
+        while not await _registered(store, message.run_id):  # it stands in the line: the next is sent
             await asyncio.sleep(0.005)
     answers = await asyncio.gather(*(turn.answer() for turn in turns))
     assert {a.status for a in answers} == {"complete"}
@@ -105,6 +103,12 @@ async def test_two_hundred_turns_cost_the_same_each_and_the_last_prompt_has_summ
     assert "- Asked: Question 195: does it lower HbA1c? Answered: The trial enrolled 412 adults" in last
     assert "still earlier turns are not in this summary.)" in last
     assert abs(len(str(last)) - len(str(early))) <= 2
+
+
+async def _registered(store: Store, run_id: str) -> bool:
+    async with store.transaction("t1") as conn:
+        found = await conn.execute("select from turns where run_id = %s", [run_id])
+        return await found.fetchone() is not None
 
 
 async def _in_line(store: Store) -> int:

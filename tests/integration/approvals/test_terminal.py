@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from vital_engine.cli.visible import arguments, exact, json_object, safe
 from vital_engine.errors import InvalidArguments
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.text.visible import arguments, exact, json_object, safe
 
 
 @pytest.fixture

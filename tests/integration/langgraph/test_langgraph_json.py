@@ -36,7 +36,11 @@ def named(path: str) -> Any:
     """What a server finds there: the file is loaded by its path, not by a package's name."""
     file, _, name = path.partition(":")
     assert (ROOT / file).resolve() == Path(langgraph_app.__file__).resolve()
-    assert importlib.util.spec_from_file_location("served", ROOT / file) is not None
+    spec = importlib.util.spec_from_file_location("served", ROOT / file)
+    assert spec is not None and spec.loader is not None
+    served = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(served)
+    assert type(getattr(served, name)) is type(getattr(langgraph_app, name))
     return getattr(langgraph_app, name)
 
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from vital_engine.services.retrieval.batch import Failure
 
 from vital_engine.nouns import Evidence, Scope
 from vital_engine.services.retrieval.chunking import Chunk, chunk
 from vital_engine.services.retrieval.hashed import HashedEmbedder
-from vital_engine.services.retrieval.ingest import IngestReport, ingest
+from vital_engine.services.retrieval.ingest import Failure, IngestReport, ingest
 from vital_engine.services.retrieval.library import Library
 from vital_engine.services.retrieval.reading import Document
 from vital_engine.services.retrieval.reading.document import compose

@@ -182,8 +182,8 @@ async def test_ingests_into_one_tenant_at_once_make_the_same_index_as_one_after_
     assert sum(r.unchanged for r in reports) == 50
     await shelf.take(corpus(250), tenant="t2")
     for query in ("renal risk of warfarin", "stroke", "study 7"):
-        gather_outcomes, alone = await shelf.find(query, k=20), await shelf.find(query, k=20, tenant="t2")
-        assert _scores(gather_outcomes) == pytest.approx(_scores(alone), rel=1e-4)
+        together, alone = await shelf.find(query, k=20), await shelf.find(query, k=20, tenant="t2")
+        assert _scores(together) == pytest.approx(_scores(alone), rel=1e-4)
 
 
 def _scores(evidence: object) -> list[float]:

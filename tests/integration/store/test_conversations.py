@@ -26,7 +26,7 @@ NOW = Question("And now?", tenant="clinic", user="anna", conversation="c1", run_
 async def say(store: Store, run_id: str, answer: str = "An answer.", status: str = "complete", **changes: Any) -> None:
     question = dataclasses.replace(NOW, text=f"Question of {run_id}?", run_id=run_id, **changes)
     turn = TurnRecord(run_id, question, mode=4, status=status, text=answer, expert="e", receipt={}, seconds=1.0)
-    await Turns(store).keep(turn)
+    await Turns(store).save(turn)
 
 
 def past(*run_ids: str) -> tuple[PastTurn, ...]:

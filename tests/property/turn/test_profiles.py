@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vital_engine.bench.durations import Durations
-from vital_engine.bench.oracle import bound
+from vital_bench.durations import Durations
+from vital_bench.oracle import bound
 from vital_engine.flow import run_virtual
 from vital_engine.modes import PROFILES, Mode2AutomaticWorkflow
 from vital_engine.nouns import Question

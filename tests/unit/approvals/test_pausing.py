@@ -42,7 +42,7 @@ from vital_engine.nouns import (
     ToolResult,
     ToolSuggestions,
 )
-from vital_engine.store.paused_state import read, written
+from vital_engine.store.plain import noun_from, noun_text
 from vital_engine.testing import scripted
 
 MANUAL = [Mode1ManualWorkflow, Mode3ChatManualWorkflow]
@@ -463,10 +463,10 @@ def test_a_pause_that_was_written_down_when_there_was_speculation_goes_on(seed: 
 
     async def go_on() -> Any:
         await Mode1ManualWorkflow(before).execute(question, profile="tiers")
-        kept = json.loads(written((await before.approvals.look("r1", MINE)).paused))
+        kept = json.loads(noun_text((await before.approvals.look("r1", MINE)).paused))
         kept["value"]["settings"]["speculation"] = "auto"
         kept["value"]["memory"]["by_question"] = True
-        await now.approvals.pause(read(Paused, kept), seconds=DAY)
+        await now.approvals.pause(noun_from(Paused, kept), seconds=DAY)
         return await Mode1ManualWorkflow(now).resume("r1", YES, scope=MINE)
 
     answer = run_virtual(go_on())

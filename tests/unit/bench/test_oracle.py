@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from vital_engine.bench.durations import Durations
-from vital_engine.bench.oracle import (
+from vital_bench.durations import Durations
+from vital_bench.oracle import (
     POLICIES,
     bound,
     cut_off,

@@ -46,8 +46,8 @@ def test_who_asks_at_the_same_time_shares_one_computation_and_the_next_finds_it_
     kept, source = cache(counted), Source()
 
     async def turn() -> Any:
-        gather_outcomes = await asyncio.gather(*(kept.get("a", source.make) for _ in range(3)))
-        return [*gather_outcomes, await kept.get("a", source.make)]
+        together = await asyncio.gather(*(kept.get("a", source.make) for _ in range(3)))
+        return [*together, await kept.get("a", source.make)]
 
     assert run_virtual(turn()) == [(1, "miss"), (1, "shared"), (1, "shared"), (1, "hit")]
     assert source.begun == 1

@@ -132,7 +132,7 @@ async def broken_c(b: B) -> C:
 @virtual
 async def test_given_things_are_checked() -> None:
     flow = Flow("f", step(make_b))
-    with pytest.raises(FlowError, match="'make_b' needs a A, which nothing makes and nobody gave"):
+    with pytest.raises(FlowError, match="'make_b' needs a A, which no step makes and the run was not given"):
         await flow.run()
     with pytest.raises(FlowError, match="'f' was given two of A"):
         await flow.run(A(), A())

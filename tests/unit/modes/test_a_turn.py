@@ -278,3 +278,18 @@ def test_nothing_is_pending_after_a_thousand_bad_turns() -> None:
         return len(left)
 
     assert run_virtual(many()) == 0
+
+
+@pytest.mark.parametrize(
+    ("script", "share"),
+    [
+        ({}, 1.0),
+        ({"recall": RuntimeError("down")}, 5 / 6),
+        ({"retrieve": RuntimeError("down"), "tally": RuntimeError("down")}, 4 / 6),
+        ({"invoke": RuntimeError("down"), "save": RuntimeError("down"), "register": RuntimeError("down")}, 1.0),
+    ],
+    ids=str,
+)
+def test_quality_counts_which_of_the_steps_that_run_beside_others_did_their_part(script: Any, share: float) -> None:
+    answer = run_virtual(Mode2AutomaticWorkflow(scripted(**script), watchers=()).execute(QUESTION))
+    assert answer.quality.parts["steps"] == pytest.approx(share)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from seed_profile import DATAFLOW_TOTAL, SEED
-from vital_engine.flow import Hedged, run_virtual
+from vital_engine.flow import Hedge, Hedged, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.modes.events import Cited
-from vital_engine.monitoring import registry
+from vital_engine.monitoring import default_watchers, registry
 from vital_engine.nouns import Question
 from vital_engine.nouns.answer import Answer
 from vital_engine.ports import Replicas
@@ -50,9 +50,13 @@ def stalling(step: str, at: int, second: ScriptedServices) -> ScriptedServices:
     return paired(replace(first, **stalls), second)
 
 
+def hedges(workflow: Mode2AutomaticWorkflow) -> dict[str, Hedge]:
+    return workflow.runner.segments.hedges.of
+
+
 def ready(services: ScriptedServices, **settings: Any) -> Mode2AutomaticWorkflow:
     workflow = Mode2AutomaticWorkflow(services, **settings)
-    for hedge in workflow.hedges.of.values():
+    for hedge in hedges(workflow).values():
         hedge.after, hedge._tokens = LATE, 10.0
     return workflow
 
@@ -105,8 +109,9 @@ def test_the_other_profiles_and_who_does_not_want_it_never_send_twice(settings: 
 def test_only_a_review_that_has_a_second_service_is_hedged() -> None:
     services = replace(scripted(**SEED), replicas=Replicas(judge=scripted().judge))
     workflow = Mode2AutomaticWorkflow(services)
-    assert [step.name for step in workflow.flow(workflow.settings).steps if step.copied is not None] == ["assess"]
-    assert list(workflow.hedges.of) == ["assess"]
+    hedged = [step.name for step in workflow.runner.segments.steps(workflow.settings) if step.hedge is not None]
+    assert hedged == ["assess"]
+    assert list(hedges(workflow)) == ["assess"]
 
 
 @pytest.mark.parametrize("step", ["cite", "assess", "tally"])
@@ -129,9 +134,8 @@ def test_of_each_call_it_is_told_and_counted_what_became_of_its_copy() -> None:
         return registry.get_sample_value("vital_hedges_total", {"step": "cite", "outcome": "sent_won"}) or 0.0
 
     before, events = count(), list[Hedged]()
-    services = stalling("cite", 0, scripted(**SEED))
-    workflow = ready(services)
-    workflow.watchers = (*workflow.watchers, lambda *_: lambda e: events.append(e) if isinstance(e, Hedged) else None)
+    watch = lambda *_: lambda event: events.append(event) if isinstance(event, Hedged) else None  # noqa: E731
+    workflow = ready(stalling("cite", 0, scripted(**SEED)), watchers=(*default_watchers(), watch))
     run_virtual(workflow.execute(QUESTION))
     assert [(e.flow, e.step, e.became) for e in events] == [("turn", "cite", "sent_won")] and count() == before + 1
 
@@ -140,12 +144,12 @@ def test_what_is_learned_is_learned_by_sentence_and_kept_from_turn_to_turn() -> 
     workflow = Mode2AutomaticWorkflow(paired(scripted(**SEED), scripted(**SEED)))
     for seconds in (4000, 3000):
         run_virtual(workflow.execute(QUESTION, parallel_timeout_ms=seconds))
-    counted = {step: hedge._alone.count for step, hedge in workflow.hedges.of.items()}
+    counted = {step: hedge._alone.count for step, hedge in hedges(workflow).items()}
     assert counted == {"cite": 16, "assess": 16, "tally": 16}  # eight sentences
 
 
 def test_a_memory_of_sentences_reaches_as_far_back_as_one_of_turns() -> None:
     second = scripted()
     services = replace(scripted(), replicas=Replicas(retriever=second.retriever, judge=second.judge))
-    of = Mode2AutomaticWorkflow(services).hedges.of
+    of = hedges(Mode2AutomaticWorkflow(services))
     assert of["assess"]._alone.half_life == 8 * of["retrieve"]._alone.half_life

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from seed_profile import DATAFLOW_TOTAL, SEED
-from vital_engine.flow import Hedged, StreamOpened, run_virtual
+from vital_engine.flow import Hedge, Hedged, StreamOpened, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.monitoring import registry
 from vital_engine.nouns import Evidence, Passage, Piece, Prompt, Question, Usage
@@ -27,11 +27,15 @@ def paired(first: ScriptedServices, second: ScriptedServices) -> ScriptedService
     return replace(first, replicas=Replicas(second.retriever, second.tool_suggester, second.memory, second.llm))
 
 
+def hedges(workflow: Mode2AutomaticWorkflow) -> dict[str, Hedge]:
+    return workflow.runner.segments.hedges.of
+
+
 def ready(services: ScriptedServices, **settings: Any) -> Mode2AutomaticWorkflow:
     """A workflow that knows when its steps are late, and may send copies."""
     workflow = Mode2AutomaticWorkflow(services, **settings)
     for step, seconds in LATE.items():
-        workflow.hedges.of[step].after, workflow.hedges.of[step]._tokens = seconds, 10.0
+        hedges(workflow)[step].after, hedges(workflow)[step]._tokens = seconds, 10.0
     return workflow
 
 
@@ -71,7 +75,7 @@ def test_the_other_profiles_and_who_does_not_want_it_never_send_twice(settings: 
     workflow = ready(paired(scripted(**SEED | {"retrieve": 2.0}), second), **settings)
     answer = run_virtual(workflow.execute(QUESTION))
     assert answer.receipt()["hedges"] == {} and second.calls == []
-    assert all(hedge.calls == 0 for hedge in workflow.hedges.of.values())
+    assert all(hedge.calls == 0 for hedge in hedges(workflow).values())
 
 
 def test_what_writes_is_done_once() -> None:
@@ -87,13 +91,13 @@ def test_what_is_learned_is_kept_from_turn_to_turn_whatever_their_settings() -> 
     workflow = Mode2AutomaticWorkflow(scripted_pair())
     for seconds in (4000, 3000, 2000):
         run_virtual(workflow.execute(QUESTION, parallel_timeout_ms=seconds))
-    assert {step: hedge._alone.count for step, hedge in workflow.hedges.of.items()} == dict.fromkeys(LATE, 3)
+    assert {step: hedge._alone.count for step, hedge in hedges(workflow).items()} == dict.fromkeys(LATE, 3)
 
 
 def test_only_what_has_a_replica_is_hedged() -> None:
     services = replace(scripted(**SEED), replicas=Replicas(retriever=scripted().retriever))
     workflow = Mode2AutomaticWorkflow(services)
-    copied = [step.name for step in workflow.flow(workflow.settings).steps if step.copied is not None]
+    copied = [step.name for step in workflow.runner.segments.steps(workflow.settings) if step.hedge is not None]
     assert copied == ["retrieve"]
 
 
@@ -129,19 +133,19 @@ class Model:
 
 def test_a_call_of_a_model_that_was_cut_off_is_said_on_the_stream() -> None:
     events: list[Hedged] = []
-    lives: list[Any] = []
+    streams: list[Any] = []
 
     def watch(event: Any) -> None:
         if isinstance(event, Hedged):
             events.append(event)
         if isinstance(event, StreamOpened) and event.step == "reply":
-            lives.append(event.live)
+            streams.append(event.stream)
 
     services = replace(scripted(), llm=Model("slow", 9.0), replicas=Replicas(llm=Model("quick", 0.2)))
     workflow = Mode2AutomaticWorkflow(services, watchers=(lambda *_: watch,))
-    workflow.hedges.of["reply"].after, workflow.hedges.of["reply"]._tokens = 0.1, 10.0
+    hedges(workflow)["reply"].after, hedges(workflow)["reply"]._tokens = 0.1, 10.0
     answer = run_virtual(workflow.execute(QUESTION))
-    said = list(lives[0].items)
+    said = list(streams[0].items)
     lost = [piece.discarded for piece in said if piece.discarded is not None]
     assert answer.text == "quick one quick two quick three." and [e.became for e in events] == ["sent_won"]
     assert len(lost) == 1 and (lost[0].why, lost[0].model, lost[0].provider) == ("copy", "slow", "scripted")
@@ -158,7 +162,7 @@ def test_evidence_of_the_second_service_is_what_the_turn_goes_on_with() -> None:
 
     services = replace(scripted(retrieve="hang"), replicas=Replicas(retriever=Elsewhere()))
     workflow = Mode2AutomaticWorkflow(services)
-    workflow.hedges.of["retrieve"].after, workflow.hedges.of["retrieve"]._tokens = 0.1, 10.0
+    hedges(workflow)["retrieve"].after, hedges(workflow)["retrieve"]._tokens = 0.1, 10.0
     answer = run_virtual(workflow.execute(QUESTION))
     assert [passage.id for passage in answer.evidence.passages] == ["elsewhere"]
     assert "Found elsewhere." in services.prompts[-1]
@@ -168,12 +172,12 @@ def test_beside_a_model_that_is_busy_no_call_is_sent_twice() -> None:
     second = scripted(**SEED)
     services = paired(scripted(**SEED | {"reply": (3.0, "Late but said [1].")}), second)
     workflow = ready(services)
-    workflow.early.load.capacity = 1
+    workflow.runner.segments.load.capacity = 1
 
     async def beside_another() -> Answer:
-        with workflow.early.load.call():
+        with workflow.runner.segments.load.call():
             await asyncio.sleep(60)
             return await workflow.execute(QUESTION)
 
     answer = run_virtual(beside_another())
-    assert answer.hedges == {} and second.calls == [] and workflow.hedges.of["reply"].calls == 1
+    assert answer.hedges == {} and second.calls == [] and hedges(workflow)["reply"].calls == 1

@@ -42,10 +42,10 @@ def test_rows_are_unit_float32_and_fulfil_the_port(minilm: MiniLM) -> None:
 
 
 def test_a_vector_does_not_depend_on_its_batch(minilm: MiniLM) -> None:
-    gather_outcomes = minilm.embed(TEXTS)
+    together = minilm.embed(TEXTS)
     alone = np.concatenate([minilm.embed([text]) for text in TEXTS])
-    assert np.array_equal(gather_outcomes, alone)
-    assert np.array_equal(gather_outcomes, minilm.embed(TEXTS[::-1])[::-1])
+    assert np.array_equal(together, alone)
+    assert np.array_equal(together, minilm.embed(TEXTS[::-1])[::-1])
 
 
 def test_many_threads_may_embed_at_once(minilm: MiniLM) -> None:

@@ -265,7 +265,7 @@ async def test_results_are_data_of_bounded_size(scope: Scope) -> None:
         """Give."""
         return results[what]
 
-    box = Toolbox([give])
+    box = Toolbox([give], model=True)
 
     async def given(what: str) -> tuple[str, Any]:
         tool_result = await box.call(proposed("give", what=what), scope=scope)
@@ -289,7 +289,7 @@ async def test_the_key_of_a_call_is_its_proposals_id(scope: Scope) -> None:
         seen.append((key, scope.tenant))
         return item
 
-    box = Toolbox([order])
+    box = Toolbox([order], model=True)
     for _ in range(2):
         await box.call(proposed("order", item="gloves"), scope=scope)
     assert seen == [("call_1", "t1")] * 2

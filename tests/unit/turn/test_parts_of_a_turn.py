@@ -61,9 +61,9 @@ def test_a_model_that_says_nothing_has_failed() -> None:
 
 async def test_a_turn_may_be_kept_by_nobody() -> None:
     kept = TurnRecord("r", QUESTION, 2, "complete", "text", "e", {})
-    assert (await register(None, mode=2)(question=QUESTION)).run_id == "r"
-    assert (await save(None)(turn=kept)).run_id == "r"
-    services = replace(scripted(), register=None, keeper=None)
+    assert (await register(None, 2, QUESTION)).run_id == "r"
+    assert (await save(None, kept)).run_id == "r"
+    services = replace(scripted(), turns=None)
     answer = await Mode2AutomaticWorkflow(services, watchers=()).execute(QUESTION)
     assert answer.degraded == {}
 

@@ -114,7 +114,7 @@ def test_nothing_is_read_ahead_where_another_would_wait_for_that(reads_between: 
         llm.capacity, llm.reads_between = 1, reads_between
         with load_of(llm).call():
             workflow = Mode2AutomaticWorkflow(with_model(llm), watchers=())
-            assert workflow.early.load is load_of(llm)
+            assert workflow.runner.segments.load is load_of(llm)
             await workflow.execute(QUESTION)
         return llm.read
 

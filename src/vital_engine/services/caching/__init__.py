@@ -1,13 +1,13 @@
-"""What was found before, and what is being found just now, for whoever asks the same.
+"""Caches for the services: what was found before, and what another turn is finding at the moment.
 
 ::
 
     cache.py    LRUCache: bounded, least recently used first out. Cache: besides, one computation per key at a time
-    cached.py   the ports that keep what they gave: CachedRetriever (evidence, under the version of the index),
-                CachedSuggester (tool calls, under the definitions of the tools that exist), CachedEmbedder (vectors
-                of single texts, which are questions), KeptVectors (of lists of texts, on disk)
+    cached.py   decorators of ports: CachedRetriever (evidence, by the version of the index), CachedToolSuggester (tool
+                calls, by the definitions of the tools), CachedEmbedder (vectors of questions), KeptVectors (vectors of
+                lists of texts, on disk)
 
-May import: nouns, ports, errors. Tasks are begun by what :mod:`vital_engine.engine` hands in.
+May import: nouns, ports, errors. :mod:`vital_engine.engine` passes the function that starts tasks.
 """
 
 from .cache import Cache, LRUCache, Start

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vital_engine.nouns import Brief, Evidence, Question, Scope, ToolCall, ToolSuggestions
+from vital_engine.nouns.provenance import marked
 from vital_engine.ports import Embedder
 
 from .cache import Cache, Count, LRUCache, uncounted
@@ -47,7 +48,8 @@ RetrievalKey = tuple[str, tuple[str, ...], str, int, str]
 class Versioned(Protocol):
     """A retriever over an index that counts its changes: :class:`~vital_engine.services.retrieval.library.Library`."""
 
-    async def search(self, query: str, *, k: int, scope: Scope) -> Evidence: ...
+    async def search(self, query: str, *, k: int, scope: Scope) -> Evidence:
+        """See :meth:`vital_engine.ports.Retriever.search`."""
 
     async def version(self, *, scope: Scope) -> str:
         """Of the index that the scope's tenant searches now: another after each change that a search could show."""
@@ -82,7 +84,8 @@ class Defined(Protocol):
         """A hash of all tools, as they may be proposed now."""
         ...
 
-    async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions: ...
+    async def suggest(self, question: Question, brief: Brief) -> ToolSuggestions:
+        """See :meth:`vital_engine.ports.ToolSuggester.suggest`."""
 
     def renewed(self, tool_call: ToolCall, question: Question) -> ToolCall:
         """The same call, proposed in *question*'s turn: with an id of its own."""
@@ -103,13 +106,16 @@ class CachedToolSuggester:
         """As the suggester beneath; raises what that raises. A menu of a failure is not kept."""
         expert = brief.expert
         key = (question.tenant, expert.id, expert.tools, question.text, self._suggester.definitions)
-        suggestions, outcome = await self._cache.get(
-            key, lambda: self._suggester.suggest(question, brief), keep=lambda suggestions: not suggestions.failed
-        )
+
+        async def suggest() -> ToolSuggestions:
+            # Marked before they are kept: what they were read from is not known later.
+            return marked(await self._suggester.suggest(question, brief), question)
+
+        suggestions, outcome = await self._cache.get(key, suggest, keep=lambda suggestions: not suggestions.failed)
         if outcome == "miss":
             return suggestions
         again = tuple(self._suggester.renewed(tool_call, question) for tool_call in suggestions.tool_calls)
-        return replace(suggestions, tool_calls=again, cached=True)
+        return replace(suggestions, tool_calls=again, cached=True, calls=())  # they were paid for once
 
 
 Row = NDArray[np.float32]

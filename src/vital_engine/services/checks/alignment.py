@@ -143,6 +143,7 @@ class Alignment:
 
     @property
     def copied(self) -> bool:
+        """Whether the claim is a copy of the sentence, apart from case and punctuation."""
         return self.share >= COPY
 
 

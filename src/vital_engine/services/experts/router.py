@@ -54,14 +54,22 @@ class ExpertRouter:
         self._shortlists: LRUCache[tuple[tuple[Expert, ...], bool], Shortlist] = LRUCache(entries=_KEPT)
 
     async def experts(self, tenant: str) -> tuple[Expert, ...]:
-        """All experts of *tenant*, shipped and own. Raises StoreError if its own cannot be read."""
+        """All experts of a tenant: the shipped ones and its own.
+
+        :param tenant: the tenant.
+        :raises StoreError: its own experts cannot be read.
+        """
         own = await self._more(tenant) if self._more is not None else ()
         return tuple(({e.id: e for e in self._experts} | {e.id: e for e in own}).values())
 
     async def route(self, question: Question, *, mode: int) -> Brief:
-        """The expert for *question*, with a reason, and every candidate's score by each method.
+        """Choose the expert for *question*.
 
-        NotFound if ``question.expert`` does not exist or is not offered in *mode*. A fallback is labelled as one.
+        :param question: if ``question.expert`` is set, that expert is chosen.
+        :param mode: 1 to 4.
+        :returns: the expert, a reason, and the score of every candidate by each method; ``fallback`` marks the fallback
+            expert.
+        :raises NotFound: ``question.expert`` does not exist, or is not offered in *mode*.
         """
         if question.expert is not None:
             return _named(await self.experts(question.tenant), question.expert, mode)
@@ -69,7 +77,7 @@ class ExpertRouter:
         try:
             experts = await self.experts(question.tenant)
         except ServiceError as error:
-            # The question names nobody: the shipped experts can answer it while the store is away.
+            # The question names no expert: the shipped ones can answer it while the store is away.
             experts, remark = self._experts, f"; the tenant's own experts could not be read ({error.code})"
         default = next(each for each in experts if each.id == self._default)
         if mode in USER_PICKS:

@@ -1,14 +1,12 @@
-"""Models: whoever answers a prompt. Each fulfils :class:`vital_engine.ports.LLM`.
+"""Language models. Each class implements :class:`vital_engine.ports.LLM`.
 
-* :func:`open_llm` makes one from a setting.
-* :class:`Extractive` quotes the evidence, without a model; :class:`Fallback` asks one model after another.
-* ``openai_compatible``: any OpenAI-compatible server. ``local``: llama.cpp in this process. Both are imported when
-  they are opened: neither the SDK nor the native library is loaded for those who use another.
-* ``chunks`` reads what such servers send, ``patience`` says how long they are waited for and how often they are asked
-  again; ``slots`` and ``reading_ahead`` let a server read the beginning of a prompt early.
-* ``remembered``: answers that were given before.
+* :func:`open_llm` makes one from a setting. * :class:`Extractive` quotes the evidence, without a model;
+:class:`Fallback` tries one model after another. * ``openai_compatible``: any OpenAI-compatible server. ``local``:
+llama.cpp in this process. Both are imported when they are opened, so the SDK and the native library load only where
+they are used. * ``chunks`` reads what such servers send; ``slots`` and ``reading_ahead`` let a server read the
+beginning of a prompt early. * ``remembered``: answers that were given before.
 
-May import nouns, ports, errors, notices, text and caching; never turn, flow or modes.
+May import nouns, ports, errors, text and caching; never turn, flow or modes.
 """
 
 from vital_engine.text.tokens import estimate_tokens, estimate_usage

@@ -91,6 +91,11 @@ class Candidate:
 
 
 def question_terms(question: str) -> frozenset[str]:
+    """The content terms of a question.
+
+    :param question: its text.
+    :returns: stemmed terms without frequent words.
+    """
     return frozenset(stems(question))
 
 
@@ -165,7 +170,12 @@ _LETTERS = re.compile(r"[^\W\d_]")
 class SentenceSource(Protocol):
     """Sentences of passages with their unit vectors ``[n, dimensions]``, of the same model as the embedder's."""
 
-    def of_all(self, passages: Sequence[Passage]) -> Sequence[tuple[Sequence[Sentence], NDArray[np.float32]]]: ...
+    def of_all(self, passages: Sequence[Passage]) -> Sequence[tuple[Sequence[Sentence], NDArray[np.float32]]]:
+        """The sentences of each passage, and their vectors.
+
+        :param passages: what was retrieved.
+        :returns: for each passage its sentences and unit vectors of shape (sentences, dimensions).
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +224,17 @@ class Extractive:
         near: float = 0.75,
         alike: float = 0.6,
     ) -> None:
+        self.model, self.provider = MODEL, PROVIDER
         self._embedder, self._vectors = embedder, vectors
         self._most, self._near, self._alike = most, near, alike
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
-        """The answer, a sentence a piece. The last piece carries an estimated usage (nobody is paid for it).
+        """Answer with sentences of the evidence, one piece per sentence.
 
-        An embedder that fails does not stop it: then words decide alone.
+        The last piece carries an estimated usage; it costs nothing. If the embedder fails, words alone decide.
+
+        :param prompt: the question and its evidence.
+        :returns: pieces, see :meth:`vital_engine.ports.LLM.stream`.
         """
         said = tool_results(prompt.tool_results)
         if prompt.evidence.failed:

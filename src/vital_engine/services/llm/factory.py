@@ -102,13 +102,16 @@ class Fallback:
             raise ConfigError("a fallback needs a model")
         self.models = models
         self.capacity: int | None = getattr(models[0], "capacity", None)
+        self.model, self.provider = (getattr(models[0], name, "") for name in ("model", "provider"))
         if (first := prefiller(models[0])) is not None:  # the others are asked only where it fails
             self.prefill = first.prefill
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
-        """The answer of the first model that gives one. What a model that failed had used by then, as far as it said so,
-        is told as ``discarded``.
+        """The answer of the first model that gives one.
 
+        The usage of a model that failed, if it reported any, is passed on as ``discarded``.
+
+        :param prompt: see :meth:`vital_engine.ports.LLM.stream`.
         :raises ServiceError: of the model that broke off, or of the last one.
         """
         for index, model in enumerate(self.models):

@@ -153,7 +153,10 @@ class ServerCall:
     cause: BaseException | None = None
 
     def put(self, data: Mapping[str, Any] | None) -> None:
-        """From the thread. A loop that has been closed has nobody left who reads."""
+        """Add *data*, called from the thread. If the loop has been closed, *data* is dropped.
+
+        :param data: an event of the server; None: the end.
+        """
         try:
             self.loop.call_soon_threadsafe(self.inbox.put_nowait, data)
         except RuntimeError:
@@ -215,7 +218,7 @@ class LocalServer:
 
         def heard(data: Mapping[str, Any]) -> bool:
             call.put(data)
-            # the interpreter waits for this thread when it ends: then there is nobody left to speak to
+            # the interpreter waits for this thread when it ends: then no reader is left
             return call.stopped.is_set() or self._closing.is_set() or not threading.main_thread().is_alive()
 
         self._calls.add(threading.current_thread())
@@ -270,6 +273,7 @@ class Local:
             raise ConfigError(f"a local model needs a slot and a context of 256 tokens, not {slots} and {context}")
         self._path = SMOLLM2.path() if model is None else gguf_at(Path(model))
         self.name = SMOLLM2.name if model is None else self._path.stem
+        self.model, self.provider = self.name, PROVIDER
         self.patience = patience or Patience(first=120.0)
         self.evidence_tokens = evidence_tokens
         self.capacity = slots

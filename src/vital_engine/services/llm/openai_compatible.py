@@ -15,9 +15,9 @@ import asyncio
 import email.utils
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -26,10 +26,10 @@ import httpx2
 import openai
 
 from vital_engine.errors import ConfigError, ContextTooLong, ModelError, ModelUnavailable, RateLimited, StreamBroken
-from vital_engine.nouns import Piece, Prefilled, Prompt, Usage
+from vital_engine.nouns import FunctionCalls, Piece, Prefilled, Prompt, Usage
 from vital_engine.text.tokens import estimate_usage
 
-from .chunks import Chunk, events, read_chunk, read_completion
+from .chunks import Chunk, events, read_chunk, read_completion, read_function_calls
 from .patience import Patience, RetryBudget, Retrying, jitter
 
 __all__ = [
@@ -49,6 +49,7 @@ _CLOSING = 1.0  # seconds that closing a connection may take
 # Seconds that the end of the HTTP message may take after the end of the stream. A server that ends it does so at once: only
 # a machine or a network that is busy needs more, and what it costs not to wait is the connection.
 _DRAINING = 1.0
+_CHOOSING = 512  # tokens that a choice of functions may take, with their arguments
 _BROKEN = (httpx2.RequestError, anyio.EndOfStream, OSError)  # the last two: TLS failures that httpx2 does not map
 
 T = TypeVar("T")
@@ -116,7 +117,10 @@ class OpenAICompatible:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """The answer as it comes; the last piece carries usage, model, provider and finish.
 
-        :raises RateLimited, ContextTooLong, ModelUnavailable, ModelError: before the first token.
+        :raises RateLimited: before the first token; the server asks to wait.
+        :raises ContextTooLong: before the first token; the prompt is too long.
+        :raises ModelUnavailable: before the first token; the server cannot be reached.
+        :raises ModelError: before the first token; any other failure.
         :raises StreamBroken: the stream ended, broke off or fell silent after it had begun.
         """
         async with aclosing(self._ask(prompt)) as pieces:
@@ -176,6 +180,35 @@ class OpenAICompatible:
             return Prefilled()
         return Prefilled(usage.input - usage.cached, usage.cached)
 
+    async def function_calls(
+        self, messages: Sequence[Mapping[str, str]], functions: Sequence[Mapping[str, Any]]
+    ) -> FunctionCalls:
+        """See :class:`vital_engine.ports.FunctionCalling`. Asked once: who waits for this has no time for a second try.
+
+        :raises RateLimited, ContextTooLong, ModelUnavailable, ModelError: it gave no answer that can be read.
+        """
+        arguments = {
+            "model": self.model,
+            "messages": [dict(each) for each in messages],
+            "tools": [{"type": "function", "function": dict(each)} for each in functions],
+            "temperature": 0.0,
+            "max_completion_tokens" if "max_tokens" in self._refused else "max_tokens": _CHOOSING,
+        }
+        call = _Call(
+            {name: value for name, value in arguments.items() if name not in self._refused},
+            self.patience,
+            _now() + self.patience.total,
+        )
+        whole = await self._opened(self._client.chat.completions.with_raw_response.create, call)
+        try:
+            data = json.loads(whole.content)
+            if isinstance(data, Mapping) and data.get("error"):
+                raise typed_stream_error(data)
+            asked = read_function_calls(data)
+        except ValueError as error:
+            raise call.broken(f"the answer is unreadable: {error}"[:200]) from error
+        return replace(asked, model=asked.model or self.model, provider=self.provider)
+
     async def _attempt(self, prompt: Prompt, call: _Call) -> AsyncGenerator[Piece, None]:
         """One request and its stream."""
         said: list[str] = []
@@ -202,9 +235,19 @@ class OpenAICompatible:
 
     @asynccontextmanager
     async def _response(self, call: _Call) -> AsyncGenerator[httpx2.Response, None]:
+        """The response to the request, as a stream."""
+        opened = await self._opened(self._client.chat.completions.create, call)
+        response = cast("openai.AsyncStream[Any]", opened).response
+        try:
+            yield response
+        finally:
+            # a closed connection is what tells the server to stop; it is closed before we go, and not for ever
+            with anyio.move_on_after(_CLOSING, shield=True):
+                await response.aclose()
+
+    async def _opened(self, create: Callable[..., Awaitable[Any]], call: _Call) -> Any:
         """Send the request, without those optional fields that this server turns out to refuse."""
         refused: set[str] = set()
-        create = self._client.chat.completions.create
         while True:
             try:
                 opened = await call.within(create(**call.arguments, extra_headers=self._headers))
@@ -220,13 +263,7 @@ class OpenAICompatible:
             except _BROKEN as error:
                 raise call.broken(f"not reachable: {_why(error)}") from error
         self._refused |= refused  # remembered only now: without them it works
-        response = cast("openai.AsyncStream[Any]", opened).response
-        try:
-            yield response
-        finally:
-            # a closed connection is what tells the server to stop; it is closed before we go, and not for ever
-            with anyio.move_on_after(_CLOSING, shield=True):
-                await response.aclose()
+        return opened
 
 
 @dataclass(slots=True)

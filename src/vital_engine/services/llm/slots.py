@@ -1,9 +1,9 @@
-"""Which run reads and speaks in which of a model server's slots: a prefix is of use only where it was read.
+"""Which run uses which slot of a model server: a prefix helps only in the slot in which it was read.
 
-Each slot keeps the tokens of its last prompt. A run that had the beginning of its prompt read comes back to the same
-slot with the rest; until then the slot is kept for it, for a while, and softly: an answer takes any idle slot rather
-than wait, and only what is read ahead stands back. Nobody waits for a slot while another is idle, but for one case: a
-run waits for its own slot while that reads its own prompt (to read it twice would take longer).
+Each slot keeps the tokens of its last prompt. A run whose prompt's beginning was read returns to the same slot with the
+rest. Until then the slot is reserved for a while, but softly: an answer takes any idle slot rather than wait; only a
+prefill gives way. An answer waits while another slot is idle in one case: its own slot is reading its own prompt, and
+reading it twice would take longer.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ class Slot:
     held: Held | None = None
 
     def kept(self, now: float) -> bool:
+        """Whether the slot is reserved for a run.
+
+        :param now: time of the loop's clock, in seconds.
+        """
         return bool(self.run) and now < self.until
 
 
@@ -94,7 +98,7 @@ class Slots:
             with self._lock:
                 if waiter in self._line:
                     self._line.remove(waiter)
-            if waiter.held is not None:  # it was given in the same moment in which nobody wanted it any more
+            if waiter.held is not None:  # it was given in the same moment in which the wait ended
                 self.give(waiter.held)
             raise
         return waiter.held
@@ -112,7 +116,7 @@ class Slots:
                 self._line.remove(waiter)
                 try:
                     waiter.loop.call_soon_threadsafe(waiter.ready.set)
-                except RuntimeError:  # its loop was closed: nobody is left who could use the slot or give it back
+                except RuntimeError:  # its loop was closed: it can neither use the slot nor give it back
                     if waiter.held is not None:
                         waiter.held.slot.held = None
 

@@ -177,21 +177,44 @@ AT_ONCE = 256
 
 
 class IngestReader(UpkeepReader, Protocol):
-    async def model(self, name: str, dimensions: int) -> int | None: ...
-    async def hashes(self, documents: Sequence[str]) -> dict[str, str]: ...
-    async def unembedded(self, *, model: int, sentences: bool, after: int, limit: int) -> list[Unembedded]: ...
+    """What an ingest reads of the store, in one transaction of one tenant."""
+
+    async def model(self, name: str, dimensions: int) -> int | None:
+        """The number of the embedding model *name*; None: it is not registered."""
+
+    async def hashes(self, documents: Sequence[str]) -> dict[str, str]:
+        """Content hash by id, of those of *documents* that are stored."""
+
+    async def unembedded(self, *, model: int, sentences: bool, after: int, limit: int) -> list[Unembedded]:
+        """Passages that have no vector of *model*, by ordinal, from the one behind *after*."""
 
 
 class IngestWriter(IngestReader, UpkeepWriter, Protocol):
-    async def remove(self, documents: Sequence[str]) -> int: ...
-    async def changed(self) -> int: ...
+    """What an ingest writes to the store, in one transaction of one tenant."""
+
+    async def remove(self, documents: Sequence[str]) -> int:
+        """Delete *documents*.
+
+        :returns: how many there were.
+        """
+
+    async def changed(self) -> int:
+        """Increase the version of the index, and return it."""
+
     async def documents(
         self, *, domains: Sequence[str] = (), after: str = "", limit: int = 100
-    ) -> tuple[DocumentEntry, ...]: ...
-    async def add_vectors(
-        self, scopes: Sequence[tuple[int, str]], vectors: NDArray[np.float32], *, model: int
-    ) -> None: ...
-    async def add_sentences(self, ordinals: Sequence[int], packed: Sequence[bytes], *, model: int) -> None: ...
+    ) -> tuple[DocumentEntry, ...]:
+        """A page of the list of documents, ordered by id, from the one behind *after*."""
+
+    async def add_vectors(self, scopes: Sequence[tuple[int, str]], vectors: NDArray[np.float32], *, model: int) -> None:
+        """Store a vector for each of (ordinal, domain).
+
+        :param vectors: float32 of shape (n, dimensions).
+        """
+
+    async def add_sentences(self, ordinals: Sequence[int], packed: Sequence[bytes], *, model: int) -> None:
+        """Store packed sentence vectors, one row per ordinal."""
+
     async def add(
         self,
         documents: Sequence[StoredDocument],
@@ -202,7 +225,12 @@ class IngestWriter(IngestReader, UpkeepWriter, Protocol):
         vectors: NDArray[np.float32] | None = None,
         sentences: Sequence[bytes] | None = None,
         model: int | None = None,
-    ) -> None: ...
+    ) -> None:
+        """Store documents, their passages and the segment of their postings.
+
+        :param vectors: of the passages; None: there is no embedder.
+        :param sentences: packed vectors of each passage's sentences; None: they are not kept.
+        """
 
 
 class IngestShelves(Protocol):
@@ -212,10 +240,17 @@ class IngestShelves(Protocol):
     """
 
     @property
-    def sentence_vectors(self) -> bool: ...
-    def reading(self, tenant: str) -> AbstractAsyncContextManager[IngestReader]: ...
-    def writing(self, tenant: str, *, analysis: str) -> AbstractAsyncContextManager[IngestWriter]: ...
-    async def register(self, model: str, dimensions: int) -> int: ...
+    def sentence_vectors(self) -> bool:
+        """Whether sentence vectors are computed and stored as well."""
+
+    def reading(self, tenant: str) -> AbstractAsyncContextManager[IngestReader]:
+        """A read transaction of *tenant*."""
+
+    def writing(self, tenant: str, *, analysis: str) -> AbstractAsyncContextManager[IngestWriter]:
+        """A write transaction of *tenant*, under the lock of its library."""
+
+    async def register(self, model: str, dimensions: int) -> int:
+        """Register the embedding model *model*, and return its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,14 +286,19 @@ async def ingest(
     prune: bool = False,
     cut: Callable[[Document], Sequence[Chunk]] = chunk,
 ) -> IngestReport:
-    """Take *documents* into *tenant*'s library, under *domain*.
+    """Ingest *documents* into *tenant*'s library, under *domain*.
 
     :param documents: read in a thread, some at a time; a Failure stands for one that could not be read.
-    :param embedder: None: they can be found by words only, until :func:`embed_missing` is run with one.
-    :param prune: take out the domain's documents that are not among *documents*; not if any could not be read, since
-        nobody knows then which those are.
-    :param cut: how a document becomes passages.
-    :raises StoreError: the database failed; the batches before stay, and running it again goes on from there.
+    :param shelves: the store.
+    :param tenant: whose library.
+    :param domain: domain of all these documents.
+    :param embedder: None: the documents can be found by words only, until :func:`embed_missing` runs with one.
+    :param progress: called after each batch.
+    :param prune: delete the domain's other documents. If any document could not be read, nothing is deleted, because it
+        is unknown which document that is.
+    :param cut: makes passages of a document.
+    :returns: what was added, updated, unchanged and removed.
+    :raises StoreError: the database failed; the batches before stay stored, and a second run continues from there.
     """
     began = time.perf_counter()
     model = await _registered(embedder, shelves, tenant) if embedder is not None else None

@@ -339,11 +339,16 @@ class LexicalReader(Protocol):
 
     tenant: str
 
-    async def catalogue(self, domains: Sequence[str] = ()) -> Catalogue: ...
+    async def catalogue(self, domains: Sequence[str] = ()) -> Catalogue:
+        """The segments of *domains* (empty: all), the version of the index, and the deleted ordinals."""
 
     async def lexical(
         self, segments: Sequence[int], *, lengths: Sequence[int], postings: Mapping[int, Sequence[str]]
-    ) -> tuple[dict[int, bytes], dict[tuple[int, str], bytes]] | None: ...
+    ) -> tuple[dict[int, bytes], dict[tuple[int, str], bytes]] | None:
+        """Packed lengths by segment, and packed postings by (segment, term).
+
+        :returns: None if one of *segments* no longer exists.
+        """
 
 
 Key = tuple[str, int, str]
@@ -381,6 +386,7 @@ class LexicalIndex:
 
     @property
     def cached_bytes(self) -> int:
+        """Memory of the decoded index, in bytes."""
         return self._held.weight
 
     async def search(self, reader: LexicalReader, terms: Sequence[str], *, domains: Sequence[str], depth: int) -> Found:
@@ -479,25 +485,46 @@ DEAD_FEW = 1_000
 
 
 class UpkeepReader(Protocol):
-    async def catalogue(self, domains: Sequence[str] = ()) -> Catalogue: ...
+    """What upkeep reads of the store, in one transaction of one tenant."""
+
+    async def catalogue(self, domains: Sequence[str] = ()) -> Catalogue:
+        """See :meth:`LexicalReader.catalogue`."""
 
 
 class UpkeepWriter(UpkeepReader, Protocol):
+    """What upkeep writes to the store, in one transaction of one tenant."""
+
     async def lexical(
         self, segments: Sequence[int], *, lengths: Sequence[int], postings: Mapping[int, Sequence[str]]
-    ) -> tuple[dict[int, bytes], dict[tuple[int, str], bytes]] | None: ...
-    async def merge(self, segments: Sequence[int]) -> int: ...
+    ) -> tuple[dict[int, bytes], dict[tuple[int, str], bytes]] | None:
+        """See :meth:`LexicalReader.lexical`."""
+
+    async def merge(self, segments: Sequence[int]) -> int:
+        """Join neighbouring *segments* into one, and return its id."""
+
     async def add_segment(
         self, domain: str, first: int, last: int, passages: int, lengths: bytes, postings: Iterable[tuple[str, bytes]]
-    ) -> int: ...
-    def every_posting(self, segment: int) -> AsyncIterator[list[tuple[str, bytes]]]: ...
-    async def drop(self, segments: Sequence[int]) -> None: ...
-    async def bury(self, dead: bytes) -> None: ...
+    ) -> int:
+        """Store a segment of the ordinals *first* to *last*, with packed lengths and postings; returns its id."""
+
+    def every_posting(self, segment: int) -> AsyncIterator[list[tuple[str, bytes]]]:
+        """All (term, packed postings) of a segment, in batches."""
+
+    async def drop(self, segments: Sequence[int]) -> None:
+        """Delete *segments*."""
+
+    async def bury(self, dead: bytes) -> None:
+        """Store the list of deleted ordinals: ascending, little-endian uint32."""
 
 
 class UpkeepShelves(Protocol):
-    def reading(self, tenant: str) -> AbstractAsyncContextManager[UpkeepReader]: ...
-    def writing(self, tenant: str, *, analysis: str) -> AbstractAsyncContextManager[UpkeepWriter]: ...
+    """The store as upkeep needs it: ``vital_engine.store.Knowledge`` implements it."""
+
+    def reading(self, tenant: str) -> AbstractAsyncContextManager[UpkeepReader]:
+        """A read transaction of *tenant*."""
+
+    def writing(self, tenant: str, *, analysis: str) -> AbstractAsyncContextManager[UpkeepWriter]:
+        """A write transaction of *tenant*, under the lock of its library."""
 
 
 def to_merge(segments: Sequence[LexicalSegment]) -> list[int]:

@@ -88,13 +88,15 @@ class SentenceVectors:
 
     @property
     def model(self) -> str:
+        """The embedder's model."""
         return self._embedder.model
 
     def of(self, passage: Passage) -> Entry:
-        """The sentences of ``passage.text`` (offsets into it) and their unit vectors ``[n, dimensions]``.
+        """The sentences of a passage and their vectors. Blocks while it embeds what was not primed.
 
-        Blocks while it embeds what was not primed. RetrievalError where the embedder fails or takes longer than
-        ``within``.
+        :param passage: the passage.
+        :returns: sentences (offsets into ``passage.text``) and unit vectors of shape (sentences, dimensions).
+        :raises RetrievalError: the embedder failed, or took longer than ``within``.
         """
         return self.of_all([passage])[0]
 
@@ -122,8 +124,12 @@ class SentenceVectors:
             ) from error
 
     def prime(self, passage: Passage, packed: bytes) -> None:
-        """Gives what was kept at ingest, packed, of the embedder's own model. It costs next to nothing until somebody
-        asks for *passage*; if it does not fit the sentences that the text has now, they are embedded instead."""
+        """Give the cache what was stored at ingest. It is unpacked when the passage is first asked for.
+
+        :param passage: the passage.
+        :param packed: sentence vectors of the embedder's own model; if their number does not fit, the sentences are
+            embedded again.
+        """
         key = _key(passage)
         with self._lock:
             if key not in self._entries:
@@ -152,7 +158,7 @@ class SentenceVectors:
             self._give_up({key: future for key, (future, _, _) in mine.items() if not future.done()})
 
     def _give_up(self, mine: dict[_Key, Future[Entry]]) -> None:
-        """Tells whoever waits for these, and lets the next to come try again."""
+        """Wake the threads that wait for these, so that the next one tries again."""
         with self._lock:
             for key, future in mine.items():
                 self._entries.pop(key)

@@ -93,7 +93,12 @@ Offload = Callable[..., Awaitable[Any]]
 class SentenceSource(Protocol):
     """Sentences of passages with unit vectors, as :class:`..retrieval.sentence_vectors.SentenceVectors` keeps them."""
 
-    def of_all(self, passages: Sequence[Passage]) -> Sequence[tuple[Sequence[Sentence], Vectors]]: ...
+    def of_all(self, passages: Sequence[Passage]) -> Sequence[tuple[Sequence[Sentence], Vectors]]:
+        """The sentences of each passage, and their vectors.
+
+        :param passages: what was retrieved.
+        :returns: for each passage its sentences and unit vectors of shape (sentences, dimensions).
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,14 +217,15 @@ def _verbatim(claim: str, passage: Passage, sentences: Sequence[Sentence]) -> tu
 
 
 class LogisticJudge:
-    """Fulfils :class:`~vital_engine.ports.Judge` with a logistic regression and hard checks.
+    """Implements :class:`~vital_engine.ports.Judge` with a logistic regression and hard checks.
 
-    Each part of a sentence is read against the passages that it cites, or against all if it cites none that exist; the
-    least supported part decides. The score is the chance of support, calibrated on scientific claims (``bench/support.py`` prints how well); ``checks`` holds
-    what the hard checks say of the best quote, and "verbatim" if the sentence is a copy.
+    The judge compares each part of a sentence with the passages that it cites, or with all passages if it cites none
+    that exist; the least supported part decides. The score is the chance of support, calibrated on scientific claims
+    (``bench/support.py`` prints how well). ``checks`` holds the results of the hard checks on the best quote, and
+    "verbatim" if the sentence is a copy.
 
-    The score is None where there is nothing to judge (the sentence claims nothing) or nobody could look
-    (``evidence.failed``), and 0 where retrieval worked and found nothing: then nothing carries the sentence.
+    The score is None if the sentence claims nothing or the search failed (``evidence.failed``). It is 0 if the search
+    found nothing.
     """
 
     def __init__(self, matcher: Matcher, *, offload: Offload = asyncio.to_thread) -> None:

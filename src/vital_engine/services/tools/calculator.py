@@ -260,7 +260,7 @@ _ASKED = re.compile(
 )
 _WHOLE = re.compile(rf"^\s*{_BODY}(?P<tail>$)", re.IGNORECASE)
 _OPERATION = re.compile(r"[+\-−–*/×÷·^²³]|\bof\b|\w\(", re.IGNORECASE)
-# A range, a ratio, a blood pressure, a date: figures with a sign between them that nobody wants worked out.
+# A range, a ratio, a blood pressure, a date: figures with a sign between them that are no calculation.
 _NOT_MEANT = re.compile(r"\d+(?:\.\d+)?[-–/]\d+(?:\.\d+)?(?:[-–/]\d+)?")
 
 

@@ -147,11 +147,13 @@ def analyte_names() -> tuple[str, ...]:
 
 
 def converted(value: Decimal, unit: Unit, to: Unit, analyte: Analyte | None = None) -> Decimal:
-    """*value* in *to*. ValueError if the two do not measure the same thing, even with the analyte's molar mass.
+    """*value* in the unit *to*.
 
     HbA1c by the NGSP master equations: NGSP % = 0.09148 * IFCC + 2.152 and IFCC mmol/mol = 10.93 * NGSP - 23.50
     (Hoelzel et al., Clin Chem 2004;50:166-174; https://ngsp.org/ifccngsp.asp). They are published rounded, so that
     there and back may differ by 0.03.
+
+    :raises ValueError: the two units do not measure the same thing, even with the analyte's molar mass.
     """
     pair = (unit.dimension, to.dimension)
     if pair == ("HbA1c NGSP", "HbA1c IFCC"):

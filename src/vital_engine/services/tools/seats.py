@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -17,7 +18,12 @@ T = TypeVar("T")
 
 
 async def within(seconds: float, work: Awaitable[T]) -> T:
-    """*work*, cancelled after *seconds* of the loop's clock: then TimeoutError. A cancel from outside stays one."""
+    """*work*, cancelled after *seconds*. A cancellation from outside stays one.
+
+    :param seconds: of the loop's clock.
+    :param work: anything that can be awaited.
+    :raises TimeoutError: it took longer.
+    """
     task = asyncio.current_task()
     if task is None:  # pragma: no cover  # a coroutine that is awaited always has its task
         return await work
@@ -32,7 +38,7 @@ async def within(seconds: float, work: Awaitable[T]) -> T:
     try:
         return await work
     except asyncio.CancelledError:
-        # Ours only if nobody else has asked too: uncancel() says how many requests are still open.
+        # Ours only if there is no other request: uncancel() says how many are still open.
         if fired and task.uncancel() <= before:
             raise TimeoutError from None
         raise
@@ -47,24 +53,39 @@ class Seats:
         self._free = asyncio.Semaphore(count)
 
     async def run(self, function: Callable[..., Any], arguments: dict[str, Any], *, is_async: bool) -> Any:
-        """*function* called with *arguments* on a free seat; a plain function runs in a thread."""
+        """*function* called with *arguments* on a free seat; a plain function runs in a thread.
+
+        What a plain function gives to be awaited (it wraps one that is not plain) is awaited here, on a seat again.
+        """
         await self._free.acquire()
         if is_async:
             try:
                 return await function(**arguments)
             finally:
                 self._free.release()
-        return await self._in_thread(functools.partial(function, **arguments))
+        result = await self._in_thread(functools.partial(function, **arguments))
+        if not inspect.isawaitable(result):
+            return result
+        try:
+            await self._free.acquire()
+        except asyncio.CancelledError:
+            if inspect.iscoroutine(result):
+                result.close()
+            raise
+        try:
+            return await result
+        finally:
+            self._free.release()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        """A thread cannot be cancelled: its seat is taken until it ends, also when nobody waits for it any more."""
+        """A thread cannot be cancelled: its seat is taken until it ends, even if its caller no longer waits."""
         loop, gate, context = asyncio.get_running_loop(), threading.Lock(), contextvars.copy_context()
         started = given_up = False
 
         def release() -> None:
             try:
                 loop.call_soon_threadsafe(self._free.release)
-            except RuntimeError:  # the loop has been closed: nobody is left to take the seat
+            except RuntimeError:  # the loop has been closed: no caller is left to take the seat
                 return
 
         def in_thread() -> T:

@@ -37,6 +37,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
+    """What the child process read: title, parts of the text, metadata, and problems."""
+
     title: str
     parts: tuple[str, ...]
     metadata: dict[str, Any]
