@@ -163,8 +163,6 @@ class Execution:
         try:
             self._begin()
             if self.left:
-                if self.log.wants_flush:
-                    self._wake()
                 await self.finished
         except asyncio.CancelledError:
             cancelled = True
