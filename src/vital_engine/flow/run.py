@@ -163,6 +163,8 @@ class Execution:
         try:
             self._begin()
             if self.left:
+                if self.log.wants_flush:
+                    self._wake()
                 await self.finished
         except asyncio.CancelledError:
             cancelled = True
@@ -183,7 +185,7 @@ class Execution:
         return Run(self.name, self.plan, outcomes, dict(self.have), seconds, followed, self.log)
 
     def _wake(self) -> None:
-        """Let the observers read what has happened, soon."""
+        """Let the observers read what has happened, once those that were started have begun."""
         self.log.wants_flush = False
         self.loop.call_soon(self.log.flush, context=self.context)
 
@@ -233,8 +235,6 @@ class Execution:
         if s.outlet is not None:
             self.streams[s.makes] = inputs[s.outlet] = stream = Stream()
             self.note((StreamOpened, self.name, s.name, stream, now))
-        if self.log.wants_flush:
-            self._wake()
         task = self.loop.create_task(self._drive(i, inputs), name=s.name, context=self.context.copy())
         task.add_done_callback(partial(self._gone, i), context=self.context)
         self.tasks[i] = task
@@ -268,10 +268,8 @@ class Execution:
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:
-            self.log.wants_flush = False
             self._end(i, error)
             return
-        self.log.wants_flush = False  # the callback of this task comes next, and flushes
         now, timer = self.loop.time(), self.timers[i]
         latest = now - s.policy.grace
         if not isinstance(value, s.makes):
@@ -288,8 +286,6 @@ class Execution:
         """A task that was cancelled before its first step, or ended as no step may, ends its step all the same."""
         if self.outcomes[i] is None:
             self._end(i, (None if task.cancelled() else task.exception()) or asyncio.CancelledError())
-        if self.log.observed and not self.log.wants_flush:
-            self.log.flush()
 
     def _end(self, i: int, error: BaseException, reason: Reason | None = None) -> None:
         """A step did not make its product in time: its fallback, what can be recovered, or nothing."""
@@ -321,8 +317,6 @@ class Execution:
         if (timer := self.timers[i]) is not None:
             timer.cancel()
         self.note((StepEnded, self.name, s.name, s.policy.tier, outcome, now))
-        if self.log.wants_flush:
-            self._wake()
         if self.admission is not None:
             (self.admission.withdraw if self.tasks[i] is None else self.admission.release)(i, s.policy.tier)
         if (stream := self.streams.get(s.makes)) is not None:
@@ -330,6 +324,8 @@ class Execution:
         self.settled.append(i)
         if not self.handing_on:
             self._work_off(i)
+            if self.log.wants_flush:  # after those that were started: who watches does not hold up who works
+                self._wake()
 
     def _work_off(self, ended: int | None = None) -> None:
         self.handing_on = True

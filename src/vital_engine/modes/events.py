@@ -121,13 +121,15 @@ class TurnStream:
                     made.append((StepEvent, ended))
                 case StreamOpened(step=step, stream=stream):
                     if (form := _FORMS.get(step)) is not None:
-                        self._pumps[step] = pump = _Pump(stream.items, form, self._add)
+                        self._pumps[step] = pump = _Pump(stream, form, self._add)
                         opened.append((stream, pump))
                 case _:
                     pass
         self._add(made)
         for stream, pump in opened:
             stream.subscribe(pump.due)
+            if stream.items:
+                pump.due()
 
     def finish(self, answer: Answer) -> None:
         """End the stream with the answer."""
@@ -179,14 +181,12 @@ class _Pump:
     """Hands on what comes on a stream, all of one pass of the event loop together. No task of its own: a token costs one
     callback."""
 
-    __slots__ = ("_at", "_due", "_form", "_items", "_loop", "_write")
+    __slots__ = ("_at", "_due", "_form", "_loop", "_stream", "_write")
 
-    def __init__(self, items: Sequence[Any], form: _Form, write: Callable[[Sequence[_Made]], None]) -> None:
-        self._items, self._form, self._write = items, form, write
+    def __init__(self, stream: Stream[Any], form: _Form, write: Callable[[Sequence[_Made]], None]) -> None:
+        self._stream, self._form, self._write = stream, form, write
         self._at, self._due = 0, False
         self._loop = asyncio.get_running_loop()
-        if items:
-            self.due()
 
     def due(self) -> None:
         """There may be more: read it in the next pass of the event loop."""
@@ -201,6 +201,6 @@ class _Pump:
 
     def fresh(self) -> list[_Made]:
         """What has come and is not handed on yet."""
-        items = self._items[self._at :]
+        items = self._stream.items[self._at :]
         self._at += len(items)
         return self._form(items) if items else []
