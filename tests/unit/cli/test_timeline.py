@@ -65,10 +65,11 @@ def test_what_was_sent_twice_paid_for_in_vain_or_known_before_is_told() -> None:
     plain = asked(scripted(**SEED))
     assert not re.search("twice|thrown|cached|ahead", time_line(plain))
     lost = (Discarded("copy", Usage(output=43)), Discarded("fallback"))
+    known = replace(plain.outcomes["retrieve"], value=replace(plain.evidence, cached=True))
     answer = replace(
         plain,
+        outcomes={**plain.outcomes, "retrieve": known},
         hedges={"retrieve": {"sent": 0.21, "won": True}, "reply": {"sent": 1.5, "won": False}},
-        evidence=replace(plain.evidence, cached=True),
         draft=replace(plain.draft, discarded=lost),
     )
     lines = shown(answer)
