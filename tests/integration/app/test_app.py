@@ -90,7 +90,7 @@ async def test_a_call_that_is_late_is_answered_by_the_second_server(file: Path) 
         settings = load(environ={}, file=file, turn_keys=KEYS).replace(wanted)
         async with Engine(settings, watchers=()) as app:
             workflow = app.workflow(2)
-            hedge = workflow.runner.hedges.of["reply"]
+            hedge = workflow.runner.segments.hedges.of["reply"]
             hedge.after, hedge._tokens = 0.05, 4.0
             answer = await workflow.execute(Question("Who speaks?", tenant="local", user="local"))
             assert answer.text == "Said by the second." and answer.receipt()["hedges"]["reply"]["won"] is True
