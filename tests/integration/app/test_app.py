@@ -90,7 +90,7 @@ async def test_a_call_that_is_late_is_answered_by_the_second_server(file: Path) 
         settings = load(environ={}, file=file, turn_keys=KEYS).replace(wanted)
         async with Engine(settings, watchers=()) as app:
             workflow = app.workflow(2)
-            hedge = workflow.hedges.of["reply"]
+            hedge = workflow.runner.segments.hedges.of["reply"]
             hedge.after, hedge._tokens = 0.05, 4.0
             answer = await workflow.execute(Question("Who speaks?", tenant="local", user="local"))
             assert answer.text == "Said by the second." and answer.receipt()["hedges"]["reply"]["won"] is True
@@ -125,7 +125,7 @@ async def test_a_size_of_none_switches_a_cache_off(file: Path) -> None:
     async with Engine(settings, watchers=()) as app:
         assert app.services.retriever is app.library
         assert app.services.tool_suggester is app.toolbox
-        assert app.services.keeper is app.turns
+        assert app.services.turns is app.turns
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -10,6 +10,7 @@ from typing import Any
 from seed_profile import SEED, TIERS_TOTAL
 from vital_engine import Mode2AutomaticWorkflow, Question
 from vital_engine.cli.timeline import BAR, time_line
+from vital_engine.flow import Done
 from vital_engine.nouns import Discarded, Usage
 from vital_engine.nouns.answer import Answer
 from vital_engine.ports import Services
@@ -65,10 +66,13 @@ def test_what_was_sent_twice_paid_for_in_vain_or_known_before_is_told() -> None:
     plain = asked(scripted(**SEED))
     assert not re.search("twice|thrown|cached|ahead", time_line(plain))
     lost = (Discarded("copy", Usage(output=43)), Discarded("fallback"))
+    retrieved = plain.outcomes["retrieve"]
+    assert isinstance(retrieved, Done)
+    known = replace(retrieved, value=replace(plain.evidence, cached=True))
     answer = replace(
         plain,
+        outcomes={**plain.outcomes, "retrieve": known},
         hedges={"retrieve": {"sent": 0.21, "won": True}, "reply": {"sent": 1.5, "won": False}},
-        evidence=replace(plain.evidence, cached=True),
         draft=replace(plain.draft, discarded=lost),
     )
     lines = shown(answer)
