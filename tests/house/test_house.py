@@ -35,13 +35,6 @@ LONGEST_MODULE = 600
 SMALL_MODULE = 120
 REASON = "stands alone because"
 
-YET_TO_BE_MERGED = {
-    *("flow", "turn", "modes", "monitoring", "api", "bench"),
-    *("cli/benchmark.py", "cli/report.py"),
-    *("services/tools/seats.py", "services/tools/standard.py", "services/tools/vetting.py"),
-}
-"""Packages and modules whose small rooms are not merged yet: none once the rebuilding is done."""
-
 
 def test_a_module_is_one_idea() -> None:
     long = {
@@ -62,7 +55,7 @@ def test_a_small_module_with_one_importer_says_why_it_stands_alone() -> None:
     for path, of in importers.items():
         name = path.relative_to(SOURCE)
         text = path.read_text(encoding="utf-8")
-        if YET_TO_BE_MERGED & {str(name), *map(str, name.parents)} or path.name == "__init__.py":
+        if path.name == "__init__.py":
             continue
         said = " ".join((ast.get_docstring(ast.parse(text)) or "").split())
         if len(of) == 1 and len(text.splitlines()) < SMALL_MODULE and REASON not in said:

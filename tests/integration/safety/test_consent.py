@@ -16,7 +16,7 @@ from vital_engine.flow import run_in_background
 from vital_engine.nouns import Answer, ArgumentSource, Brief, Effect, Question
 from vital_engine.services.caching import Cache, CachedToolSuggester
 from vital_engine.testing import run_virtual
-from vital_engine.testing.material import EXPERT
+from vital_engine.testing.scripted import EXPERT
 
 from .conftest import MODES, Clinic, Door, Foreign
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
 from vital_engine.flow import run_virtual
-from vital_engine.monitoring import log_turn, registry
 from vital_engine.modes import Decisions
+from vital_engine.monitoring import log_turn, registry
 from vital_engine.nouns import Effect
 from vital_engine.testing import scripted
 
