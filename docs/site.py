@@ -119,7 +119,7 @@ def _front() -> str:
     import vital_engine
 
     homes = {name: home.lstrip(".") for name, home in vital_engine._HOMES.items()}
-    rows = [f"| `{name}` | [{home}]({home}.md) |" for name, home in sorted(homes.items())]
+    rows = [f"| `{name}` | [{home}]({home.partition('.')[0]}.md) |" for name, home in sorted(homes.items())]
     return _page(
         "Reference",
         "Made from the docstrings of this version. These names can be imported from `vital_engine` itself:",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from seed_profile import SEED
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
 from vital_engine.errors import ModelUnavailable, NotFound, RateLimited, RetrievalError, WrongType
 from vital_engine.flow import run_virtual
@@ -30,7 +31,6 @@ from vital_engine.ports import Replicas
 from vital_engine.testing import ScriptedServices, scripted
 
 QUESTION = Question("Does it lower HbA1c?", tenant="t1", user="u1", run_id="r1")
-SEED: dict[str, Any] = {"retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "tally": 0.05}
 
 
 async def ask(services: ScriptedServices, question: Question = QUESTION, **settings: Any) -> Answer:
