@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def pages() -> dict[str, str]:
     for name, (title, said) in DOORS.items():
         module = import_module(f"{PACKAGE}.{name}")
         parts = [_steps()] if name == "turn" else []
-        made[f"{name}.md"] = _page(title, said, [*parts, _object(module.__name__, module.__all__)])
+        made[f"{name}.md"] = _page(title, said, [*parts, *_door(module.__name__, module.__all__)])
     for name, (title, said) in ROOMS.items():
         modules = [name for name in _modules(f"{PACKAGE}.{name}") if _own(name)]
         made[f"{name}.md"] = _page(title, said, [_object(module, _own(module), heading=True) for module in modules])
@@ -77,6 +77,14 @@ def pages() -> dict[str, str]:
 
 def _page(title: str, said: str, parts: Iterable[str]) -> str:
     return "\n\n".join([f"# {title}", said, *parts]) + "\n"
+
+
+def _door(package: str, members: Sequence[str]) -> list[str]:
+    """The directives for the *members* of *package*. A function that has the name of its module is shown from there: by its
+    own name the module would be found."""
+    inside = {name.rpartition(".")[2] for name in _modules(package)}
+    own = [member for member in members if member not in inside]
+    return [_object(package, own), *(_object(f"{package}.{name}", [name]) for name in members if name in inside)]
 
 
 def _object(module: str, members: Iterable[str], *, heading: bool = False) -> str:

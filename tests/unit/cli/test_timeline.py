@@ -64,11 +64,12 @@ def test_the_model_reads_before_it_speaks_and_what_was_read_ahead_is_told() -> N
 def test_what_was_sent_twice_paid_for_in_vain_or_known_before_is_told() -> None:
     plain = asked(scripted(**SEED))
     assert not re.search("twice|thrown|cached|ahead", time_line(plain))
+    found: Any = plain.outcomes["retrieve"]
     lost = (Discarded("copy", Usage(output=43)), Discarded("fallback"))
     answer = replace(
         plain,
         hedges={"retrieve": {"sent": 0.21, "won": True}, "reply": {"sent": 1.5, "won": False}},
-        evidence=replace(plain.evidence, cached=True),
+        outcomes={**plain.outcomes, "retrieve": replace(found, value=replace(plain.evidence, cached=True))},
         draft=replace(plain.draft, discarded=lost),
     )
     lines = shown(answer)
