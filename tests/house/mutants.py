@@ -57,7 +57,7 @@ BUDGET = (
     f"{SAFETY}test_cost_limit.py::test_less_than_a_sentence",
     f"{SAFETY}test_cost_limit.py::test_what_the_tools_cost_is_taken_off[library]",
 )
-GUESS = (f"{SAFETY}test_cost_limit.py::test_nothing_is_said_on_a_guess",)
+ONCE = (f"{SAFETY}test_cost_limit.py::test_a_late_call_is_not_sent_twice",)
 TOLD = (
     f"{SAFETY}test_cost_limit.py::test_where_less_is_left_the_answer_is_shorter_and_says_so[library]",
     f"{SAFETY}test_cost_limit.py::test_where_not_even_a_sentence_is_paid_for_nobody_is_asked[library",
@@ -84,82 +84,82 @@ def _table() -> Iterator[Mutant]:
             yield Mutant(name, module, line, instead, tests)
 
     yield from of(
-        "modes/consent.py", POLICY,
-        ("policy: the expert's allow-list", "return not brief.expert.tools or proposal.tool in brief.expert.tools", "return True"),
-        ("policy: an open list", "return not brief.expert.tools or proposal.tool", "return proposal.tool"),
-        ("policy: never automatic", "if proposal.tool in settings.never_automatic:", "if False:"),
-        ("policy: effects", "if proposal.effect is Effect.EFFECT:", "if False:"),
-        ("policy: effects alone", "if proposal.effect is Effect.EFFECT:", "if proposal.effect is not Effect.PURE:"),
-        ("policy: a tool's consent", "if proposal.needs_consent:", "if False:"),
-        ("policy: taint", "if proposal.tainted and proposal.effect is not Effect.PURE:", "if False:"),
-        ("policy: tainted calculations", "if proposal.tainted and proposal.effect is not Effect.PURE:", "if proposal.tainted:"),
-        ("policy: the ceiling", "if proposal.cost_usd > left:", "if False:"),
-        ("policy: up to the ceiling", "if proposal.cost_usd > left:", "if proposal.cost_usd >= left:"),
-        ("policy: adding up", "spent += proposal.cost_usd", "spent += 0"),
+        "modes/approval.py", POLICY,
+        ("policy: the expert's allow-list", "return not brief.expert.tools or tool_call.tool in brief.expert.tools", "return True"),
+        ("policy: an open list", "return not brief.expert.tools or tool_call.tool", "return tool_call.tool"),
+        ("policy: never automatic", "if tool_call.tool in settings.never_automatic:", "if False:"),
+        ("policy: effects", "if tool_call.effect is Effect.EFFECT:", "if False:"),
+        ("policy: effects alone", "if tool_call.effect is Effect.EFFECT:", "if tool_call.effect is not Effect.PURE:"),
+        ("policy: a tool's consent", "if tool_call.needs_consent:", "if False:"),
+        ("policy: taint", "if tool_call.tainted and tool_call.effect is not Effect.PURE:", "if False:"),
+        ("policy: tainted calculations", "if tool_call.tainted and tool_call.effect is not Effect.PURE:", "if tool_call.tainted:"),
+        ("policy: the ceiling", "if tool_call.cost_usd > left:", "if False:"),
+        ("policy: up to the ceiling", "if tool_call.cost_usd > left:", "if tool_call.cost_usd >= left:"),
+        ("policy: adding up", "if not refusal:\n            spent += tool_call.cost_usd", "if not refusal:\n            spent += 0"),
         ("policy: what is refused costs nothing", "if not refusal:", "if True:"),
         ("policy: the question's ceiling", "if ceiling is None else min(ceiling,", "if True else min(ceiling,"),
         ("policy: the lower ceiling", "if ceiling is None else min(ceiling,", "if ceiling is None else max(ceiling,"),
-        ("policy: the question's ceiling reaches it", "settings, question.limits.cost_usd)", "settings, None)"),
-        ("policy: its verdict", "Decision(proposal, not refusal, POLICY, reason)", "Decision(proposal, True, POLICY, reason)"),
-        ("person: is not asked", "        if not _allowed(proposal, brief):\n            refused.append", "        if False:\n            refused.append"),
+        ("policy: the question's ceiling reaches it", "ceiling = opened.question.limits.cost_usd", "ceiling = None"),
+        ("policy: its verdict", "Decision(tool_call, not refusal, POLICY, reason)", "Decision(tool_call, True, POLICY, reason)"),
+        ("person: is not asked", "        if not _allowed(tool_call, brief):\n            refused.append", "        if False:\n            refused.append"),
     )  # fmt: skip
     yield from of(
-        "modes/consent.py", PERSON,
-        ("person: is asked too much", "elif ceiling is not None and proposal.cost_usd > ceiling:", "elif False:"),
-        ("person: approves too much", "if said.approved and ceiling is not None and call.cost_usd", "if False and call.cost_usd"),
-        ("person: adding up", "spent += call.cost_usd", "spent += 0"),
+        "modes/approval.py", PERSON,
+        ("person: is asked too much", "elif ceiling is not None and tool_call.cost_usd > ceiling:", "elif False:"),
+        ("person: approves too much", "if said.approved and ceiling is not None and tool_call.cost_usd", "if False and tool_call.cost_usd"),
+        ("person: adding up", "        elif said.approved:\n            spent += tool_call.cost_usd", "        elif said.approved:\n            spent += 0"),
         ("person: says no", 'approval.call, action != "reject", approval.by', "approval.call, True, approval.by"),
-        ("person: says nothing", "Decision(approval.proposal, False, NOBODY", "Decision(approval.proposal, True, NOBODY"),
+        ("person: says nothing", "Decision(approval.tool_call, False, UNDECIDED", "Decision(approval.tool_call, True, UNDECIDED"),
     )  # fmt: skip
     yield from of(
         "nouns/provenance.py", TAINT,
         ("taint: foreign sources", "if read - _VOUCHED - {ArgumentSource.MODEL}:", "if False:"),
         ("taint: models", "if read and ArgumentSource.MODEL not in read:", "if read:"),
         ("taint: who says nothing", "return not all(_stands(leaf, text)", "return False and not all(_stands(leaf, text)"),
-        ("taint: earlier messages", "if not proposal.sources and question.memory is not None:", "if False:"),
+        ("taint: earlier messages", "if not tool_call.sources and question.memory is not None:", "if False:"),
         ("taint: parts of words", r'rf"(?<!\w){sought}(?!\w)"', "sought"),
         ("taint: yes and no", "        case bool():\n            return False", "        case bool():\n            return True"),
         ("taint: names in a value", "            yield name\n", "            pass\n"),
-        ("taint: an edit takes it off", "tainted=proposal.tainted and left", "tainted=False"),
-        ("taint: an edit cannot take it off", "tainted=proposal.tainted and left", "tainted=proposal.tainted"),
+        ("taint: an edit takes it off", "tainted=tool_call.tainted and left", "tainted=False"),
+        ("taint: an edit cannot take it off", "tainted=tool_call.tainted and left", "tainted=tool_call.tainted"),
     )  # fmt: skip
     yield from of(
         "turn/gather.py", ENTERS,
-        ("enters: marked", "return marked(menu, question)", "return menu"),
-        ("enters: as its tool is", "if declared is not None and menu.proposals:", "if False:"),
+        ("enters: marked", "return marked(replace(suggestions, calls=calls) if calls else suggestions, question)", "return replace(suggestions, calls=calls) if calls else suggestions"),
+        ("enters: as its tool is", "if suggestions.tool_calls and isinstance(caller, Declaring):", "if False:"),
     )  # fmt: skip
     yield from of(
         "services/tools/toolbox.py", TOOL,
-        ("tool: consent", "proposal.needs_consent or each.consent", "proposal.needs_consent"),
-        ("tool: effect", "effect = max(proposal.effect, each.effect, key=_RISK.index)", "effect = proposal.effect"),
-        ("tool: cost", "max(proposal.cost_usd, each.cost_usd)", "proposal.cost_usd"),
+        ("tool: consent", "tool_call.needs_consent or each.consent", "tool_call.needs_consent"),
+        ("tool: effect", "effect = max(tool_call.effect, each.effect, key=_RISK.index)", "effect = tool_call.effect"),
+        ("tool: cost", "max(tool_call.cost_usd, each.cost_usd)", "tool_call.cost_usd"),
         ("tool: says its consent", "needs_consent=each.consent,", "needs_consent=False,"),
         ("tool: says what it read", "sources=(ArgumentSource.QUESTION,),", "sources=(),"),
     )  # fmt: skip
-    yield from of("services/caching/menus.py", KNOWN, (
+    yield from of("services/caching/cached.py", KNOWN, (
         "cache: marked before it is kept",
         "return marked(await self._suggester.suggest(question, brief), question)",
         "return await self._suggester.suggest(question, brief)",
     ))  # fmt: skip
     yield from of(
-        "approving.py", LIFE,
+        "nouns/transitions.py", LIFE,
         ("approval: expires", "if approval.pending and now >= approval.expires_at:", "if False:"),
         ("approval: expires in time", "now >= approval.expires_at:", "now > approval.expires_at:"),
         ("approval: is not decided late", 'if lapse(approval, now).status == "expired":', "if False:"),
-        ("approval: is decided once", "if first.action != ruling.action or edits:", "if edits:"),
-        ("approval: is edited once", "if first.action != ruling.action or edits:", "if first.action != ruling.action:"),
-        ("approval: hash of an edit", "else hash_of(arguments),", "else approval.arguments_hash,"),
-        ("approval: all or none", "for unknown in rulings.keys() - known.keys():", "for unknown in ():"),
-        ("approval: who is not asked", "if proposal.id not in refused:", "if True:"),
-        ("approval: one for an id", "first.setdefault(proposal.id, proposal)", "first[len(first)] = proposal"),
+        ("approval: is decided once", "if first.action != decision.action or edits:", "if edits:"),
+        ("approval: is edited once", "if first.action != decision.action or edits:", "if first.action != decision.action:"),
+        ("approval: hash of an edit", "if arguments is None else hash_of(arguments)", "if True else None"),
+        ("approval: all or none", "for unknown in decisions.keys() - known.keys():", "for unknown in ():"),
+        ("approval: who is not asked", "if tool_call.id not in refused:", "if True:"),
+        ("approval: one for an id", "first.setdefault(tool_call.id, tool_call)", "first[len(first)] = tool_call"),
         ("approval: the undecided do not start", 'case "approved" | "edited":', 'case "approved" | "edited" | "proposed":'),
         ("approval: the rejected do not start", 'case "approved" | "edited":', 'case "approved" | "edited" | "rejected":'),
         ("approval: the expired do not start", 'case "approved" | "edited":', 'case "approved" | "edited" | "expired":'),
-        ("approval: an effect is not repeated", "if approval.proposal.effect is Effect.EFFECT:", "if False:"),
-        ("approval: only an effect is not repeated", "if approval.proposal.effect is Effect.EFFECT:", "if True:"),
+        ("approval: an effect is not repeated", "if approval.tool_call.effect is Effect.EFFECT:", "if False:"),
+        ("approval: only an effect is not repeated", "if approval.tool_call.effect is Effect.EFFECT:", "if True:"),
         ("approval: what is done is not repeated", "            return approval, False\n        case _:", "            return approval, True\n        case _:"),
-        ("approval: the first result stands", "if approval.finding is not None:", "if False:"),
-        ("approval: what is unknown stays so", 'status="outcome_unknown" if finding.status == UNKNOWN else "failed"', 'status="failed"'),
+        ("approval: the first result stands", "if approval.tool_result is not None:", "if False:"),
+        ("approval: what is unknown stays so", 'status="outcome_unknown" if tool_result.status == UNKNOWN else "failed"', 'status="failed"'),
         ("approval: attempts", "attempts=approval.attempts + 1", "attempts=approval.attempts"),
     )  # fmt: skip
     yield from of(
@@ -185,18 +185,22 @@ def _table() -> Iterator[Mutant]:
     )  # fmt: skip
     yield from of(
         "turn/budget.py", BUDGET,
-        ("cost: tools are taken off", "limit - prompt.findings.cost_usd, prompt", "limit, prompt"),
+        ("cost: tools are taken off", "limit - prompt.tool_results.cost_usd, prompt", "limit, prompt"),
         ("cost: the margin", "ceil(MARGIN * estimate_usage", "ceil(1 * estimate_usage"),
         ("cost: it is held to", "or most <= left:", "or True:"),
         ("cost: a sentence at least", "if output < min(LEAST, wanted) or", "if"),
         ("cost: looked up again", "is None or reserved > left:", "is None:"),
         ("cost: the output too", "Usage(input=read, output=output, estimated=True)", "Usage(input=read, estimated=True)"),
     )  # fmt: skip
-    yield from of("turn/ahead.py", GUESS, ("cost: no guess", "if question.limits.cost_usd is not None:", "if False:"))
+    yield from of("turn/reply.py", ONCE, (
+        "cost: one call for it",
+        "if question.limits.cost_usd is not None:",
+        "if question.limits.cost_usd is not None and accountant is not None:",
+    ))  # fmt: skip
     yield from of(
         "modes/assemble.py", TOLD,
-        ("cost: nobody was paid", "if isinstance(failed.error, CostLimit):", "if False:"),
-        ("cost: afterwards", "(spent := cost.usd + findings.cost_usd) > limit:", "(spent := limit) > limit:"),
+        ("cost: nobody was paid", "if isinstance(spoken.error, CostLimit):", "if False:"),
+        ("cost: afterwards", "(spent := cost.usd + tool_results.cost_usd) > limit:", "(spent := limit) > limit:"),
         ("cost: unknown", "    if cost.usd is None:\n        yield", "    if False:\n        yield"),
         ("cost: a shorter answer is said", "if draft.output_limit is not None:", "if False:"),
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Who answers, and how the service is: experts, metrics, whether it lives, whether it takes work.
 
-A module of its own: these routes belong to the service, not to a resource.
+It stands alone because these routes belong to the service, and to no resource of it.
 """
 
 from __future__ import annotations

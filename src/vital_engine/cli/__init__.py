@@ -1,29 +1,30 @@
 """``vital``: the engine at the command line; :func:`main` is the door.
 
-``ask`` (one question, and approvals), ``chat``, ``ingest``, ``show`` (settings, doctor, lists) and ``benchmark`` are
-commands, each imported when it is called, so that ``vital --help`` is quick. ``options`` and ``terminal`` are what they share, ``render``,
-``screen`` and ``timeline`` what an answer looks like, ``visible`` how text of others is shown. May import everything.
+``ask`` (one question, and approvals), ``chat``, ``ingest``, ``show`` (settings, doctor, lists) and ``bench`` (a
+distribution of its own, ``vital-engine-bench``) are commands, each imported when it is called, so that ``vital --help`` is
+quick. ``terminal`` is what they share, ``render``, ``screen`` and ``timeline`` what an answer looks like, ``visible`` how text of others is shown. May import everything.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from vital_engine import __version__
-from vital_engine.errors import VitalError
+from vital_engine.errors import ConfigError, InvalidQuestion, VitalError
 from vital_engine.modes.settings import KEYS
+from vital_engine.nouns import Limits
 from vital_engine.settings import Settings, load
 
-from .bench import bench
-from .options import AsJson, Limit, Mode, Model, ModelUrl, Profile, Set, Tenant, limits_of
-from .terminal import FAILED, code_of_error, prepare_terminal
+from .terminal import FAILED, OK, code_of_error, prepare_terminal
 
 cli = typer.Typer(
     name="vital",
@@ -41,7 +42,33 @@ cli.add_typer(runs_cli, name="runs")
 cli.add_typer(approvals_cli, name="approvals")
 cli.add_typer(config_cli, name="config")
 
+# -- options that several commands share
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Model = Annotated[
+    str | None, typer.Option(help="The model: a name on --model-url, a .gguf file, smollm2 or extractive.")
+]
+ModelUrl = Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible server.")]
+Tenant = Annotated[str | None, typer.Option(help="The tenant whose documents are used; default: the settings'.")]
+Mode = Annotated[
+    int, typer.Option(help="1: you approve tools; 2: the policy does; 3 and 4: the same in a conversation.")
+]
+Profile = Annotated[str | None, typer.Option(help="dataflow, tiers or sequential.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting of the turn, as name=value. Repeatable.")]
+Limit = Annotated[
+    list[str] | None,
+    typer.Option("--limit", help="What the turn may use, as name=value: seconds, output_tokens, cost_usd, passages."),
+]
 
+
+_LIMITS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "seconds": float,
+    "output_tokens": int,
+    "cost_usd": Decimal,
+    "passages": int,
+}
+
+
+# -- the commands
 @cli.command()
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
@@ -145,7 +172,50 @@ def doctor(as_json: AsJson = False) -> None:
     _run(work())
 
 
-cli.command()(bench)
+Workloads = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--workload",
+        help="W1, W1b, W2, W3, W6, W7, real-clock, cost, or one of a family ('W2 no stalls'). Repeatable; default: a quick look, or with --report all.",
+    ),
+]
+Turns = Annotated[
+    int | None, typer.Option(min=1, help="Turns of each (with --report: at most); default: as many as it needs.")
+]
+Seed = Annotated[int, typer.Option(help="Equal seeds give equal figures, to the digit.")]
+Rows = Annotated[Path | None, typer.Option(help="Write every turn to this CSV file.")]
+ReportFolder = Annotated[
+    Path | None, typer.Option("--report", help="Write one page with pictures into this folder, on all cores.")
+]
+PeersFile = Annotated[
+    Path | None, typer.Option(help="For the report: what `python -m vital_bench.peers --json` wrote.")
+]
+RealFile = Annotated[Path | None, typer.Option(help="For the report: what `bench/real_stack.py --json` wrote.")]
+
+
+@cli.command()
+def bench(
+    workload: Workloads = None,
+    turns: Turns = None,
+    seed: Seed = 1,
+    rows: Rows = None,
+    report: ReportFolder = None,
+    peers: PeersFile = None,
+    real: RealFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure: in virtual time against the arithmetic bound of each turn, and the engine's own CPU per turn."""
+    if importlib.util.find_spec("vital_bench") is None:
+        raise ConfigError(
+            "the benchmark is not installed: pip install 'vital-engine[bench]' (in a clone: pip install -e bench)"
+        )
+    from vital_bench.command import run_report, run_workloads
+
+    if report is not None:
+        run_report(report, workload, turns=turns, seed=seed, rows=rows, peers=peers, real=real)
+    else:
+        run_workloads(workload, turns=turns, seed=seed, rows=rows, as_json=as_json)
+    raise typer.Exit(OK)
 
 
 @cli.command()
@@ -274,6 +344,23 @@ def _changes(settings: list[str] | None) -> dict[str, Any]:
             raise typer.BadParameter(f"--set wants name=value, not {text!r}")
         changes[name.strip()] = typed(name.strip(), value.strip())
     return changes
+
+
+def limits_of(typed: Iterable[str]) -> Limits:
+    """``["cost_usd=0.01", "passages=4"]`` as limits.
+
+    :raises InvalidQuestion: there is no such limit, or it is not of its type or its range.
+    """
+    given = {}
+    for text in typed:
+        name, _, value = (part.strip() for part in text.partition("="))
+        if name not in _LIMITS:
+            raise InvalidQuestion(f"--limit wants name=value, one of {', '.join(_LIMITS)}, not {text!r}")
+        try:
+            given[name] = _LIMITS[name](value)
+        except (ValueError, InvalidOperation):
+            raise InvalidQuestion(f"--limit {name} must be a number, not {value!r}") from None
+    return Limits(**given)
 
 
 def _run(work: Coroutine[Any, Any, int]) -> None:

@@ -3,10 +3,9 @@
 ``turns`` stores and lists turns, ``conversations`` recalls what was said before, ``leases`` lets one turn of a
 conversation run at a time, ``turn_vectors`` finds older turns by their meaning; ``approvals`` stores pauses;
 ``experts`` stores a tenant's own experts; ``knowledge`` stores documents, passages and both of their indexes. Below
-them, ``pool`` gives transactions bound to a tenant, ``embedded`` starts PostgreSQL from a wheel (``address`` has the
-fixed names), ``migrate`` brings the schema up to date and refuses a database that would mix tenants, ``failures``
-turns the driver's errors into ours, and ``plain`` replaces what a database cannot hold and puts nouns into their
-envelope.
+them, ``pool`` gives transactions bound to a tenant, ``embedded`` starts PostgreSQL from a wheel, ``migrate`` has the
+fixed names, brings the schema up to date and refuses a database that would mix tenants, ``failures`` turns the driver's
+errors into ours, and ``plain`` replaces what a database cannot hold and puts nouns into their envelope.
 
 May import: nouns, ports, errors, text.
 """

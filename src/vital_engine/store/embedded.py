@@ -41,7 +41,7 @@ import psycopg
 
 from vital_engine.errors import StoreError
 
-from .address import ADMIN, DATABASE, OWNER, SERVICE, address
+from .migrate import ADMIN, DATABASE, OWNER, SERVICE, address
 
 __all__ = ["Account", "EmbeddedServer", "FileLock", "account_for_postgres", "let_through", "socket_folder"]
 

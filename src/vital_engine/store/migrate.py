@@ -21,18 +21,54 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 
 from vital_engine.errors import SetupError, StoreError
 
-from .address import APPLICATION, OWNER
 from .failures import typed_errors
 
-__all__ = ["Migration", "check_isolation", "migrate", "shipped", "unprotected_tables"]
+__all__ = [
+    "ADMIN",
+    "APPLICATION",
+    "DATABASE",
+    "OWNER",
+    "SERVICE",
+    "Migration",
+    "address",
+    "check_isolation",
+    "migrate",
+    "shipped",
+    "unprotected_tables",
+]
 
 log = logging.getLogger(__name__)
+
+# -- the fixed names in the database, and addresses made of them
+DATABASE = "vital"
+
+ADMIN = "postgres"
+"""The embedded server's superuser: makes roles and databases, and nothing else."""
+
+OWNER = "vital_owner"
+"""Owns the tables and migrates them. Bound by row-level security all the same (FORCE)."""
+
+SERVICE = "vital_service"
+"""What the pool logs in as. May do nothing but become :data:`APPLICATION`, so that ``reset role`` gains nothing."""
+
+APPLICATION = "vital_app"
+"""What every transaction runs as: neither superuser nor owner, and unable to bypass row-level security."""
+
+
+def address(*, role: str, database: str, host: Path) -> str:
+    """The URL of *database* on the server whose socket is in the folder *host*, as *role*."""
+    return f"postgresql://{role}@/{quote(database, safe='')}?host={quote(str(host), safe='')}"
+
+
+# -- the schema
 
 LOCK = int.from_bytes(b"vitalmig", "big")
 """Number of the advisory lock: any 64 bits that no other program uses in the database."""

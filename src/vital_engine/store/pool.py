@@ -14,10 +14,9 @@ from psycopg.pq import TransactionStatus
 
 from vital_engine.errors import ConfigError, Refused, StoreError
 
-from .address import APPLICATION, OWNER, SERVICE
 from .embedded import EmbeddedServer
 from .failures import typed_errors
-from .migrate import check_isolation, migrate
+from .migrate import APPLICATION, OWNER, SERVICE, check_isolation, migrate
 from .plain import storable
 
 __all__ = ["Connection", "Store", "open_store"]

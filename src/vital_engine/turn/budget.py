@@ -4,6 +4,8 @@ Reserved is the price, today and of that model, of the prompt (estimated, and :d
 it may write. What the tools have cost is taken off the limit first. Where the rest does not pay for all tokens of an
 answer, it is made shorter; where it does not pay for :data:`LEAST` of them, the model is not called. What the call has
 really cost is in the ledger afterwards, and is compared with the limit there.
+
+A module that stands alone because it is arithmetic, and no step: it is read, and tested, without a model.
 """
 
 from __future__ import annotations

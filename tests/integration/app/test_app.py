@@ -16,8 +16,8 @@ from vital_engine.errors import ConfigError
 from vital_engine.flow import shutdown
 from vital_engine.modes.settings import KEYS
 from vital_engine.nouns import Question
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.settings import SIZES, load
+from vital_engine.testing import HashedEmbedder
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from vital_engine.nouns import Effect
-from vital_engine.store.address import OWNER
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.store.migrate import OWNER
 
 DYING = Path(__file__).with_name("dying.py")
 

@@ -10,12 +10,13 @@ import pytest
 
 from vital_engine import Mode1ManualWorkflow, Mode3ChatManualWorkflow
 from vital_engine.errors import Conflict, Expired, NotFound, Refused, StoreError
+from vital_engine.modes import Decisions
 from vital_engine.nouns import Approval, ApprovalDecision, Effect, Paused, Question, Scope, ToolResult
 from vital_engine.store import Store, StoredApprovals, Turns
 from vital_engine.store.plain import noun_from, noun_text
 
 MINE = Scope("t1", "u1")
-YES = {"r1-1": "approve"}
+YES: Decisions = {"r1-1": "approve"}
 
 
 async def row_of(store: Store, query: str) -> Any:

@@ -18,7 +18,7 @@ from vital_engine.langgraph.state import GraphState, plainly
 from vital_engine.modes.segments import TurnState
 from vital_engine.nouns import Brief, Citations, Cost, Draft, Evidence, Memory, Question, Support, ToolSuggestions
 from vital_engine.testing import run_virtual, scripted
-from vital_engine.testing.material import EVIDENCE, EXPERT
+from vital_engine.testing.scripted import EVIDENCE, EXPERT
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}
 WIDE = ("parallel_retrieval", "parallel_post_generation")

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from seed_profile import SEED, SEQUENTIAL_TOTAL, TIERS_TOTAL
-from vital_engine.modes import Mode2AutomaticWorkflow
+from vital_engine.modes import Mode2AutomaticWorkflow, Profile
 from vital_engine.testing import run_virtual, scripted
 
 
 @pytest.mark.parametrize(("profile", "total"), [("sequential", SEQUENTIAL_TOTAL), ("tiers", TIERS_TOTAL)])
-def test_a_turn_of_the_seed_profile(scrape: Any, question: Any, profile: str, total: float) -> None:
+def test_a_turn_of_the_seed_profile(scrape: Any, question: Any, profile: Profile, total: float) -> None:
     before = scrape()
     run_virtual(Mode2AutomaticWorkflow(scripted(**SEED), profile=profile).execute(question))
     after = scrape()

@@ -12,10 +12,10 @@ from vital_engine.errors import NotFound, RetrievalError, StoreError, Unreadable
 from vital_engine.nouns import Scope
 from vital_engine.services.retrieval import lexical
 from vital_engine.services.retrieval.chunking import Chunk, chunk
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.retrieval.ingest import Failure, IngestReport, embed_missing
 from vital_engine.services.retrieval.library import Library, Ranking
 from vital_engine.services.retrieval.reading import Document
+from vital_engine.testing import HashedEmbedder
 
 from .conftest import Shelf, document, prose
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -36,7 +36,7 @@ MODES: dict[int, type[ParallelBaseWorkflow]] = {
     4: Mode4ChatAutomaticWorkflow,
 }
 COMMAND_LINE = importlib.import_module("vital_engine.cli.ask")  # whose name in its package is the command's
-Receipt = dict[str, Any]
+Receipt = Mapping[str, Any]
 Door = Callable[..., Awaitable[Receipt]]
 """``await door(services, question, mode=2, **settings)``"""
 
@@ -48,7 +48,7 @@ async def library(services: Any, question: Question, *, mode: int = 2, **setting
 async def graph(services: Any, question: Question, *, mode: int = 2, **settings: Any) -> Receipt:
     compiled = MODES[mode](services, watchers=(), **settings).build_graph().compile()
     answer = (await compiled.ainvoke({"question": question}))["answer"]
-    return answer.receipt()  # type: ignore[no-any-return]
+    return answer.receipt()
 
 
 async def http(services: Any, question: Question, *, mode: int = 2, **settings: Any) -> Receipt:
@@ -61,7 +61,7 @@ async def http(services: Any, question: Question, *, mode: int = 2, **settings: 
         response = await client.post("/v1/turns", json=asked)
         assert response.status_code == 200, response.text
         started = json.loads(response.text.split("data: ", 2)[1].split("\n")[0])
-        return (await client.get(f"/v1/turns/{started['run_id']}/receipt")).json()  # type: ignore[no-any-return]
+        return (await client.get(f"/v1/turns/{started['run_id']}/receipt")).json()
 
 
 def limits_of(question: Question) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Door:
             question.text, mine, mode=mode, expert=question.expert, changes={}, limits=question.limits, as_json=True,
             timeline=False, sources=False,
         )  # fmt: skip
-        return json.loads(capsys.readouterr().out)  # type: ignore[no-any-return]
+        return json.loads(capsys.readouterr().out)
 
     return ask
 

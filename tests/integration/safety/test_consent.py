@@ -16,7 +16,7 @@ from vital_engine.flow import run_in_background
 from vital_engine.nouns import Answer, ArgumentSource, Brief, Effect, Question
 from vital_engine.services.caching import Cache, CachedToolSuggester
 from vital_engine.testing import run_virtual
-from vital_engine.testing.material import EXPERT
+from vital_engine.testing.scripted import EXPERT
 
 from .conftest import MODES, Clinic, Door, Foreign
 
@@ -94,11 +94,11 @@ def test_a_person_is_told_and_may_approve_it(mode: int) -> None:
 async def test_a_person_at_a_graph_is_told_and_may_approve_it() -> None:
     made, config = clinic(), {"configurable": {"thread_id": "one"}}
     graph = MODES[1](made.services(), watchers=()).build_graph().compile(checkpointer=InMemorySaver())
-    state: Any = await graph.ainvoke({"question": QUESTION}, config)  # type: ignore[arg-type]
+    state: Any = await graph.ainvoke({"question": QUESTION}, config)  # type: ignore[call-overload]
     (call,) = state["__interrupt__"][0].value["calls"]
     assert (call["needs_consent"], call["tainted"], call["sources"]) == (True, False, ["question"])
     assert made.asked == []
-    state = await graph.ainvoke(Command(resume={call["id"]: "approve"}), config)  # type: ignore[arg-type]
+    state = await graph.ainvoke(Command(resume={call["id"]: "approve"}), config)  # type: ignore[call-overload]
     assert state["answer"].status == "complete"
     assert made.asked == [("record", 7.0)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -43,7 +43,7 @@ def tool(cost: str = "0", effect: Effect = Effect.READ) -> Clinic:
     return made
 
 
-def said(receipt: dict[str, Any]) -> str:
+def said(receipt: Mapping[str, Any]) -> str:
     return " ".join(receipt["warnings"])
 
 
@@ -155,9 +155,9 @@ async def test_of_the_calls_that_a_person_approves_those_are_made_that_the_limit
             workflow.build_graph().compile(checkpointer=InMemorySaver()),
             {"configurable": {"thread_id": "1"}},
         )
-        state: Any = await compiled.ainvoke({"question": limited("0.01")}, config)  # type: ignore[arg-type]
+        state: Any = await compiled.ainvoke({"question": limited("0.01")}, config)  # type: ignore[call-overload]
         yes = {call["id"]: "approve" for call in state["__interrupt__"][0].value["calls"]}
-        answer = (await compiled.ainvoke(Command(resume=yes), config))["answer"]  # type: ignore[arg-type]
+        answer = (await compiled.ainvoke(Command(resume=yes), config))["answer"]  # type: ignore[call-overload]
     else:
         paused = await workflow.execute(limited("0.01"))
         answer = await workflow.resume(paused.run_id, {a.id: "approve" for a in paused.approvals})

@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 
 from vital_engine import Mode2AutomaticWorkflow
 from vital_engine.api import Backend, create_app
-from vital_engine.cli import cli
-from vital_engine.cli.options import limits_of
+from vital_engine.cli import cli, limits_of
 from vital_engine.errors import InvalidQuestion
 from vital_engine.nouns import Limits, Question
 from vital_engine.nouns.asked import MOST_PASSAGES

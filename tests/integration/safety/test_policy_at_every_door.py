@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vital_engine.nouns import Brief, Effect, Limits, Question
-from vital_engine.testing.material import EXPERT
+from vital_engine.testing.scripted import EXPERT
 
 from .conftest import Clinic, Door, Foreign
 

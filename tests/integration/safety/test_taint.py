@@ -18,6 +18,7 @@ from langgraph.types import Command
 from vital_engine.api import Backend, create_app
 from vital_engine.api.approvals import approval_body
 from vital_engine.flow import run_in_background
+from vital_engine.modes import Decisions
 from vital_engine.nouns import (
     ArgumentSource,
     Brief,
@@ -242,7 +243,7 @@ def told(drawn: Any) -> tuple[list[ToolCall], dict[str, bool]]:
 
 
 suggestions = st.lists(st.tuples(calls, effects, st.booleans()), min_size=1, max_size=4).map(told)
-patiently = settings(max_examples=40)
+patiently = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 
 def number(call_id: str) -> str:
@@ -361,7 +362,7 @@ async def test_neither_mark_is_lost_in_the_store(store: Store) -> None:
     assert turn.approvals == paused.approvals
     same(map(of, (a.tool_call for a in turn.approvals)), tool_calls, must)
     elsewhere = MODES[1](replace(services, approvals=another), watchers=())
-    decisions = {a.id: "approve" for a in turn.approvals}
+    decisions: Decisions = {a.id: "approve" for a in turn.approvals}
     answer = await elsewhere.resume("r1", decisions, scope=Scope("t1", "u1"))
     same(map(of, (d.tool_call for d in answer.consent.decisions)), tool_calls, must)
     assert [d.tool_call.sources for d in answer.consent.decisions] == [(Q,), (E,), ()]

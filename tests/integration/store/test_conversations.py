@@ -14,9 +14,9 @@ from vital_engine.nouns import Memory, PastTurn, Question, Scope, TurnRecord
 from vital_engine.ports import MemoryStore
 from vital_engine.store import Conversations, Store, Turns
 from vital_engine.store import conversations as module
-from vital_engine.store.address import OWNER
 from vital_engine.store.conversations import CUT
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.store.migrate import OWNER
 from vital_engine.text.tokens import estimate_by_bytes
 
 ANNA = Scope("clinic", "anna")

@@ -15,8 +15,8 @@ import psycopg
 import pytest
 
 from vital_engine.errors import StoreError
-from vital_engine.store.address import ADMIN
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.store.migrate import ADMIN
 
 QUICK = {"fsync": "off", "shared_buffers": "32MB"}
 

@@ -13,9 +13,8 @@ import pytest
 
 from vital_engine.errors import SetupError, StoreError
 from vital_engine.store import migrate, open_store
-from vital_engine.store.address import ADMIN, OWNER, SERVICE
 from vital_engine.store.embedded import EmbeddedServer
-from vital_engine.store.migrate import Migration, shipped
+from vital_engine.store.migrate import ADMIN, OWNER, SERVICE, Migration, shipped
 
 
 @pytest.fixture

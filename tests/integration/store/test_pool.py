@@ -14,8 +14,8 @@ import pytest
 
 from vital_engine.errors import ConfigError, StoreError
 from vital_engine.store import Store, open_store
-from vital_engine.store.address import ADMIN, OWNER, SERVICE
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.store.migrate import ADMIN, OWNER, SERVICE
 
 
 async def test_a_block_that_fails_is_rolled_back(store: Store) -> None:

@@ -14,12 +14,12 @@ import pytest
 from vital_engine.errors import RetrievalError
 from vital_engine.nouns import PastTurn, Question, Scope, TurnRecord
 from vital_engine.ports import Embedder, TurnStore
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.store import Conversations, Store, Summaries, Turns, TurnVectors
 from vital_engine.store import turn_vectors as module
-from vital_engine.store.address import OWNER
 from vital_engine.store.conversations import CUT
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.store.migrate import OWNER
+from vital_engine.testing import HashedEmbedder
 from vital_engine.text.tokens import estimate_by_bytes
 
 ANNA = Scope("clinic", "anna")

@@ -17,8 +17,8 @@ from vital_engine.errors import InvalidQuestion, NotFound, Refused, StoreError
 from vital_engine.nouns import Call, Citation, Citations, Cost, LedgerRow, Question, Scope, TurnRecord, Usage
 from vital_engine.ports import TurnStore
 from vital_engine.store import Store, Turns
-from vital_engine.store.address import ADMIN
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.store.migrate import ADMIN
 
 ANNA = Scope("clinic", "anna")
 

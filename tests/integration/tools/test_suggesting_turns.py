@@ -19,6 +19,7 @@ from vital_engine import (
     Mode4ChatAutomaticWorkflow,
     ParallelBaseWorkflow,
 )
+from vital_engine.modes import Decisions
 from vital_engine.nouns import Brief, Expert, Memory, PastTurn, Question, Usage
 from vital_engine.ports import Replicas, Router
 from vital_engine.services.cost import Prices
@@ -90,7 +91,7 @@ async def through(make: type[ParallelBaseWorkflow], services: ScriptedServices, 
         return answer
     paid = [row.call for row in answer.cost.rows]
     assert [(call.purpose, row.usd) for call, row in zip(paid, answer.cost.rows, strict=True)] == [("suggest", None)]
-    decisions = {approval.id: "approve" for approval in answer.approvals}
+    decisions: Decisions = {approval.id: "approve" for approval in answer.approvals}
     resumed = await workflow.resume(answer.run_id, decisions)
     assert [row.call for row in resumed.cost.rows if row.call.purpose == "suggest"] == paid
     return resumed

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from store_fixtures import FAST
-from vital_engine.store.address import ADMIN, DATABASE, OWNER
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.store.migrate import ADMIN, DATABASE, OWNER
 from written_before import FOLDER, Shop, store_sql
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vital_bench.durations import Durations
 from vital_bench.oracle import bound
 from vital_engine.flow import run_virtual
-from vital_engine.modes import PROFILES, Mode2AutomaticWorkflow
+from vital_engine.modes import PROFILES, Mode2AutomaticWorkflow, Profile
 from vital_engine.nouns import Question
 from vital_engine.testing import scripted
 
@@ -67,7 +67,7 @@ def test_the_profiles_differ_in_time_alone(script: dict[str, Any]) -> None:
 @settings(max_examples=60)
 @given(texts, seconds)
 def test_the_review_of_a_stream_is_the_review_of_the_whole(text: str, reply: float) -> None:
-    def review(profile: str) -> Any:
+    def review(profile: Profile) -> Any:
         workflow = Mode2AutomaticWorkflow(scripted(reply=(reply, text)), profile=profile, watchers=())
         return run_virtual(workflow.execute(QUESTION))
 

@@ -11,14 +11,14 @@ import pytest
 from vital_engine import Mode2AutomaticWorkflow, Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.errors import ConversationBusy, InvalidQuestion, StoreError
 from vital_engine.flow import run_virtual
-from vital_engine.modes import Broken, StepEvent
+from vital_engine.modes import Broken, Decisions, StepEvent
 from vital_engine.nouns import Question
 from vital_engine.testing import MemoryConversationLock, scripted
 
 FIRST = Question("first", "t1", "u1", conversation="c1", run_id="r1")
 SECOND = replace(FIRST, text="second", run_id="r2")
 THIRD = replace(FIRST, text="approve", run_id="r3")
-YES = {"call-1": "approve"}
+YES: Decisions = {"call-1": "approve"}
 
 
 def spans(services: Any) -> list[tuple[str, float, float]]:

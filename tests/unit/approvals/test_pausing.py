@@ -29,7 +29,7 @@ from vital_engine.errors import (
     ToolTimeout,
 )
 from vital_engine.flow import Degraded, Done, run_virtual
-from vital_engine.modes import PROFILES, Broken, Finished, Token
+from vital_engine.modes import PROFILES, Broken, Decisions, Finished, Profile, Token
 from vital_engine.nouns import (
     ApprovalDecision,
     Effect,
@@ -47,7 +47,7 @@ from vital_engine.testing import scripted
 
 MANUAL = [Mode1ManualWorkflow, Mode3ChatManualWorkflow]
 MINE = Scope("t1", "u1")
-YES = {"call-1": "approve"}
+YES: Decisions = {"call-1": "approve"}
 DAY = 86_400.0
 
 
@@ -78,7 +78,7 @@ def test_a_pause_adds_no_time_of_the_engines(make: Any, profile: str, seconds: f
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_two_runs_of_the_clock_give_the_same_as_one(profile: str, seed: Any, question: Any) -> None:
+def test_two_runs_of_the_clock_give_the_same_as_one(profile: Profile, seed: Any, question: Any) -> None:
     workflow = Mode1ManualWorkflow(scripted(**seed), profile=profile)
     paused = run_virtual(workflow.execute(question))
     answer = run_virtual(workflow.resume(paused.run_id, YES))
@@ -522,7 +522,7 @@ def test_a_request_s_own_settings_hold_on_both_sides_of_the_pause(seed: Any, que
     workflow = Mode1ManualWorkflow(scripted(**seed), profile="tiers")
 
     async def run() -> Any:
-        await workflow.execute(question, profile="sequential", tool_cost_ceiling_usd="0.5")
+        await workflow.execute(question, profile="sequential", tool_cost_ceiling_usd=Decimal("0.5"))
         return await workflow.resume("r1", YES)
 
     answer = run_virtual(run())

@@ -26,7 +26,7 @@ from vital_engine.modes import TurnOptions
 from vital_engine.modes.segments import parts
 from vital_engine.nouns import Brief, Draft, Evidence, Question, ToolSuggestions
 from vital_engine.testing import run_virtual, scripted
-from vital_engine.testing.material import EVIDENCE, EXPERT
+from vital_engine.testing.scripted import EVIDENCE, EXPERT
 from vital_engine.turn import ORDER
 
 MODES = [Mode1ManualWorkflow, Mode2AutomaticWorkflow, Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow]

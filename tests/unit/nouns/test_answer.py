@@ -45,7 +45,7 @@ def test_its_repr_is_one_line_with_what_one_looks_for_first() -> None:
 
 
 def test_in_a_notebook_nothing_of_it_is_markup() -> None:
-    evil = Citations((Citation(1, EVIL, 0, "p", title=f"A {EVIL}", quote=f"said {EVIL}"),))
+    evil = Citations((Citation(1, EVIL, 0, "p", title=f"A {EVIL}", quote=f"said {EVIL}"),))  # type: ignore[arg-type]
     html = answer(text=f"It fell {EVIL}.\n\nIt rose.", citations=evil, warnings=(f"beware {EVIL}",))._repr_html_()
     assert "<script" not in html
     assert html.count("&lt;script&gt;") >= 4

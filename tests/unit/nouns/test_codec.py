@@ -31,7 +31,7 @@ from vital_engine.nouns import (
 )
 from vital_engine.nouns.codec import VERSION, Unkept, outcome_from, outcome_json, read, write
 from vital_engine.testing import run_virtual, scripted
-from vital_engine.testing.material import EVIDENCE, MEMORY, SUGGESTIONS
+from vital_engine.testing.scripted import EVIDENCE, MEMORY, SUGGESTIONS
 
 NOUNS = [
     Question(text="x", tenant="t", user="u", conversation="c"),

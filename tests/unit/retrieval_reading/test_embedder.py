@@ -13,8 +13,8 @@ from vital_engine.errors import ConfigError, RetrievalError
 from vital_engine.ports import Embedder
 from vital_engine.services.retrieval import minilm as source
 from vital_engine.services.retrieval.embedder import MiniLM
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.retrieval.minilm import converted, find_weights
+from vital_engine.testing import HashedEmbedder
 
 CARD = ["That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day"]
 # as the published model gives them in full precision

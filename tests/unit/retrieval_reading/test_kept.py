@@ -9,7 +9,7 @@ import pytest
 
 from vital_engine.services.caching import cached
 from vital_engine.services.caching.cached import KeptVectors
-from vital_engine.services.retrieval.hashed import HashedEmbedder
+from vital_engine.testing import HashedEmbedder
 
 
 class Counting(HashedEmbedder):

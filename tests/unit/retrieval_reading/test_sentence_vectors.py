@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from vital_engine.errors import RetrievalError
 from vital_engine.nouns import Passage
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.retrieval.sentence_vectors import SentenceVectors, embed_packed, pack, unpack
+from vital_engine.testing import HashedEmbedder
 from vital_engine.text.sentences import split
 
 

@@ -22,6 +22,7 @@ from vital_engine.nouns import (
     ToolSuggestions,
     Usage,
 )
+from vital_engine.nouns.provenance import marked
 from vital_engine.ports import EarlySuggester, FunctionCalling, ToolSuggester
 from vital_engine.services.caching import Cache, CachedToolSuggester
 from vital_engine.services.tools import ModelSuggester, Toolbox, tool
@@ -73,7 +74,7 @@ def box(*more: Callable[..., Any]) -> Toolbox:
 
 
 def paid(status: str, run_id: str = "run1", usage: Usage | None = None, model: str = "small") -> Call:
-    return Call(f"{run_id}/suggest", "suggest", model, "house", usage, status)
+    return Call(run_id, "", model, "house", usage, status)  # the turn says for which of its steps
 
 
 def calls(suggestions: ToolSuggestions) -> list[tuple[str, Mapping[str, Any]]]:
@@ -230,7 +231,7 @@ async def test_a_conversation_that_was_handed_in_is_read_and_marks_what_comes_of
     tool_suggester = ModelSuggester(model, box(), cached=cached)
     for _ in range(2):  # another conversation may say something else: nothing is kept
         suggestions = await tool_suggester.suggest(asked, brief())
-        assert [p.tainted for p in suggestions.tool_calls] == [True]
+        assert [p.tainted for p in marked(suggestions, asked).tool_calls] == [True]
         assert suggestions.calls
     assert len(model.asked) == 2
 

@@ -17,8 +17,8 @@ from pydantic import Field
 import vital_engine
 from vital_engine.errors import ConfigError
 from vital_engine.nouns import Brief, Effect, Question, Scope, ToolCall
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.tools import Text, Tool, Toolbox, tool
+from vital_engine.testing import HashedEmbedder
 
 Ask = Callable[..., Question]
 Briefed = Callable[..., Brief]

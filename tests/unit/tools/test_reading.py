@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from vital_engine.nouns import Brief, Question
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.tools import Choice, Mention, Number, Toolbox
 from vital_engine.services.tools.reading import mentions
+from vital_engine.testing import HashedEmbedder
 
 HERE = Path(__file__).parent
 SETS = [yaml.safe_load((HERE / name).read_text("utf-8")) for name in ("questions.yaml", "questions_heldout.yaml")]

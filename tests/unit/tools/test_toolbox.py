@@ -12,8 +12,8 @@ import pytest
 from vital_engine.errors import ConfigError, InvalidArguments, StoreError, ToolError, ToolTimeout
 from vital_engine.nouns import Brief, Effect, Question, Scope, ToolCall, ToolSuggestions
 from vital_engine.ports import Caller, ToolSuggester
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.tools import CallKey, Output, Toolbox, tool
+from vital_engine.testing import HashedEmbedder
 
 Ask = Callable[..., Question]
 Briefed = Callable[..., Brief]

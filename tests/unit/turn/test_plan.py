@@ -74,7 +74,8 @@ def test_every_step_runs_under_its_own_name() -> None:
 
 
 def test_work_of_another_step_is_refused() -> None:
-    async def retrieve(question: Question) -> Brief: ...
+    async def retrieve(question: Question) -> Brief:
+        raise AssertionError("not called")
 
     with pytest.raises(FlowError, match="retrieve"):
         RETRIEVE.of(retrieve)  # type: ignore[arg-type]

@@ -1,9 +1,8 @@
 """Tools: typed functions that a question may call for, and that run once they are approved.
 
-``tool`` (what one is), ``schema`` (signature to JSON schema), ``toolbox`` (suggest and call: the ports ToolSuggester
-and Caller), ``model_suggester`` (suggest by a model), ``reading`` (arguments found in a question), ``parameters`` (how
-a plain parameter is read), ``seats`` (how many at once, for how long), ``vetting`` (whether a call may still be made as
-it stands). The shipped ones, gathered by ``standard``: ``calculator``, ``conversion`` of units, ``clinical`` formulas,
+``tool`` (what one is), ``schema`` (signature to JSON schema), ``toolbox`` (suggest, check and call: the ports ToolSuggester,
+ArgumentValidator and Caller), ``model_suggester`` (suggest by a model), ``reading`` (arguments found in a question),
+``parameters`` (how a plain parameter is read). The shipped ones, gathered by ``standard``: ``calculator``, ``conversion`` of units, ``clinical`` formulas,
 ``knowledge``, and over ``web``: ``pubmed``, ``openfda``.
 
 May import nouns, ports and errors; never turn or flow.
@@ -18,8 +17,7 @@ from .reading import Choice, Mention, Number, Numbers, Text, Wording
 from .schema import CallKey
 from .standard import PURE_TOOLS, standard_tools
 from .tool import AnyTool, Output, Reader, Reading, Tool, ToolSettings, tool
-from .toolbox import Toolbox
-from .vetting import ToolArgumentValidator
+from .toolbox import ToolArgumentValidator, Toolbox
 
 __all__ = [
     "PURE_TOOLS",

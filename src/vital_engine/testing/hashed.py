@@ -2,6 +2,7 @@
 
 Texts that share words are near each other, others are orthogonal but for collisions; so a test of search can
 be read by eye, and runs in microseconds. Deterministic over processes and machines.
+A module that stands alone because it follows no script: it reckons.
 """
 
 from __future__ import annotations
