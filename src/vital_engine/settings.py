@@ -39,7 +39,7 @@ SIZES: Final = ("answer_cache", "retrieval_cache", "embedding_cache", "suggestio
 DATABASES: Final = ("postgresql://", "postgres://")
 WEB_TOOLS: Final = ("pubmed", "openfda")
 """Sources outside of the house that tools can ask."""
-SECRETS: Final = frozenset({"database_url", "model_key", "suggest_key", "pubmed_key", "openfda_key", "embedder_key"})
+SECRETS: Final = frozenset({"database_url", "model_key", "suggest_key", "pubmed_key", "openfda_key"})
 
 
 @dataclass(frozen=True, slots=True)
