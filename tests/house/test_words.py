@@ -210,7 +210,7 @@ class Used(ast.NodeVisitor):
             case ast.IfExp(body=one, orelse=other):
                 return self.kind(one) or self.kind(other)
             case ast.BoolOp(values=values):
-                return next(filter(None, map(self.kind, values)), None)
+                return next((found for found in map(self.kind, values) if found is not None), None)
             case ast.Call(func=ast.Attribute(value=value, attr="values")):
                 return self.kind(value)
             case ast.Call(func=ast.Attribute(value=value, attr="get" | "pop")) if isinstance(self.kind(value), tuple):
