@@ -6,14 +6,12 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, get_args
 
-from vital_engine.errors import CircuitOpen, OverCapacity, StepAbandoned, WrongType, code_of
+from vital_engine.errors import StepAbandoned, WrongType, code_of
 
 T = TypeVar("T")
 
 Kind: TypeAlias = Literal["done", "degraded", "failed", "skipped"]
-Reason: TypeAlias = Literal[
-    "timeout", "error", "cancelled", "wrong_type", "breaker_open", "shed", "abandoned", "skipped"
-]
+Reason: TypeAlias = Literal["timeout", "error", "cancelled", "wrong_type", "abandoned", "skipped"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
@@ -138,10 +136,6 @@ def reason_of(error: BaseException) -> Reason:
             return "abandoned"
         case WrongType():
             return "wrong_type"
-        case CircuitOpen():
-            return "breaker_open"
-        case OverCapacity():
-            return "shed"
         case TimeoutError():
             return "timeout"
         case asyncio.CancelledError():

@@ -62,6 +62,22 @@ def test_whether_sentences_are_kept_is_read_from_the_environment(text: str, kept
     assert load(environ={"VITAL_SENTENCE_VECTORS": text}).sentence_vectors is kept
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("model_key = 4711", "model_key must be text"),
+        ("tenant = 4711", "tenant must be text, not 4711"),
+        ("home = 4711", "home must be a path, not 4711"),
+        ('prices = "4711"', "prices must be a table, not '4711'"),
+    ],
+)
+def test_a_setting_of_a_wrong_type_is_told_and_a_secret_is_not_shown(tmp_path: Path, line: str, said: str) -> None:
+    (file := tmp_path / "vital.toml").write_text(line, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(environ={}, file=file)
+    assert str(caught.value) == said
+
+
 async def test_sentences_are_kept_unless_the_deployment_says_no(file: Path) -> None:
     with pytest.raises(ConfigError, match="sentence_vectors must be true or false, not 'perhaps'"):
         load(environ={"VITAL_SENTENCE_VECTORS": "perhaps"})
