@@ -21,6 +21,7 @@ from vital_engine import (
     Question,
     Services,
 )
+from vital_engine.errors import ConfigError
 from vital_engine.testing import run_virtual, scripted
 
 QUESTION = Question(text="Does the drug lower HbA1c?", tenant="t1", user="u1")
@@ -368,5 +369,5 @@ async def test_nothing_stays_behind_when_the_caller_gives_up() -> None:
 
 @pytest.mark.parametrize("wrong", [None, {}, "services", scripted])
 def test_services_that_are_none_are_refused_with_what_to_do(wrong: Any) -> None:
-    with pytest.raises(ConfigError, match="vital_engine.testing.scripted"):
+    with pytest.raises(ConfigError, match=r"vital_engine\.testing\.scripted"):
         Mode2AutomaticWorkflow(wrong)

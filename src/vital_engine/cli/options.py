@@ -13,10 +13,10 @@ from vital_engine.nouns import Limits
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[
-    str | None, typer.Option(help="Who answers: a model on --model-url, a .gguf file, smollm2, extractive.")
+    str | None, typer.Option(help="The model: a name on --model-url, a .gguf file, smollm2 or extractive.")
 ]
 ModelUrl = Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible server.")]
-Tenant = Annotated[str | None, typer.Option(help="Whose documents.")]
+Tenant = Annotated[str | None, typer.Option(help="The tenant whose documents are used; default: the settings'.")]
 Mode = Annotated[
     int, typer.Option(help="1: you approve tools; 2: the policy does; 3 and 4: the same in a conversation.")
 ]

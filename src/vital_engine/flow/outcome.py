@@ -21,7 +21,8 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 class BaseOutcome(Generic[T]):
     """What all outcomes answer, so that no reader has to ask which of the four it holds.
 
-    ``kind``: which of the four. ``value``: what the step made, or its fallback; None where there is neither, see ``made``.
+    ``kind``: which of the four. ``value``: what the step made, or its fallback; None where there is neither. ``made``: whether
+    there is a value for the steps that need one: made, known before, or a fallback.
     ``error`` and ``reason``: why it did not make its own product; None and empty where it did, or did not have to.
     ``seconds``: its own work, without the time that it waited for another step's stream. ``began``, ``ended``: seconds
     since the run began.
@@ -31,6 +32,8 @@ class BaseOutcome(Generic[T]):
     kind: ClassVar[Kind]
     if TYPE_CHECKING:  # fields of some kinds, constants of others
 
+        @property
+        def made(self) -> bool: ...
         @property
         def value(self) -> T | None: ...
         @property
@@ -43,11 +46,6 @@ class BaseOutcome(Generic[T]):
         def began(self) -> float: ...
         @property
         def ended(self) -> float: ...
-
-    @property
-    def made(self) -> bool:
-        """Whether there is a value for the steps that need one: made, known before, or a fallback."""
-        return self.kind != "failed"
 
     @property
     def broke(self) -> bool:
@@ -69,6 +67,7 @@ class Done(BaseOutcome[T]):
     began: float = 0.0
     ended: float = 0.0
     kind: ClassVar[Literal["done"]] = "done"
+    made: ClassVar[bool] = True
     error: ClassVar[None] = None
     reason: ClassVar[Literal[""]] = ""
 
@@ -84,6 +83,7 @@ class Degraded(BaseOutcome[T]):
     began: float = 0.0
     ended: float = 0.0
     kind: ClassVar[Literal["degraded"]] = "degraded"
+    made: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,7 @@ class Failed(BaseOutcome[Any]):
     began: float = 0.0
     ended: float = 0.0
     kind: ClassVar[Literal["failed"]] = "failed"
+    made: ClassVar[bool] = False
     value: ClassVar[None] = None
 
 

@@ -98,10 +98,10 @@ class TurnStream:
 
     def __init__(self, run_id: str) -> None:
         self.events: Stream[Answer] = Stream()
-        self._seq = 0
         self._pumps: dict[str, _Pump] = {}
         self._began = asyncio.get_running_loop().time()
-        self._add([(Started, (run_id,))])
+        self._seq = 1
+        self.events.push(Started(self._seq, run_id))
 
     def __call__(self, event: object) -> None:
         self.read([event])
@@ -109,6 +109,7 @@ class TurnStream:
     def read(self, events: Sequence[object]) -> None:
         """What is new in the log of the turn."""
         made: list[_Made] = []
+        opened: list[tuple[Stream[Any], _Pump]] = []
         for event in events:
             match event:
                 case StepStarted(step=step, at=at):
@@ -120,10 +121,13 @@ class TurnStream:
                     made.append((StepEvent, ended))
                 case StreamOpened(step=step, stream=stream):
                     if (form := _FORMS.get(step)) is not None:
-                        self._pumps[step] = _Pump(stream, form, self._add)
+                        self._pumps[step] = pump = _Pump(stream.items, form, self._add)
+                        opened.append((stream, pump))
                 case _:
                     pass
         self._add(made)
+        for stream, pump in opened:
+            stream.subscribe(pump.due)
 
     def finish(self, answer: Answer) -> None:
         """End the stream with the answer."""
@@ -175,17 +179,17 @@ class _Pump:
     """Hands on what comes on a stream, all of one pass of the event loop together. No task of its own: a token costs one
     callback."""
 
-    __slots__ = ("_at", "_due", "_form", "_loop", "_stream", "_write")
+    __slots__ = ("_at", "_due", "_form", "_items", "_loop", "_write")
 
-    def __init__(self, stream: Stream[Any], form: _Form, write: Callable[[Sequence[_Made]], None]) -> None:
-        self._stream, self._form, self._write = stream, form, write
+    def __init__(self, items: Sequence[Any], form: _Form, write: Callable[[Sequence[_Made]], None]) -> None:
+        self._items, self._form, self._write = items, form, write
         self._at, self._due = 0, False
         self._loop = asyncio.get_running_loop()
-        stream.subscribe(self._changed)
-        if stream.items:
-            self._changed()
+        if items:
+            self.due()
 
-    def _changed(self) -> None:
+    def due(self) -> None:
+        """There may be more: read it in the next pass of the event loop."""
         if not self._due:
             self._due = True
             self._loop.call_soon(self)
@@ -197,6 +201,6 @@ class _Pump:
 
     def fresh(self) -> list[_Made]:
         """What has come and is not handed on yet."""
-        items = self._stream.items[self._at :]
+        items = self._items[self._at :]
         self._at += len(items)
         return self._form(items) if items else []

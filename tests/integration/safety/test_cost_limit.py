@@ -260,7 +260,7 @@ def test_a_short_answer_that_was_asked_for_is_enough() -> None:
 amounts = st.integers(0, 9_000).map(lambda n: Decimal(n) / 1_000_000)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(amounts, amounts, st.integers(0, 3), st.integers(1, 400), st.sampled_from([2, 4]))
 def test_no_turn_costs_more_than_its_limit(limit: Decimal, cost: Decimal, calls: int, output: int, mode: int) -> None:
     made = tool(str(cost))

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -242,7 +242,7 @@ def told(drawn: Any) -> tuple[list[ToolCall], dict[str, bool]]:
 
 
 suggestions = st.lists(st.tuples(calls, effects, st.booleans()), min_size=1, max_size=4).map(told)
-patiently = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+patiently = settings(max_examples=40)
 
 
 def number(call_id: str) -> str:
@@ -294,7 +294,7 @@ def test_neither_mark_is_lost_from_the_cache_to_the_receipt(drawn: Any, mode: in
         left,
     )
     for approval in answer.approvals:
-        body = json.loads(json.dumps(approval_body(ApprovalLine(approval, "paused", mode, "q", None, (1, 1)))))
+        body = json.loads(approval_body(ApprovalLine(approval, "paused", mode, "q", None, (1, 1))).model_dump_json())
         assert (body["tainted"], body["needs_consent"]) == (left[number(body["id"])], approval.call.needs_consent)
         assert body["sources"] == [str(s) for s in approval.call.sources]
 

@@ -21,7 +21,7 @@ wild = replace(W2[0], name="wild", odds=replace(TAILS, stall=0.03, together=0.3)
 
 
 @pytest.mark.parametrize("variant", ALL, ids=lambda v: v.name)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(0, 2**32), st.sampled_from((*W1, *W2, wild)))
 def test_no_turn_ends_before_its_bound(variant: Variant, seed: int, workload: Workload) -> None:
     _holds(run_virtual(run(workload, variant, turns=TURNS, seed=seed)))

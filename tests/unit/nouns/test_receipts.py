@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from seed_profile import SEED
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
 from vital_engine.errors import ModelUnavailable, NotFound, RateLimited, RetrievalError, WrongType
-from vital_engine.flow import run_virtual
+from vital_engine.flow import Skipped, run_virtual
 from vital_engine.nouns import (
     CACHE,
     Answer,
@@ -30,7 +31,6 @@ from vital_engine.ports import Replicas
 from vital_engine.testing import ScriptedServices, scripted
 
 QUESTION = Question("Does it lower HbA1c?", tenant="t1", user="u1", run_id="r1")
-SEED: dict[str, Any] = {"retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "tally": 0.05}
 
 
 async def ask(services: ScriptedServices, question: Question = QUESTION, **settings: Any) -> Answer:
@@ -123,6 +123,16 @@ def test_the_answer_of_a_receipt_has_that_receipt(name: str) -> None:
     assert Answer.from_receipt(kept).receipt() == receipt
     by_key = json.loads(json.dumps(receipt, sort_keys=True))  # as a database gives it back
     assert Answer.from_receipt(by_key).receipt() == receipt
+
+
+def test_why_a_step_was_skipped_stays_also_where_that_took_time() -> None:
+    answer = run_virtual(ask(scripted()))
+    outcomes = {**answer.outcomes, "cite": Skipped("'reply' made nothing", None, False, 0.0, 1.0, 2.0)}
+    receipt = replace(answer, outcomes=outcomes).receipt()
+    assert receipt["steps"]["cite"]["outcome"] == "skipped"
+    assert receipt["skipped"] == {"cite": "'reply' made nothing"}
+    kept = Answer.from_receipt(json.loads(json.dumps(receipt)))
+    assert (kept.receipt(), kept.outcomes["cite"]) == (receipt, outcomes["cite"])
 
 
 def test_what_the_turns_differ_in_is_in_their_receipts() -> None:

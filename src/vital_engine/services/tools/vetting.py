@@ -17,7 +17,7 @@ class ToolArgumentValidator:
         self._toolbox = toolbox
 
     async def validate(self, tool_call: ToolCall) -> ToolCall:
-        """*proposal* with its arguments in the tool's normal form.
+        """*tool_call* with its arguments in the tool's normal form.
 
         :raises ToolError: there is no such tool, or its definition has changed since the call was proposed.
         :raises InvalidArguments: the tool refuses the arguments; each field at fault is named.
