@@ -23,9 +23,6 @@ OFFERED = {
 }
 """(module, name) -> why: what a library offers under the name of something private."""
 
-LEAVES = f"{ROOT}.bench"
-"""Is about to leave the package."""
-
 
 @dataclass(frozen=True)
 class Module:
@@ -157,12 +154,8 @@ def _of_self(node: ast.Attribute) -> bool:
 
 
 MODULES = read(SOURCE, ROOT)
-GRAPH = {
-    name: {other for other, _ in imports(module, MODULES) if other != name and not other.startswith(LEAVES)}
-    for name, module in MODULES.items()
-    if not name.startswith(LEAVES)
-}
-PACKAGES = [name for name, module in MODULES.items() if module.package == name and name in GRAPH]
+GRAPH = {name: {other for other, _ in imports(module, MODULES)} - {name} for name, module in MODULES.items()}
+PACKAGES = [name for name, module in MODULES.items() if module.package == name]
 
 
 def test_no_module_needs_one_that_needs_it() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from .limits import abandoned
 
@@ -70,8 +71,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector = _JumpingSelector()
         selector.loop = self
         self._now = 0.0
-        self._timers_set = 0
+        self._timers_set = self._tasks_made = 0
         self.threads_out = 0
+        self._born: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
         super().__init__(selector)
         self._clock_resolution = 1e-9
 
@@ -117,6 +119,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """
         self._now = round(self._now + seconds, 9)
 
+    def create_task(self, coro: Coroutine[Any, Any, T], **options: Any) -> asyncio.Task[T]:  # type: ignore[override]
+        """See asyncio."""
+        task: asyncio.Task[T] = super().create_task(coro, **options)
+        self._tasks_made += 1
+        self._born[task] = self._tasks_made
+        return task
+
+    @property
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """Those that have not ended, in the order in which they were made; asyncio has them in a set."""
+        return sorted(asyncio.all_tasks(self), key=lambda task: self._born.get(task, 0))
+
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
@@ -155,12 +169,12 @@ def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def _sweep(loop: VirtualLoop) -> None:
     """Cancel what is left; what is deaf to that is dropped in silence, as a process that ends would."""
-    left = asyncio.all_tasks(loop)
+    left = loop.tasks
     for task in left:
         task.cancel()
     _turn_until_done(loop, left)
     closing = loop.create_task(loop.shutdown_asyncgens())
-    _turn_until_done(loop, {closing})
+    _turn_until_done(loop, [closing])
     for task in (*left, closing):
         if task.done():
             if not task.cancelled():
@@ -178,7 +192,7 @@ def _sweep(loop: VirtualLoop) -> None:
 
 
 def _turn_until_done(
-    loop: VirtualLoop, tasks: set[asyncio.Task[Any]], *, within: float = 1.0, turns: int = 10_000
+    loop: VirtualLoop, tasks: list[asyncio.Task[Any]], *, within: float = 1.0, turns: int = 10_000
 ) -> None:
     """Turn the loop by hand: neither a task that sleeps for ever nor one that never sleeps can hold it."""
     until = loop.time() + within

@@ -80,6 +80,32 @@ def test_a_cancelled_timer_is_jumped_over_and_timers_are_not_ordered_with_strang
     assert run_virtual(main()) == 7.0
 
 
+def test_what_is_left_at_the_end_is_cancelled_in_the_order_in_which_it_was_begun() -> None:
+    """Not in that of a set: the same run twice is the same to its very end."""
+    gone: list[int] = []
+
+    async def left(number: int) -> None:
+        try:
+            await hang()
+        finally:
+            gone.append(number)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        kept.extend(loop.create_task(left(number)) for number in range(50))
+        await asyncio.sleep(1)
+        for task in kept[::7]:
+            task.cancel()
+        await asyncio.sleep(1)
+        del kept[::7], gone[:]
+        kept.extend(loop.create_task(left(number)) for number in range(50, 60))
+        await asyncio.sleep(1)
+
+    kept: list[asyncio.Task[None]] = []
+    run_virtual(main())
+    assert gone == [number for number in range(60) if number % 7 or number >= 50]
+
+
 def test_a_deadlock_is_told_and_not_slept_through() -> None:
     with pytest.raises(Deadlock, match="cannot happen"):
         run_virtual(hang())
