@@ -109,19 +109,19 @@ async def test_calls_are_listed_and_decided_from_the_shell(settings: Settings, c
         question = Question("please \x1b[2J calculate 3*3", scope.tenant, scope.user)
         paused = await app.workflow(1).execute(question)
     (approval,) = paused.approvals
-    assert await show_approvals(settings, limit=5, to_json=False) == 0
+    assert await show_approvals(settings, limit=5, as_json=False) == 0
     listed = capsys.readouterr().out
     assert approval.id in listed
     assert "\x1b" not in listed
-    assert await show_approvals(settings, limit=5, to_json=True) == 0
+    assert await show_approvals(settings, limit=5, as_json=True) == 0
     assert json.loads(capsys.readouterr().out)[0]["status"] == "proposed"
-    assert await decide(approval.id, ApprovalDecision("approve"), settings, to_json=False) == 0
+    assert await decide(approval.id, ApprovalDecision("approve"), settings, as_json=False) == 0
     assert "3*3 = 9" in capsys.readouterr().out
     assert (
-        await decide(approval.id, ApprovalDecision("approve"), settings, to_json=False) == 0
+        await decide(approval.id, ApprovalDecision("approve"), settings, as_json=False) == 0
     )  # the first outcome again
     assert "3*3 = 9" in capsys.readouterr().out
-    assert await decide(approval.id, ApprovalDecision("approve"), settings, to_json=True) == 0
+    assert await decide(approval.id, ApprovalDecision("approve"), settings, as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["proposed"][0]["attempts"] == 1
 
 
