@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,16 @@ PAGES = ROOT / "build" / "docs"
 SITE = ROOT / "build" / "site"
 PACKAGE = "vital_engine"
 
-DOORS: Mapping[str, tuple[str, str]] = {
-    "modes": (
-        "Modes and events",
-        "The four workflows, their settings for one turn, and the events of a turn as it happens.",
-    ),
-    "nouns": ("Nouns", "What a turn makes, from the question to the answer. All are frozen; most are dataclasses."),
-    "flow": ("Flow", "How steps run together: in time, with failure, with measurement."),
-    "turn": ("Steps of a turn", "What a turn does. The table is the one that the engine runs by."),
-    "testing": ("Testing", "Scripted services and virtual time, for tests of your own workflow."),
-    "monitoring": ("Monitoring", "Metrics, traces, logs, and a watchdog over the event loop."),
-    "store": ("Store", "The database: turns, approvals, conversations, documents."),
+DOORS: Mapping[str, str] = {
+    "modes": "Modes and events",
+    "nouns": "Nouns",
+    "flow": "Flow",
+    "turn": "Steps of a turn",
+    "testing": "Testing",
+    "monitoring": "Monitoring",
+    "store": "Store",
 }
-"""Packages whose public names are their ``__all__``: title and first sentence of the page."""
+"""Packages whose public names are their ``__all__``, with the titles of their pages."""
 ROOMS: Mapping[str, tuple[str, str]] = {
     "services": ("Services", "What the engine comes with for each port."),
     "langgraph": ("LangGraph", "A turn as a `StateGraph`, for a graph of your own."),
@@ -56,7 +53,7 @@ def pages() -> dict[str, str]:
         ),
         "ports.md": _page(
             "Ports",
-            "What a turn needs of its services. A port is a Protocol: an object with its methods is a service.",
+            "See also [how to add one](../contributing.md#how-to-add).",
             [_object(f"{PACKAGE}.ports", _own(f"{PACKAGE}.ports"))],
         ),
         "errors.md": _errors(),
@@ -65,10 +62,10 @@ def pages() -> dict[str, str]:
         "cli.md": _cli(),
         "metrics.md": _metrics(),
     }
-    for name, (title, said) in DOORS.items():
+    for name, title in DOORS.items():
         module = import_module(f"{PACKAGE}.{name}")
-        parts = [_steps()] if name == "turn" else []
-        made[f"{name}.md"] = _page(title, said, [*parts, *_door(module.__name__, module.__all__)])
+        above = _steps() if name == "turn" else ""
+        made[f"{name}.md"] = _page(title, above, [_object(module.__name__, module.__all__)])
     for name, (title, said) in ROOMS.items():
         modules = [name for name in _modules(f"{PACKAGE}.{name}") if _own(name)]
         made[f"{name}.md"] = _page(title, said, [_object(module, _own(module), heading=True) for module in modules])
@@ -79,19 +76,13 @@ def _page(title: str, said: str, parts: Iterable[str]) -> str:
     return "\n\n".join([f"# {title}", said, *parts]) + "\n"
 
 
-def _door(package: str, members: Sequence[str]) -> list[str]:
-    """The directives for the *members* of *package*. A function that has the name of its module is shown from there: by its
-    own name the module would be found."""
-    inside = {name.rpartition(".")[2] for name in _modules(package)}
-    own = [member for member in members if member not in inside]
-    return [_object(package, own), *(_object(f"{package}.{name}", [name]) for name in members if name in inside)]
-
-
 def _object(module: str, members: Iterable[str], *, heading: bool = False) -> str:
-    """The directive that mkdocstrings replaces by the docstrings of *members*."""
-    listed = "".join(f"\n        - {member}" for member in members if member != "__version__")
+    """The directives that mkdocstrings replaces by the docstrings of *members*."""
+    hidden = [name for name in members if _file(f"{module}.{name}").is_file()]  # by a module of the same name
+    listed = "".join(f"\n        - {name}" for name in members if name not in hidden and name != "__version__")
     title = f"## `{module}`\n\n" if heading else ""
-    return f"{title}::: {module}\n    options:\n      show_root_heading: false\n      members:{listed}"
+    whole = f"{title}::: {module}\n    options:\n      show_root_heading: false\n      members:{listed or ' []'}"
+    return "\n\n".join([whole, *(f"::: {module}.{name}.{name}" for name in hidden)])
 
 
 def _modules(package: str) -> Iterator[str]:
@@ -106,8 +97,7 @@ def _own(module: str) -> list[str]:
     """Public classes, functions and described constants that are defined in *module*, in the order of the file."""
     import ast
 
-    path = ROOT / "src" / Path(*module.split("."))
-    file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+    file = _file(module) if _file(module).is_file() else _file(f"{module}.__init__")
     body = ast.parse(file.read_text(encoding="utf-8")).body
     names = []
     for node, after in zip(body, [*body[1:], None], strict=True):
@@ -119,6 +109,10 @@ def _own(module: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if not name.startswith("_")]
 
 
+def _file(module: str) -> Path:
+    return (ROOT / "src" / Path(*module.split("."))).with_suffix(".py")
+
+
 def _is_text(node: Any) -> bool:
     return isinstance(getattr(getattr(node, "value", None), "value", None), str)
 
@@ -127,7 +121,7 @@ def _front() -> str:
     import vital_engine
 
     homes = {name: home.lstrip(".") for name, home in vital_engine._HOMES.items()}
-    rows = [f"| `{name}` | [{home}]({home.partition('.')[0]}.md) |" for name, home in sorted(homes.items())]
+    rows = [f"| `{name}` | [{home}]({home.split('.')[0]}.md) |" for name, home in sorted(homes.items())]
     return _page(
         "Reference",
         "Made from the docstrings of this version. These names can be imported from `vital_engine` itself:",
@@ -172,8 +166,7 @@ def _settings() -> str:
 
 
 def _kind(annotation: Any) -> str:
-    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return text.replace("|", "\\|")
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 
 def _default(parameter: inspect.Parameter) -> str:

@@ -14,7 +14,7 @@
     │   ├── Conflict                it was decided otherwise before
     │   ├── Expired                 the time to decide has passed
     │   ├── ConversationBusy        another turn of the conversation has not ended
-    │   ├── OverCapacity            shed: too much is running
+    │   ├── OverCapacity            too much is running
     │   ├── OutOfTime               the turn's deadline passed
     │   └── StepFailed              a value was asked for that was never made
     └── ServiceError             someone outside failed us; has .service, .retryable
@@ -31,8 +31,7 @@
         ├── StoreError
         ├── UnreadableDocument      a document could not be read, or is too large
         ├── WrongType               a service gave something other than it promised (also TypeError)
-        ├── StepAbandoned           a step ignored its cancellation and was left behind
-        └── CircuitOpen             not even tried
+        └── StepAbandoned           a step ignored its cancellation and was left behind
 
 ``code`` is stable and public: metrics, logs, HTTP bodies and receipts carry it. ``str(error)`` is for
 operators; what a *user* may read is :attr:`VitalError.public`, which never holds foreign text.
@@ -43,7 +42,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
-    "CircuitOpen",
     "ConfigError",
     "Conflict",
     "ContextTooLong",
@@ -321,13 +319,6 @@ class StepAbandoned(ServiceError):
     """A step ignored its cancellation; the engine goes on without it."""
 
     code = "service.abandoned"
-
-
-class CircuitOpen(ServiceError):
-    """The service failed repeatedly; the engine does not call it for the moment."""
-
-    code = "service.circuit_open"
-    public = "A service is failing and is not being asked for the moment."
 
 
 class ForeignError(Exception):

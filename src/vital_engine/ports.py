@@ -164,7 +164,7 @@ class Declaring(Protocol):
     """A :class:`Caller` that may also know the declarations of its tools, whichever service suggests them."""
 
     def declared(self, tool_call: ToolCall) -> ToolCall:
-        """*proposal* with no less of effect, cost and consent than its tool has. At once, and without waiting."""
+        """*tool_call* with no less of effect, cost and consent than its tool has. At once, and without waiting."""
 
 
 @runtime_checkable

@@ -39,7 +39,7 @@ SIZES: Final = ("answer_cache", "retrieval_cache", "embedding_cache", "suggestio
 DATABASES: Final = ("postgresql://", "postgres://")
 WEB_TOOLS: Final = ("pubmed", "openfda")
 """Sources outside of the house that tools can ask."""
-SECRETS: Final = frozenset({"database_url", "model_key", "suggest_key", "pubmed_key", "openfda_key", "embedder_key"})
+SECRETS: Final = frozenset({"database_url", "model_key", "suggest_key", "pubmed_key", "openfda_key"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +275,8 @@ def _fit(name: str, value: Any, hint: Any) -> Any:
         return value
     if name in {"turn", "prices"} and isinstance(value, Mapping):
         return dict(value)
-    raise ConfigError(f"{name} must be {getattr(kind, '__name__', 'a table')}, not {value!r}")
+    wanted = "a table" if get_origin(hint) is Mapping else "text" if kind is str else "a path"
+    raise ConfigError(f"{name} must be {wanted}" + ("" if name in SECRETS else f", not {value!r}"))
 
 
 def typed(key: str, text: Any) -> Any:

@@ -26,7 +26,7 @@ from vital_engine.testing import run_virtual, scripted
 
 QUESTION = Question(text="Does the drug lower HbA1c?", tenant="t1", user="u1")
 TIER1, TIER2 = ("retrieve", "suggest", "recall"), ("assess", "cite", "tally")
-REASONS = {"timeout", "error", "cancelled", "wrong_type", "breaker_open", "shed", "abandoned", "skipped"}
+REASONS = {"timeout", "error", "cancelled", "wrong_type", "abandoned", "skipped"}
 MODES = (Mode1ManualWorkflow, Mode2AutomaticWorkflow, Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow)
 
 

@@ -44,7 +44,6 @@ STATUS: Final[Mapping[type[VitalError], int]] = MappingProxyType(
         errors.ToolUnavailable: 503,
         errors.StoreError: 503,
         errors.UnreadableDocument: 422,
-        errors.CircuitOpen: 503,
     }
 )
 """An error that is not listed has the status of the nearest class above it."""

@@ -33,10 +33,10 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-experts_cli = typer.Typer(help="Who answers.", no_args_is_help=True)
-runs_cli = typer.Typer(help="Turns that were run.", no_args_is_help=True)
+experts_cli = typer.Typer(help="Experts: list them, add your own.", no_args_is_help=True)
+runs_cli = typer.Typer(help="Stored turns.", no_args_is_help=True)
 approvals_cli = typer.Typer(help="Tool calls that wait for a person.", no_args_is_help=True)
-config_cli = typer.Typer(help="The settings, and whether they are possible.", no_args_is_help=True)
+config_cli = typer.Typer(help="Show and check the settings.", no_args_is_help=True)
 cli.add_typer(experts_cli, name="experts")
 cli.add_typer(runs_cli, name="runs")
 cli.add_typer(approvals_cli, name="approvals")
@@ -45,10 +45,10 @@ cli.add_typer(config_cli, name="config")
 # -- options that several commands share
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[
-    str | None, typer.Option(help="Who answers: a model on --model-url, a .gguf file, smollm2, extractive.")
+    str | None, typer.Option(help="The model: a name on --model-url, a .gguf file, smollm2 or extractive.")
 ]
 ModelUrl = Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible server.")]
-Tenant = Annotated[str | None, typer.Option(help="Whose documents.")]
+Tenant = Annotated[str | None, typer.Option(help="The tenant whose documents are used; default: the settings'.")]
 Mode = Annotated[
     int, typer.Option(help="1: you approve tools; 2: the policy does; 3 and 4: the same in a conversation.")
 ]
@@ -114,12 +114,14 @@ def chat(
     expert: Annotated[
         str | None, typer.Option(help="Id of the expert who answers; default: the engine chooses.")
     ] = None,
-    conversation: Annotated[str | None, typer.Option(help="One that was begun before; default: a new one.")] = None,
+    conversation: Annotated[
+        str | None, typer.Option(help="Id of the conversation to continue; default: a new one.")
+    ] = None,
     model: Model = None,
     model_url: ModelUrl = None,
     tenant: Tenant = None,
 ) -> None:
-    """Talk: answers stream, calls are shown and decided by a key. /help lists what else there is."""
+    """Talk in the terminal: answers stream, and one key decides a tool call. /help lists the commands."""
     from .chat import chat as work
 
     settings = _settings(model=model, model_url=model_url, tenant=tenant)
@@ -130,7 +132,7 @@ def chat(
 def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files, or folders of files.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="The 120 abstracts that ship with the engine.")] = False,
-    domain: Annotated[str, typer.Option(help="The knowledge domain that they belong to.")] = "",
+    domain: Annotated[str, typer.Option(help="Domain of the documents.")] = "",
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete the domain's documents that are not among them.")
     ] = False,
@@ -148,8 +150,8 @@ def ingest(
 
 @cli.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Where to listen.")] = None,
-    port: Annotated[int | None, typer.Option(help="On which port; 0: any that is free.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")] = None,
     model: Model = None,
     model_url: ModelUrl = None,
 ) -> None:
@@ -161,7 +163,7 @@ def serve(
 
 @cli.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Look at each part by using it, and say what is missing."""
+    """Test each part by using it, and print what is missing."""
     from .show import examine, show_findings
 
     async def work() -> int:
@@ -218,7 +220,7 @@ def bench(
 
 @cli.command()
 def version(as_json: AsJson = False) -> None:
-    """The version."""
+    """Print the version."""
     print(json.dumps({"version": __version__}) if as_json else __version__)
 
 
@@ -228,7 +230,7 @@ def experts_list(
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print YAML, as add reads it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Who may answer."""
+    """List the experts."""
     from .show import show_experts
 
     _run(show_experts(_settings(tenant=tenant), as_json=as_json, as_yaml=as_yaml))
@@ -237,10 +239,10 @@ def experts_list(
 @experts_cli.command("add")
 def experts_add(
     path: Annotated[Path, typer.Argument(help="A YAML file, or a folder of them.")],
-    replace: Annotated[bool, typer.Option("--replace", help="Put them in the place of those of the same id.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace experts of the same id.")] = False,
     tenant: Tenant = None,
 ) -> None:
-    """Keep experts of your own, for this tenant."""
+    """Store experts of your own, for this tenant."""
     from .show import add_experts
 
     _run(add_experts(path, _settings(tenant=tenant), replace=replace))
@@ -248,11 +250,11 @@ def experts_add(
 
 @runs_cli.command("list")
 def runs_list(
-    limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(help="Number of turns, newest first.")] = 20,
     tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
-    """The newest turns."""
+    """List the newest turns."""
     from .show import show_runs
 
     _run(show_runs(_settings(tenant=tenant), limit=limit, as_json=as_json))
@@ -260,7 +262,7 @@ def runs_list(
 
 @runs_cli.command("show")
 def runs_show(run_id: str, tenant: Tenant = None) -> None:
-    """A turn's receipt, as JSON."""
+    """Print a turn's receipt, as JSON."""
     from .show import show_run
 
     _run(show_run(run_id, _settings(tenant=tenant)))
@@ -268,11 +270,11 @@ def runs_show(run_id: str, tenant: Tenant = None) -> None:
 
 @approvals_cli.command("list")
 def approvals_list(
-    limit: Annotated[int, typer.Option(help="Turns at most, oldest first.")] = 50,
+    limit: Annotated[int, typer.Option(help="Largest number of turns, oldest first.")] = 50,
     tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
-    """What waits for a decision, with the exact arguments."""
+    """List the calls that wait for a decision, with their exact arguments."""
     from .ask import show_approvals
 
     _run(show_approvals(_settings(tenant=tenant), limit=limit, as_json=as_json))
@@ -281,12 +283,12 @@ def approvals_list(
 @approvals_cli.command("approve")
 def approvals_approve(
     approval: Annotated[str, typer.Argument(help="The call's id.")],
-    arguments: Annotated[str | None, typer.Option(help="Other arguments, as a JSON object: an edit.")] = None,
-    reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "",
+    arguments: Annotated[str | None, typer.Option(help="Changed arguments, as a JSON object.")] = None,
+    reason: Annotated[str, typer.Option(help="The reason; it is stored.")] = "",
     tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a call run, once; when its turn waits for nothing else, it goes on."""
+    """Approve a call. It is made once; if its turn waits for no other decision, the turn continues."""
     from vital_engine.nouns import ApprovalDecision
     from vital_engine.text.visible import json_object
 
@@ -300,11 +302,11 @@ def approvals_approve(
 @approvals_cli.command("reject")
 def approvals_reject(
     approval: Annotated[str, typer.Argument(help="The call's id.")],
-    reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason; it is stored.")] = "",
     tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
-    """Refuse a call; when its turn waits for nothing else, it goes on without it."""
+    """Reject a call. If its turn waits for no other decision, the turn continues without the call."""
     from vital_engine.nouns import ApprovalDecision
 
     from .ask import decide
@@ -314,7 +316,7 @@ def approvals_reject(
 
 @config_cli.command("show")
 def config_show(as_json: AsJson = False) -> None:
-    """Every setting, its value, and what it is for. Secrets are hidden."""
+    """Print every setting, its value and its meaning. Secrets are hidden."""
     from .show import show_settings
 
     raise typer.Exit(show_settings(_settings(), as_json=as_json))
@@ -322,7 +324,7 @@ def config_show(as_json: AsJson = False) -> None:
 
 @config_cli.command("check")
 def config_check() -> None:
-    """Whether the settings are known and possible."""
+    """Check the settings."""
     from .show import check_settings
 
     raise typer.Exit(check_settings(_settings()))

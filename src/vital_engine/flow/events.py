@@ -37,7 +37,7 @@ class StepStarted(NamedTuple):
 
 
 class StreamOpened(NamedTuple):
-    """A step has begun to stream; ``stream`` is a handle of the log's own."""
+    """A step has begun to stream; ``stream`` is the step's own handle, for readers that write nothing."""
 
     flow: str
     step: str

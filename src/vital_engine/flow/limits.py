@@ -38,6 +38,9 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def _is_async(method: Any) -> bool:
+    code = getattr(method, "__code__", None)
+    if code is not None and code.co_flags & inspect.CO_COROUTINE:  # what nearly all are, told without more calls
+        return True
     while isinstance(method, functools.partial):
         method = method.func
     return inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(getattr(type(method), "__call__", None))  # noqa: B004

@@ -6,14 +6,12 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, get_args
 
-from vital_engine.errors import CircuitOpen, OverCapacity, StepAbandoned, WrongType, code_of
+from vital_engine.errors import StepAbandoned, WrongType, code_of
 
 T = TypeVar("T")
 
 Kind: TypeAlias = Literal["done", "degraded", "failed", "skipped"]
-Reason: TypeAlias = Literal[
-    "timeout", "error", "cancelled", "wrong_type", "breaker_open", "shed", "abandoned", "skipped"
-]
+Reason: TypeAlias = Literal["timeout", "error", "cancelled", "wrong_type", "abandoned", "skipped"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
@@ -21,7 +19,8 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 class BaseOutcome(Generic[T]):
     """What all outcomes answer, so that no reader has to ask which of the four it holds.
 
-    ``kind``: which of the four. ``value``: what the step made, or its fallback; None where there is neither, see ``made``.
+    ``kind``: which of the four. ``value``: what the step made, or its fallback; None where there is neither. ``made``: whether
+    there is a value for the steps that need one: made, known before, or a fallback.
     ``error`` and ``reason``: why it did not make its own product; None and empty where it did, or did not have to.
     ``seconds``: its own work, without the time that it waited for another step's stream. ``began``, ``ended``: seconds
     since the run began.
@@ -31,6 +30,8 @@ class BaseOutcome(Generic[T]):
     kind: ClassVar[Kind]
     if TYPE_CHECKING:  # fields of some kinds, constants of others
 
+        @property
+        def made(self) -> bool: ...
         @property
         def value(self) -> T | None: ...
         @property
@@ -43,11 +44,6 @@ class BaseOutcome(Generic[T]):
         def began(self) -> float: ...
         @property
         def ended(self) -> float: ...
-
-    @property
-    def made(self) -> bool:
-        """Whether there is a value for the steps that need one: made, known before, or a fallback."""
-        return self.kind != "failed"
 
     @property
     def broke(self) -> bool:
@@ -69,6 +65,7 @@ class Done(BaseOutcome[T]):
     began: float = 0.0
     ended: float = 0.0
     kind: ClassVar[Literal["done"]] = "done"
+    made: ClassVar[bool] = True
     error: ClassVar[None] = None
     reason: ClassVar[Literal[""]] = ""
 
@@ -84,6 +81,7 @@ class Degraded(BaseOutcome[T]):
     began: float = 0.0
     ended: float = 0.0
     kind: ClassVar[Literal["degraded"]] = "degraded"
+    made: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +94,7 @@ class Failed(BaseOutcome[Any]):
     began: float = 0.0
     ended: float = 0.0
     kind: ClassVar[Literal["failed"]] = "failed"
+    made: ClassVar[bool] = False
     value: ClassVar[None] = None
 
 
@@ -137,10 +136,6 @@ def reason_of(error: BaseException) -> Reason:
             return "abandoned"
         case WrongType():
             return "wrong_type"
-        case CircuitOpen():
-            return "breaker_open"
-        case OverCapacity():
-            return "shed"
         case TimeoutError():
             return "timeout"
         case asyncio.CancelledError():

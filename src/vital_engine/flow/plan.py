@@ -27,6 +27,7 @@ class Plan:
     frees: tuple[tuple[int, ...], ...]  # whom a barrier holds until it has ended
     optional: frozenset[tuple[int, int]]  # (maker, step) whose wire may stay empty
     outside: tuple[tuple[type, int], ...]  # what no step makes, and who needs it
+    bounded: bool  # whether the number of steps that run at once is limited
 
 
 def plan(name: str, steps: tuple[Step[Any], ...], shape: Shape) -> Plan:
@@ -71,6 +72,7 @@ def plan(name: str, steps: tuple[Step[Any], ...], shape: Shape) -> Plan:
         _fix(frees),
         frozenset(optional - required),
         tuple(outside),
+        shape.bounded,
     )
     try:
         order(made).prepare()

@@ -142,7 +142,7 @@ class Execution:
         self.settled: deque[int] = deque()  # ended, and what they made is not yet handed on
         self.handing_on = False
         self.over: Reason | None = None  # the run's deadline has passed, or its caller has gone
-        self.admission = ConcurrencyLimit(plan.shape) if plan.shape.bounded else None
+        self.admission = ConcurrencyLimit(plan.shape) if plan.bounded else None
         self.finished: asyncio.Future[None] = self.loop.create_future()
         self.deadline: asyncio.TimerHandle | None = None
         self.until = math.inf  # when the deadline passes, on the loop's clock
@@ -185,7 +185,7 @@ class Execution:
         return Run(self.name, self.plan, outcomes, dict(self.have), seconds, followed, self.log)
 
     def _wake(self) -> None:
-        """Let the observers read what has happened, soon."""
+        """Let the observers read what has happened, once those that were started have begun."""
         self.log.wants_flush = False
         self.loop.call_soon(self.log.flush, context=self.context)
 
@@ -215,12 +215,16 @@ class Execution:
                 self._start(i)
 
     def _start(self, i: int) -> None:
-        s, now = self.plan.steps[i], self.loop.time()
+        s, now, maker = self.plan.steps[i], self.loop.time(), self.plan.maker
         self.began[i] = round(now - self.began_at, 9)
         inputs: dict[str, object] = {}
         for parameter, need in s.needs.items():
-            if parameter not in s.optional or self._has(need):
-                inputs[parameter] = self._value(need)
+            if (made_by := maker.get(need)) is not None:
+                outcome = self.outcomes[made_by]
+                if outcome is not None and (outcome.made or parameter not in s.optional):
+                    inputs[parameter] = outcome.value
+            elif need in self.have or parameter not in s.optional:
+                inputs[parameter] = self.have[need]
         for parameter, need in s.inlets.items():
             if parameter in s.optional and not (need in self.streams or self._has(need)):
                 continue
@@ -230,9 +234,7 @@ class Execution:
         self.note((StepStarted, self.name, s.name, s.policy.tier, now))
         if s.outlet is not None:
             self.streams[s.makes] = inputs[s.outlet] = stream = Stream()
-            self.note((StreamOpened, self.name, s.name, stream.reader(), now))
-        if self.log.wants_flush:
-            self._wake()
+            self.note((StreamOpened, self.name, s.name, stream, now))
         task = self.loop.create_task(self._drive(i, inputs), name=s.name, context=self.context.copy())
         task.add_done_callback(partial(self._gone, i), context=self.context)
         self.tasks[i] = task
@@ -266,10 +268,8 @@ class Execution:
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:
-            self.log.wants_flush = False
             self._end(i, error)
             return
-        self.log.wants_flush = False  # the callback of this task comes next, and flushes
         now, timer = self.loop.time(), self.timers[i]
         latest = now - s.policy.grace
         if not isinstance(value, s.makes):
@@ -286,8 +286,6 @@ class Execution:
         """A task that was cancelled before its first step, or ended as no step may, ends its step all the same."""
         if self.outcomes[i] is None:
             self._end(i, (None if task.cancelled() else task.exception()) or asyncio.CancelledError())
-        if self.log.observed:
-            self.log.flush()
 
     def _end(self, i: int, error: BaseException, reason: Reason | None = None) -> None:
         """A step did not make its product in time: its fallback, what can be recovered, or nothing."""
@@ -319,8 +317,6 @@ class Execution:
         if (timer := self.timers[i]) is not None:
             timer.cancel()
         self.note((StepEnded, self.name, s.name, s.policy.tier, outcome, now))
-        if self.log.wants_flush:
-            self._wake()
         if self.admission is not None:
             (self.admission.withdraw if self.tasks[i] is None else self.admission.release)(i, s.policy.tier)
         if (stream := self.streams.get(s.makes)) is not None:
@@ -328,6 +324,8 @@ class Execution:
         self.settled.append(i)
         if not self.handing_on:
             self._work_off(i)
+            if self.log.wants_flush:  # after those that were started: who watches does not hold up who works
+                self._wake()
 
     def _work_off(self, ended: int | None = None) -> None:
         self.handing_on = True
@@ -375,10 +373,11 @@ class Execution:
     # -- limits
     def _limit(self, i: int) -> None:
         """Time that a step may take counts from its start, or from the end of what it reads along."""
-        within = self.plan.steps[i].policy.within
+        s, maker = self.plan.steps[i], self.plan.maker
+        within = s.policy.within
         if within is None or self.tasks[i] is None or self.outcomes[i] is not None or self.timers[i] is not None:
             return
-        if i not in self.inlets or all(stream.ended for stream in self.inlets[i]):
+        if not s.inlets or all(need not in maker or self.outcomes[maker[need]] for need in s.inlets.values()):
             self.timers[i] = self.loop.call_later(within, self._cut, i, "timeout", context=self.context)
 
     def _cut(self, i: int, reason: Reason) -> None:

@@ -30,7 +30,6 @@ from vital_engine.nouns import (
     Timing,
     ToolResults,
     ToolSuggestions,
-    TurnRecord,
 )
 from vital_engine.nouns.transitions import UNKNOWN
 from vital_engine.ports import Grader
@@ -147,22 +146,6 @@ def _share_done(degraded: Mapping[str, str]) -> float:
     """Which share of the steps that run beside others did their part."""
     steps = [name for names in TIERS.values() for name in names]
     return 1.0 - sum(name in degraded for name in steps) / len(steps)
-
-
-def record_of(answer: Answer) -> TurnRecord:
-    """The answer as the store keeps it."""
-    return TurnRecord(
-        run_id=answer.run_id,
-        question=answer.question,
-        mode=answer.mode,
-        status=answer.status,
-        text=answer.text,
-        expert=answer.expert,
-        receipt=answer.receipt(),
-        citations=answer.citations,
-        cost=answer.cost,
-        seconds=answer.timing.total,
-    )
 
 
 def _status(outcomes: Mapping[str, Outcome[Any]]) -> tuple[Status, BaseException | None]:

@@ -98,10 +98,10 @@ class TurnStream:
 
     def __init__(self, run_id: str) -> None:
         self.events: Stream[Answer] = Stream()
-        self._seq = 0
         self._pumps: dict[str, _Pump] = {}
         self._began = asyncio.get_running_loop().time()
-        self._add([(Started, (run_id,))])
+        self._seq = 1
+        self.events.push(Started(self._seq, run_id))
 
     def __call__(self, event: object) -> None:
         self.read([event])
@@ -109,6 +109,7 @@ class TurnStream:
     def read(self, events: Sequence[object]) -> None:
         """What is new in the log of the turn."""
         made: list[_Made] = []
+        opened: list[tuple[Stream[Any], _Pump]] = []
         for event in events:
             match event:
                 case StepStarted(step=step, at=at):
@@ -120,10 +121,15 @@ class TurnStream:
                     made.append((StepEvent, ended))
                 case StreamOpened(step=step, stream=stream):
                     if (form := _FORMS.get(step)) is not None:
-                        self._pumps[step] = _Pump(stream, form, self._add)
+                        self._pumps[step] = pump = _Pump(stream, form, self._add)
+                        opened.append((stream, pump))
                 case _:
                     pass
         self._add(made)
+        for stream, pump in opened:
+            stream.subscribe(pump.due)
+            if stream.items:
+                pump.due()
 
     def finish(self, answer: Answer) -> None:
         """End the stream with the answer."""
@@ -181,11 +187,9 @@ class _Pump:
         self._stream, self._form, self._write = stream, form, write
         self._at, self._due = 0, False
         self._loop = asyncio.get_running_loop()
-        stream.subscribe(self._changed)
-        if stream.items:
-            self._changed()
 
-    def _changed(self) -> None:
+    def due(self) -> None:
+        """There may be more: read it in the next pass of the event loop."""
         if not self._due:
             self._due = True
             self._loop.call_soon(self)

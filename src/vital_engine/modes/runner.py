@@ -50,14 +50,13 @@ from vital_engine.nouns import (
     Timing,
     ToolSuggestions,
     TurnEnded,
-    TurnRecord,
 )
 from vital_engine.ports import Services
 from vital_engine.turn import drafted, save
 from vital_engine.turn.plan import BRIEF, CONSENT, REPLY, SAVE, SUGGEST, TALLY, for_user
 
 from .approval import Approver, Opened, Pause, Person, Recent, by_person, outcomes_so_far
-from .assemble import assemble, assemble_paused, record_of
+from .assemble import assemble, assemble_paused
 from .conversation import SAVE_SECONDS, Conversation, leased
 from .segments import TURN, Segments, initial_values, time_limit
 from .settings import TurnSettings, kept_keys
@@ -120,7 +119,7 @@ class Runner:
         self.owners = Recent()  # run id -> whose paused turn it is
         self.repeats = Recent()  # run ids that callers gave: they may have been asked before
         self._answers = Recent()  # (tenant, run id) -> answer of a turn that was paused
-        self._save = Flow(SAVE.name, SAVE.of(partial(save, services.turns), within=SAVE_SECONDS), given=(TurnRecord,))
+        self._save = Flow(SAVE.name, SAVE.of(partial(save, services.turns), within=SAVE_SECONDS), given=(Answer,))
 
     async def answer(
         self, question: Question, settings: TurnSettings, deployed: TurnSettings, observers: tuple[Observer, ...]
@@ -290,7 +289,7 @@ class Runner:
         log.add(FlowStarted, SAVE.name, now)
         try:
             # The save began when all else was known.
-            run = await self._save.run(record_of(answer), log=log, since=answer.timing.total)
+            run = await self._save.run(answer, log=log, since=answer.timing.total)
         finally:
             log.add(FlowEnded, SAVE.name, False, asyncio.get_running_loop().time())
         saved = run.steps[SAVE.name]

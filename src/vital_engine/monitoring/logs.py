@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
-from vital_engine.errors import ConfigError, code_of
+from vital_engine.errors import ConfigError, ServiceError, code_of
 from vital_engine.flow import Hedged, LateResult, Skipped, StepEnded, StepStarted
 from vital_engine.nouns import Answer, Question
 
@@ -79,6 +79,8 @@ class TurnLog(Watch):
         facts: dict[str, Any] = {"step": event.step, "tier": event.tier, "outcome": outcome.kind}
         facts["seconds"] = outcome.seconds
         if outcome.broke:
+            if isinstance(outcome.error, ServiceError) and outcome.error.service:
+                facts["service"] = outcome.error.service
             self._log.warning("step ended", **facts, reason=outcome.reason, code=outcome.code)
         elif isinstance(outcome, Skipped):
             self._log.info("step ended", **facts, reason="known" if outcome.known else "unmet")

@@ -1,14 +1,14 @@
-"""What a turn makes, in the order in which it comes about. Frozen, plain, and nothing else.
+"""What a turn makes, in the order in which it is made. Every noun is a frozen dataclass, without behaviour of its own.
 
-Question -> Brief -> Evidence, ToolSuggestions, Memory -> Consent -> ToolResults -> Prompt -> Draft
--> Citations, Support, Cost -> Quality -> Answer. :mod:`.codec` writes them as versioned JSON and reads them back;
-:mod:`.transitions` is the life of an approval. May import: flow (for outcomes), errors.
+Question -> Brief -> Evidence, ToolSuggestions, Memory -> Consent -> ToolResults -> Prompt -> Draft -> Citations,
+Support, Cost -> Quality -> Answer. :mod:`.codec` writes nouns as versioned JSON and reads them back;
+:mod:`.transitions` has the states of an approval.
 
-Each type is a wire between two steps: a step says in its signature which it needs and which it makes.
-``X.missing()`` is the fallback of a step that failed; it is never equal to "looked, and found nothing".
-All offsets are counted in Unicode characters, half open; all times are seconds; all money is USD in Decimal.
+Each type is a wire between two steps: a step's signature says which nouns it needs and which one it makes.
+``X.missing()`` is the fallback of a step that failed; it never equals the result of a step that found nothing. Offsets
+count Unicode characters, half open; times are seconds; money is USD, as Decimal.
 
-May import: errors.
+May import: flow (for outcomes), errors.
 """
 
 from .answer import Answer, HedgeFacts, Receipt, Status, StepRow, TierFacts, Timing, TurnEnded

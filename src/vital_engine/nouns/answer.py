@@ -28,7 +28,7 @@ from .codec import (
 )
 from .gathered import Consent, Decision, Evidence, Passage, ToolResult, ToolResults
 from .replied import CACHE, Discarded, Draft, Prefilled, ReadConversation, ReadInstructions, ReadTools
-from .reviewed import Citation, Citations, Cost, LedgerRow, Quality, SentenceSupport, Support
+from .reviewed import Citation, Citations, Cost, LedgerRow, Quality, SentenceSupport, Support, TurnRecord
 
 RECEIPT_VERSION = 2
 """Of a receipt's form. Receipts without a version were written in form 1, and can be read."""
@@ -242,6 +242,21 @@ class Answer:
             "tiers": to_json(self.tiers),
             "critical_path": list(self.critical_path),
         }
+
+    def record(self) -> TurnRecord:
+        """The turn as a store keeps it."""
+        return TurnRecord(
+            run_id=self.run_id,
+            question=self.question,
+            mode=self.mode,
+            status=self.status,
+            text=self.text,
+            expert=self.expert,
+            receipt=self.receipt(),
+            citations=self.citations,
+            cost=self.cost,
+            seconds=self.timing.total,
+        )
 
     @classmethod
     def from_receipt(

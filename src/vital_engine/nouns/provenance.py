@@ -31,13 +31,13 @@ _WORD: Final = re.compile(r"\w+")
 
 
 def marked(suggestions: ToolSuggestions, question: Question) -> ToolSuggestions:
-    """*menu*, with each proposal tainted that is not shown to come from *question*'s own text."""
+    """*suggestions*, with each call tainted that is not shown to come from *question*'s own text."""
     tool_calls = tuple(_marked(tool_call, question) for tool_call in suggestions.tool_calls)
     return replace(suggestions, tool_calls=tool_calls) if tool_calls != suggestions.tool_calls else suggestions
 
 
 def edited(tool_call: ToolCall, arguments: Mapping[str, Any]) -> ToolCall:
-    """*proposal* with a person's *arguments*: still tainted if any value, or word of one, is left of what was proposed."""
+    """*tool_call* with a person's *arguments*: still tainted if any value, or word of one, is left of what was proposed."""
     left = not _atoms(arguments).isdisjoint(_atoms(tool_call.arguments))
     sources = (*tool_call.sources, ArgumentSource.PERSON) if left else (ArgumentSource.PERSON,)
     return replace(tool_call, arguments=arguments, tainted=tool_call.tainted and left, sources=sources)

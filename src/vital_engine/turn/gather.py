@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 from vital_engine.errors import WrongType
 from vital_engine.flow import Flow, Stream, call
@@ -60,9 +61,9 @@ async def suggest(
     :param brief: the expert.
     :raises WrongType: the suggester returned something else.
     """
-    if not isinstance(suggester, EarlySuggester):
+    if not hasattr(suggester, "suggestions"):  # cheaper than to ask whether it fulfils EarlySuggester, and the same
         return _entered(await call(suggester.suggest, question, brief), caller, question)
-    async for suggestions in suggester.suggestions(question, brief):
+    async for suggestions in cast("EarlySuggester", suggester).suggestions(question, brief):
         out.push(_entered(suggestions, caller, question))
     return latest(out.items)
 
@@ -76,7 +77,9 @@ def latest(suggestions: Sequence[ToolSuggestions], error: BaseException | None =
 def _entered(suggestions: object, caller: Caller, question: Question) -> ToolSuggestions:
     if not isinstance(suggestions, ToolSuggestions):
         raise WrongType(f"the suggester gave a {type(suggestions).__name__}", service="tool")
-    if suggestions.tool_calls and isinstance(caller, Declaring):
+    if not suggestions.tool_calls and not suggestions.calls:
+        return suggestions
+    if isinstance(caller, Declaring):
         suggestions = replace(suggestions, tool_calls=tuple(map(caller.declared, suggestions.tool_calls)))
     calls = tuple(
         replace(paid, id=f"{question.run_id}/{SUGGEST.name}", purpose=SUGGEST.name) for paid in suggestions.calls

@@ -35,13 +35,14 @@ async def invoke(
     :param claim: the right to continue a paused turn; its calls are made once. None: the turn was not paused.
     :returns: a result for each call.
     """
+    if not (approved := consent.approved):
+        return ToolResults()
     scope = Scope(question.tenant, question.user, brief.expert.domains)
     caller: Caller = services.caller
     within = CALL_SECONDS
     if claim is not None and services.approvals is not None:
         caller = ApprovedCaller(caller, services.approvals, claim, services.argument_validator)
         within += WRITE_SECONDS  # the limit of a call is then the caller's own, so that none is cut unwritten
-    approved = consent.approved
     outcomes = await gather_outcomes(
         [partial(_call, caller, one, scope) for one in approved], width=WIDTH, within=within
     )

@@ -238,8 +238,6 @@ _REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "error": "it failed",
         "cancelled": "it was cancelled",
         "wrong_type": "it gave something unusable",
-        "breaker_open": "it has failed repeatedly and is resting",
-        "shed": "too much is running",
         "abandoned": "it took too long and would not stop",
         "skipped": "what it needs was missing",
     }

@@ -120,16 +120,15 @@ def drafted(pieces: Sequence[Piece], error: BaseException | None = None) -> Draf
     :param pieces: in their order.
     :param error: what ended the stream; None: it ended normally.
     """
-    text = "".join(p.text for p in pieces)
-    usage = next((p.usage for p in reversed(pieces) if p.usage is not None), None)
+    text, usage, model, provider, finish = "".join([p.text for p in pieces]), None, "", "", ""
+    for p in pieces:  # the last that says it counts
+        usage, finish = p.usage or usage, p.finish or finish
+        model, provider = p.model or model, p.provider or provider
     if usage is not None and usage.estimated and not usage.output:
         usage = replace(usage, output=estimate_tokens(text))
-    model = next((p.model for p in reversed(pieces) if p.model), "")
-    provider = next((p.provider for p in reversed(pieces) if p.provider), "")
-    finish = next((p.finish for p in reversed(pieces) if p.finish), "stop")
-    discarded = tuple(p.discarded for p in pieces if p.discarded is not None)
+    discarded = tuple([p.discarded for p in pieces if p.discarded is not None])
     if error is None:
-        return Draft(text, model, provider, finish, usage, discarded=discarded)
+        return Draft(text, model, provider, finish or "stop", usage, discarded=discarded)
     gone = "cancelled" if isinstance(error, asyncio.CancelledError) else "error"
     return Draft(text, model, provider, gone, usage, error=code_of(error), discarded=discarded)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vital_engine.flow import call
-from vital_engine.nouns import Question, Registered, Saved, TurnRecord
+from vital_engine.nouns import Answer, Question, Registered, Saved
 from vital_engine.ports import TurnStore
 
 
@@ -14,8 +14,8 @@ async def register(turns: TurnStore | None, mode: int, question: Question) -> Re
     return Registered(question.run_id)
 
 
-async def save(turns: TurnStore | None, turn: TurnRecord) -> Saved:
+async def save(turns: TurnStore | None, answer: Answer) -> Saved:
     """Store the finished turn."""
     if turns is not None:
-        await call(turns.save, turn)
-    return Saved(turn.run_id)
+        await call(turns.save, answer.record())
+    return Saved(answer.run_id)

@@ -33,7 +33,7 @@ class Office:
     calls: int = 1
     seconds: float = 0.0
     sent: list[dict[str, Any]] = field(default_factory=list)
-    toolbox: Toolbox = field(default_factory=Toolbox)
+    toolbox: Toolbox = field(default_factory=lambda: Toolbox(model=True))  # the office suggests what no rule reads
 
     def __post_init__(self) -> None:
         async def send_report(to: str, copies: int = 1) -> str:
@@ -78,8 +78,7 @@ def build(store: Store) -> Build:
             tool_suggester=office,
             caller=toolbox,
             argument_validator=ToolArgumentValidator(toolbox),
-            register=turns,
-            keeper=turns,
+            turns=turns,
             approvals=StoredApprovals(store),
         )
         workflow = kind(services, config=settings)

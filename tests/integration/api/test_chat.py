@@ -209,8 +209,7 @@ async def test_a_conversation_that_is_kept_here_counts_and_is_not_told_twice(ser
     services = replace(
         scripted(**SHORT),
         memory=conversations,
-        register=turns,
-        keeper=turns,
+        turns=turns,
         conversation_lock=StoredConversationLock(store),
     )
     modes = {2: Mode2AutomaticWorkflow(services), 4: Mode4ChatAutomaticWorkflow(services)}

@@ -59,8 +59,7 @@ def _engine(store: Store) -> Backend:
     turns, knowledge, conversations = Turns(store), Knowledge(store), Conversations(store)
     services = replace(
         scripted(tokens=12, sentences=3),
-        register=turns,
-        keeper=turns,
+        turns=turns,
         approvals=StoredApprovals(store),
         memory=conversations,
         conversation_lock=StoredConversationLock(store),

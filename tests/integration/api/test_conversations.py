@@ -25,8 +25,7 @@ def services(store: Store) -> ScriptedServices:
     return replace(
         scripted(reply=0.1, tokens=12, sentences=3),
         memory=Conversations(store),
-        register=turns,
-        keeper=turns,
+        turns=turns,
         approvals=StoredApprovals(store),
         conversation_lock=StoredConversationLock(store),
     )

@@ -28,7 +28,7 @@ def engine(store: Store) -> Backend:
     """Scripted but for what is kept: the real library, searched by words, and the real archive of turns."""
     turns, knowledge = Turns(store), Knowledge(store)
     services = scripted(tokens=12, sentences=3)
-    kept = replace(services, register=turns, keeper=turns, retriever=Search(knowledge, None))
+    kept = replace(services, turns=turns, retriever=Search(knowledge, None))
 
     async def ping(within: float) -> None:
         await store.ping(within=within)
@@ -149,9 +149,7 @@ async def test_a_turn_that_waits_for_a_person_is_told_as_paused(
     serving: Any, engine: Backend, sse: Any, store: Store
 ) -> None:
     approvals = StoredApprovals(store)
-    services = replace(
-        scripted(tokens=12, sentences=3), register=Turns(store), keeper=Turns(store), approvals=approvals
-    )
+    services = replace(scripted(tokens=12, sentences=3), turns=Turns(store), approvals=approvals)
     workflow = Mode1ManualWorkflow(services)
     async with serving(replace(engine, workflow=lambda _: workflow, modes=(1,))) as served:
         client = served.client
@@ -181,8 +179,7 @@ async def test_a_conversation_begins_by_itself_and_may_be_busy(serving: Any, eng
     turns = Turns(store)
     kept = replace(
         scripted(reply=0.5, tokens=12, sentences=3),
-        register=turns,
-        keeper=turns,
+        turns=turns,
         conversation_lock=StoredConversationLock(store),
     )
     workflow = Mode4ChatAutomaticWorkflow(kept)

@@ -139,13 +139,15 @@ def deaf_readers(served: Any, path: str, count: int) -> Iterator[None]:
 
 LONG = "word " * 60_000
 """More than the buffers of both sides hold."""
+WHOLE = {"output_tokens": len(LONG)}
+"""Limits under which the model may say all of it."""
 
 
 async def test_readers_that_take_nothing_cost_little_and_hold_up_nobody(serving: Any) -> None:
     """The turn ends in its time, and each is sent no more than fits."""
     limits = ServerLimits(stalled_seconds=120.0, drain_seconds=0.1)
     async with serving(scripted(reply=(0.2, LONG)), limits) as served:
-        begun = await served.ask()
+        begun = await served.ask(limits=WHOLE)
         with deaf_readers(served, begun["events"], 30):
             turn = await served.ended(begun["run_id"])
             assert turn["status"] == "complete" and turn["text"] == LONG
@@ -160,7 +162,7 @@ async def test_readers_that_take_nothing_cost_little_and_hold_up_nobody(serving:
 async def test_a_reader_that_takes_nothing_is_dropped(serving: Any) -> None:
     limits = ServerLimits(stalled_seconds=0.5, drain_seconds=0.1)
     async with serving(scripted(reply=(0.0, LONG)), limits) as served:
-        begun = await served.ask()
+        begun = await served.ask(limits=WHOLE)
         entry = served.app_state.running.get(begun["run_id"], Scope("local", "local"))
         with deaf_readers(served, begun["events"], 1):
             while not entry.readers:

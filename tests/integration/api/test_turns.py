@@ -120,7 +120,7 @@ def test_every_error_has_a_status_that_says_who_must_act() -> None:
     assert (table["NotFound"], table["Refused"], table["OverCapacity"], table["OutOfTime"]) == (404, 403, 503, 504)
     assert (table["SetupError"], table["ConfigError"], table["StepFailed"]) == (500, 500, 500)
     assert (table["ModelError"], table["StreamBroken"], table["RetrievalError"]) == (502, 502, 502)
-    assert table["ModelUnavailable"] == table["RateLimited"] == table["StoreError"] == table["CircuitOpen"] == 503
+    assert table["ModelUnavailable"] == table["RateLimited"] == table["StoreError"] == 503
     assert status_of(ValueError()) == 500
 
 

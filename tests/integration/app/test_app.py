@@ -62,6 +62,22 @@ def test_whether_sentences_are_kept_is_read_from_the_environment(text: str, kept
     assert load(environ={"VITAL_SENTENCE_VECTORS": text}).sentence_vectors is kept
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("model_key = 4711", "model_key must be text"),
+        ("tenant = 4711", "tenant must be text, not 4711"),
+        ("home = 4711", "home must be a path, not 4711"),
+        ('prices = "4711"', "prices must be a table, not '4711'"),
+    ],
+)
+def test_a_setting_of_a_wrong_type_is_told_and_a_secret_is_not_shown(tmp_path: Path, line: str, said: str) -> None:
+    (file := tmp_path / "vital.toml").write_text(line, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(environ={}, file=file)
+    assert str(caught.value) == said
+
+
 async def test_sentences_are_kept_unless_the_deployment_says_no(file: Path) -> None:
     with pytest.raises(ConfigError, match="sentence_vectors must be true or false, not 'perhaps'"):
         load(environ={"VITAL_SENTENCE_VECTORS": "perhaps"})
@@ -90,7 +106,7 @@ async def test_a_call_that_is_late_is_answered_by_the_second_server(file: Path) 
         settings = load(environ={}, file=file, turn_keys=KEYS).replace(wanted)
         async with Engine(settings, watchers=()) as app:
             workflow = app.workflow(2)
-            hedge = workflow.hedges.of["reply"]
+            hedge = workflow.runner.segments.hedges.of["reply"]
             hedge.after, hedge._tokens = 0.05, 4.0
             answer = await workflow.execute(Question("Who speaks?", tenant="local", user="local"))
             assert answer.text == "Said by the second." and answer.receipt()["hedges"]["reply"]["won"] is True
@@ -125,7 +141,7 @@ async def test_a_size_of_none_switches_a_cache_off(file: Path) -> None:
     async with Engine(settings, watchers=()) as app:
         assert app.services.retriever is app.library
         assert app.services.tool_suggester is app.toolbox
-        assert app.services.keeper is app.turns
+        assert app.services.turns is app.turns
 
 
 @pytest.mark.parametrize("name", SIZES)

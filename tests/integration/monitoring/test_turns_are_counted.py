@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from seed_profile import TIERS_TOTAL
-from vital_engine.errors import CircuitOpen
 from vital_engine.flow import SEQUENTIAL, TIERS, Shape, run_virtual
 from vital_engine.monitoring import prometheus
 from vital_engine.nouns import (
@@ -97,7 +96,6 @@ def test_a_tier_that_reads_along_waits_only_after_the_last_token(build: Any, scr
     ("act", "reason"),
     [
         (RuntimeError("boom"), "error"),
-        (CircuitOpen("open"), "breaker_open"),
         (asyncio.CancelledError(), "cancelled"),
         ("hang", "timeout"),
         ("deaf", "abandoned"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -295,7 +295,7 @@ def test_neither_mark_is_lost_from_the_cache_to_the_receipt(drawn: Any, mode: in
         left,
     )
     for approval in answer.approvals:
-        body = json.loads(json.dumps(approval_body(ApprovalLine(approval, "paused", mode, "q", None, (1, 1)))))
+        body = json.loads(approval_body(ApprovalLine(approval, "paused", mode, "q", None, (1, 1))).model_dump_json())
         assert (body["tainted"], body["needs_consent"]) == (left[number(body["id"])], approval.call.needs_consent)
         assert body["sources"] == [str(s) for s in approval.call.sources]
 

@@ -211,6 +211,9 @@ def test_the_critical_path_is_a_chain_that_ends_at_the_end(graph: Graph) -> None
 @given(graphs(ACTS))
 def test_the_same_run_twice_is_the_same(graph: Graph) -> None:
     def told(watcher: Watcher) -> list[tuple[str, str, float]]:
-        return [(type(event).__name__, getattr(event, "step", ""), event.at) for event in watcher.events]
+        events = [(type(event).__name__, getattr(event, "step", ""), event.at) for event in watcher.events]
+        over = next(i for i, (name, _, _) in enumerate(events) if name == "FlowEnded") + 1
+        # What was left behind is cancelled by the loop as it closes, in the order of a set of tasks.
+        return [*events[:over], *sorted(events[over:])]
 
     assert told(perform(graph)[1]) == told(perform(graph)[1])

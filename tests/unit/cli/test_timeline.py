@@ -10,6 +10,7 @@ from typing import Any
 from seed_profile import SEED, TIERS_TOTAL
 from vital_engine import Mode2AutomaticWorkflow, Question
 from vital_engine.cli.timeline import BAR, time_line
+from vital_engine.flow import Done
 from vital_engine.nouns import Discarded, Usage
 from vital_engine.nouns.answer import Answer
 from vital_engine.ports import Services
@@ -64,12 +65,14 @@ def test_the_model_reads_before_it_speaks_and_what_was_read_ahead_is_told() -> N
 def test_what_was_sent_twice_paid_for_in_vain_or_known_before_is_told() -> None:
     plain = asked(scripted(**SEED))
     assert not re.search("twice|thrown|cached|ahead", time_line(plain))
-    found: Any = plain.outcomes["retrieve"]
     lost = (Discarded("copy", Usage(output=43)), Discarded("fallback"))
+    retrieved = plain.outcomes["retrieve"]
+    assert isinstance(retrieved, Done)
+    known = replace(retrieved, value=replace(plain.evidence, cached=True))
     answer = replace(
         plain,
+        outcomes={**plain.outcomes, "retrieve": known},
         hedges={"retrieve": {"sent": 0.21, "won": True}, "reply": {"sent": 1.5, "won": False}},
-        outcomes={**plain.outcomes, "retrieve": replace(found, value=replace(plain.evidence, cached=True))},
         draft=replace(plain.draft, discarded=lost),
     )
     lines = shown(answer)

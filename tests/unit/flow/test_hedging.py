@@ -229,8 +229,8 @@ async def test_one_that_fails_before_its_first_word_is_not_heard_and_the_other_g
 async def test_several_words_at_once_are_a_first_word_too(winner: str) -> None:
     def extending(first: float, made: str) -> Any:
         async def work(out: Stream[A]) -> A:
+            out.extend([])  # no word
             await asyncio.sleep(first)
-            out.extend([])
             out.extend([f"{made}0", f"{made}1"])
             await asyncio.sleep(1)
             out.extend([f"{made}2"])

@@ -14,6 +14,7 @@ from vital_engine.flow import (
     Flow,
     FlowEnded,
     FlowStarted,
+    Hedge,
     LateResult,
     Log,
     Policy,
@@ -22,6 +23,7 @@ from vital_engine.flow import (
     Stream,
     StreamOpened,
     broken_observers,
+    either,
     step,
 )
 
@@ -149,8 +151,16 @@ async def test_readers_have_the_context_of_the_runs_caller_and_not_a_steps() -> 
         await deaf(5)
         return C()
 
+    async def answer() -> None:
+        await asyncio.sleep(1)
+
+    async def hedges() -> D:
+        var.set("hedges")
+        await either(answer, answer, Hedge(after=0.5))()
+        return D()
+
     var.set("caller")
-    flow = Flow("f", step(one), step(two), step(late).under(Policy(within=1)))
+    flow = Flow("f", step(one), step(two), step(late).under(Policy(within=1)), step(hedges).hedging(hedges))
     await flow.run(observers=[lambda event: seen.add(f"{type(event).__name__} {var.get()}")])
     await asyncio.sleep(10)
     assert seen == {
@@ -158,6 +168,7 @@ async def test_readers_have_the_context_of_the_runs_caller_and_not_a_steps() -> 
         "StepStarted caller",
         "StepEnded caller",
         "FlowEnded caller",
+        "Hedged caller",
         "LateResult caller",
     }
 
@@ -293,8 +304,10 @@ def test_a_flush_hands_over_what_is_new_and_only_that() -> None:
     log.flush()
     log.add(FlowStarted, "f", 1.0)
     log.flush()
+    both = [[FlowStarted("f", 1.0)], [FlowEnded("f", False, 2.0)]]
+    assert read == both
     log.flush()
-    assert read == [[FlowStarted("f", 1.0)], [FlowEnded("f", False, 2.0)]]
+    assert read == both
 
 
 # -- a run that continues a longer one

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vital_engine.errors import OverCapacity, StepAbandoned, WrongType
+from vital_engine.errors import StepAbandoned, WrongType
 from vital_engine.flow import KINDS, REASONS, BaseOutcome, Degraded, Done, Failed, Outcome, Skipped, reason_of, shift
 
 from .things import A
@@ -20,7 +20,7 @@ SURFACE: list[tuple[Outcome[Any], str, bool, bool, object, object, str, str]] = 
     (Done(A()), "done", True, False, A(), None, "", ""),
     (Done(None), "done", True, False, None, None, "", ""),
     (Degraded(A("none"), BROKE, "error"), "degraded", True, True, A("none"), BROKE, "error", "ValueError"),
-    (Degraded(A(), full := OverCapacity(), "shed"), "degraded", True, True, A(), full, "shed", OverCapacity.code),
+    (Degraded(A(), deaf := StepAbandoned(), "abandoned"), "degraded", True, True, A(), deaf, "abandoned", deaf.code),
     (Failed(BROKE, "error"), "failed", False, True, None, BROKE, "error", "ValueError"),
     (Failed(left := StepAbandoned(), "abandoned"), "failed", False, True, None, left, "abandoned", StepAbandoned.code),
     (Skipped("known", A("known"), known=True), "skipped", True, False, A("known"), None, "", ""),
@@ -49,7 +49,7 @@ def test_all_four_answer_the_same_questions(
 
 def test_the_kinds_are_the_four_and_every_reason_is_in_the_set() -> None:
     assert {outcome.kind for outcome, *_ in SURFACE} == set(KINDS) and len(KINDS) == 4
-    errors = [TimeoutError(), BROKE, asyncio.CancelledError(), WrongType(), OverCapacity(), StepAbandoned()]
+    errors = [TimeoutError(), BROKE, asyncio.CancelledError(), WrongType(), StepAbandoned()]
     assert {reason_of(error) for error in errors} < set(REASONS)
 
 

@@ -9,7 +9,7 @@ import math
 
 import pytest
 
-from vital_engine.errors import CircuitOpen, FlowError, OverCapacity, StepAbandoned, StepFailed, WrongType
+from vital_engine.errors import FlowError, StepAbandoned, StepFailed, WrongType
 from vital_engine.flow import (
     SEQUENTIAL,
     TIERS,
@@ -215,8 +215,6 @@ async def test_a_step_that_is_not_async_fails_alone() -> None:
     [
         (TimeoutError(), "timeout"),
         (asyncio.CancelledError(), "cancelled"),
-        (CircuitOpen(), "breaker_open"),
-        (OverCapacity(), "shed"),
         (WrongType(), "wrong_type"),
         (StepAbandoned(), "abandoned"),
         (BaseException(), "error"),

@@ -13,7 +13,7 @@ import pytest
 from seed_profile import SEED
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
 from vital_engine.errors import ModelUnavailable, NotFound, RateLimited, RetrievalError, WrongType
-from vital_engine.flow import run_virtual
+from vital_engine.flow import Skipped, run_virtual
 from vital_engine.nouns import (
     CACHE,
     Answer,
@@ -123,6 +123,16 @@ def test_the_answer_of_a_receipt_has_that_receipt(name: str) -> None:
     assert Answer.from_receipt(kept).receipt() == receipt
     by_key = json.loads(json.dumps(receipt, sort_keys=True))  # as a database gives it back
     assert Answer.from_receipt(by_key).receipt() == receipt
+
+
+def test_why_a_step_was_skipped_stays_also_where_that_took_time() -> None:
+    answer = run_virtual(ask(scripted()))
+    outcomes = {**answer.outcomes, "cite": Skipped("'reply' made nothing", None, False, 0.0, 1.0, 2.0)}
+    receipt = replace(answer, outcomes=outcomes).receipt()
+    assert receipt["steps"]["cite"]["outcome"] == "skipped"
+    assert receipt["skipped"] == {"cite": "'reply' made nothing"}
+    kept = Answer.from_receipt(json.loads(json.dumps(receipt)))
+    assert (kept.receipt(), kept.outcomes["cite"]) == (receipt, outcomes["cite"])
 
 
 def test_what_the_turns_differ_in_is_in_their_receipts() -> None:

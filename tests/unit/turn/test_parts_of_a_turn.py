@@ -26,7 +26,6 @@ from vital_engine.nouns import (
     ToolResult,
     ToolResults,
     ToolSuggestions,
-    TurnRecord,
     Usage,
 )
 from vital_engine.testing import scripted
@@ -60,11 +59,10 @@ def test_a_model_that_says_nothing_has_failed() -> None:
 
 
 async def test_a_turn_may_be_kept_by_nobody() -> None:
-    kept = TurnRecord("r", QUESTION, 2, "complete", "text", "e", {})
     assert (await register(None, 2, QUESTION)).run_id == "r"
-    assert (await save(None, kept)).run_id == "r"
     services = replace(scripted(), turns=None)
     answer = await Mode2AutomaticWorkflow(services, watchers=()).execute(QUESTION)
+    assert (await save(None, answer)).run_id == "r"
     assert answer.degraded == {}
 
 

@@ -185,10 +185,10 @@ class OpenAICompatible:
     ) -> FunctionCalls:
         """See :class:`vital_engine.ports.FunctionCalling`. Asked once: who waits for this has no time for a second try.
 
-        :raises RateLimited: the server is asked too often.
-        :raises ContextTooLong: the messages are too long for the model.
+        :raises RateLimited: the server asks to wait.
+        :raises ContextTooLong: the messages are too long.
         :raises ModelUnavailable: the server cannot be reached.
-        :raises ModelError: it gave no answer that can be read.
+        :raises ModelError: the answer cannot be read, or any other failure.
         """
         arguments = {
             "model": self.model,

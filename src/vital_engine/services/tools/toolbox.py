@@ -190,7 +190,7 @@ class Toolbox:
         return self._definitions
 
     def renewed(self, tool_call: ToolCall, question: Question) -> ToolCall:
-        """*proposal* as it would be made for *question*, which has the same text: with the id of its turn."""
+        """*tool_call* as it would be made for *question*, which has the same text: with the id of its turn."""
         return replace(tool_call, id=_call_id(question, tool_call.tool, tool_call.definition, tool_call.arguments))
 
     def declared(self, tool_call: ToolCall) -> ToolCall:
