@@ -126,7 +126,7 @@ def _table() -> Iterator[Mutant]:
     yield from of(
         "turn/gather.py", ENTERS,
         ("enters: marked", "return marked(replace(suggestions, calls=calls) if calls else suggestions, question)", "return replace(suggestions, calls=calls) if calls else suggestions"),
-        ("enters: as its tool is", "if suggestions.tool_calls and isinstance(caller, Declaring):", "if False:"),
+        ("enters: as its tool is", "if isinstance(caller, Declaring):", "if False:"),
     )  # fmt: skip
     yield from of(
         "services/tools/toolbox.py", TOOL,

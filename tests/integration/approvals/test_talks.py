@@ -84,6 +84,24 @@ async def test_a_line_is_joined_by_one_at_a_time(store: Store, question: Questio
     assert (await joining).number > elsewhere.number
 
 
+async def test_the_line_is_in_the_order_of_joining_whatever_was_written_down_first(
+    services: Any, question: Question, store: Store
+) -> None:
+    one, two = (replace(question, text=r, run_id=r, conversation="c1") for r in ("r1", "r2"))
+    for late in (two, one):
+        await Turns(store).begin(late, mode=4)
+    made, turns = services(reply=0.3), []
+    workflow = Mode4ChatAutomaticWorkflow(made)
+    for place, message in enumerate((one, two), start=1):
+        turns.append(workflow.start(message))
+        while await _in_line(store) < place:
+            await asyncio.sleep(0.005)
+    answers = await asyncio.wait_for(asyncio.gather(*(turn.answer() for turn in turns)), 20)
+    assert {answer.status for answer in answers} == {"complete"}
+    assert [prompt.question.text for prompt in made.prompts] == ["r1", "r2"]
+    assert "User: r1" in made.prompts[1]
+
+
 async def test_two_hundred_turns_cost_the_same_each_and_the_last_prompt_has_summary_and_window(
     services: Any, question: Question, store: Store
 ) -> None:

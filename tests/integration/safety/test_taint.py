@@ -243,7 +243,7 @@ def told(drawn: Any) -> tuple[list[ToolCall], dict[str, bool]]:
 
 
 suggestions = st.lists(st.tuples(calls, effects, st.booleans()), min_size=1, max_size=4).map(told)
-patiently = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+patiently = settings(max_examples=40)
 
 
 def number(call_id: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hops import MODES, Hops, count, main
+from vital_engine.nouns import Brief, Expert, Prompt, Question
 from vital_engine.ports import Services
 from vital_engine.text.sentences import split
 
@@ -35,17 +36,20 @@ def test_a_pause_that_is_not_needed_is_counted_too(library: Hops) -> None:
     assert count(1, "library").functions > library.functions
 
 
+PROMPT = Prompt((), Question("Why?", tenant="t1", user="u1"), Brief(Expert("e", "E", "", "")))
+
+
 class Path:
     """A workflow that makes *before* calls, asks its model, and makes *after* more."""
 
     def __init__(self, services: Services, before: int, after: int, *, asks: bool = True) -> None:
         self.services, self.before, self.after, self.asks = services, before, after, asks
 
-    async def execute(self, question: Any) -> None:
+    async def execute(self, _: Any) -> None:
         for _ in range(self.before):
             split("It fell.")
         if self.asks:
-            async for _ in self.services.llm.stream(question):
+            async for _ in self.services.llm.stream(PROMPT):
                 break
         for _ in range(self.after):
             split("It fell.")

@@ -400,11 +400,11 @@ class LexicalIndex:
             catalogue = await reader.catalogue(domains)
             if not catalogue.segments or not query:
                 return Found(catalogue)
-            fetched = await self._fetch(reader, catalogue, kept)
+            keys = [(reader.tenant, segment.id, term) for segment in catalogue.segments for term in ("", *kept)]
+            # What the cache holds now is kept hold of: another search may drop it from there while the rest is read.
+            held = {key: pair for key in keys if (pair := self._held.get(key)) is not None}
+            fetched = await _fetch(reader, [key for key in keys if key not in held])
             if fetched is not None:
-                # What the cache holds now is kept hold of: it may be dropped from there before it is used.
-                keys = self._keys(reader.tenant, catalogue, kept)
-                held = {key: pair for key in keys if (pair := self._held.get(key)) is not None}
                 ranking, segments, decoded = await asyncio.to_thread(
                     _rank, reader.tenant, query, kept, catalogue, held, fetched, depth
                 )
@@ -413,24 +413,20 @@ class LexicalIndex:
                 return Found(catalogue, ranking, query, segments)
         raise RetrievalError("the lexical index changed during every attempt", service="store", retryable=True)
 
-    def _keys(self, tenant: str, catalogue: Catalogue, terms: Sequence[str]) -> list[Key]:
-        return [(tenant, segment.id, term) for segment in catalogue.segments for term in ("", *terms)]
 
-    async def _fetch(
-        self, reader: LexicalReader, catalogue: Catalogue, terms: Sequence[str]
-    ) -> tuple[dict[int, bytes], dict[tuple[int, str], bytes]] | None:
-        lengths: list[int] = []
-        postings: dict[int, list[str]] = {}
-        for _, segment, term in self._keys(reader.tenant, catalogue, terms):
-            if (reader.tenant, segment, term) in self._held:
-                continue
-            if term:
-                postings.setdefault(segment, []).append(term)
-            else:
-                lengths.append(segment)
-        if not lengths and not postings:
-            return {}, {}
-        return await reader.lexical(sorted({*lengths, *postings}), lengths=lengths, postings=postings)
+async def _fetch(
+    reader: LexicalReader, keys: Sequence[Key]
+) -> tuple[dict[int, bytes], dict[tuple[int, str], bytes]] | None:
+    lengths: list[int] = []
+    postings: dict[int, list[str]] = {}
+    for _, segment, term in keys:
+        if term:
+            postings.setdefault(segment, []).append(term)
+        else:
+            lengths.append(segment)
+    if not lengths and not postings:
+        return {}, {}
+    return await reader.lexical(sorted({*lengths, *postings}), lengths=lengths, postings=postings)
 
 
 def _rank(
