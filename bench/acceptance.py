@@ -11,9 +11,7 @@ citations were compared, character by character, with the stored text. Exit code
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import statistics
 import sys
 import tempfile
@@ -26,8 +24,8 @@ from typing import Any
 
 from rich.console import Console
 
-from vital_engine import Answer, Limits, Question, open_app
-from vital_engine.app import App
+from corpora import arguments, questions, write_pubmedqa
+from vital_engine import Answer, Engine, Limits, Question
 from vital_engine.cli.ingest import files, take_in
 from vital_engine.errors import NotFound
 from vital_engine.nouns import Citation, Scope
@@ -58,15 +56,7 @@ class Tally:
     missed: list[str] = field(default_factory=list)
 
 
-def write_corpus(rows: Sequence[dict[str, Any]], folder: Path) -> Path:
-    """The abstracts alone, as a corpus of JSON lines: what is asked must not be found by its own question."""
-    path = folder / "pubmedqa.jsonl"
-    lines = (json.dumps({"id": row["pmid"], "text": "\n".join(row["contexts"])}) for row in rows)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-async def check_span(app: App, citation: Citation, scope: Scope) -> str:
+async def check_span(app: Engine, citation: Citation, scope: Scope) -> str:
     """What is wrong with where *citation* says that its quote stands; empty if nothing is."""
     try:
         stored = await app.library.document_text(citation.document, scope=scope)
@@ -76,7 +66,7 @@ async def check_span(app: App, citation: Citation, scope: Scope) -> str:
     return "" if there == citation.quote else f"{citation.document}[{citation.start}:{citation.end}] is {there!r}"
 
 
-async def look(app: App, answer: Answer, right: str, tally: Tally) -> None:
+async def look(app: Engine, answer: Answer, right: str, tally: Tally) -> None:
     """Count one answer in. *right* is the document that holds the question's own abstract."""
     tally.asked += 1
     tally.statuses[answer.status] += 1
@@ -106,11 +96,11 @@ async def look(app: App, answer: Answer, right: str, tally: Tally) -> None:
 async def measure(rows: Sequence[dict[str, Any]], folder: Path) -> Tally:
     tally = Tally()
     settings = Settings(home=folder / "home", tenant=TENANT, user=USER, model="extractive")
-    async with open_app(settings) as app:
+    async with Engine(settings) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
         report = await take_in(
-            app, files([write_corpus(rows, folder)]), domain="", prune=False, console=Console(stderr=True)
+            app, files([write_pubmedqa(rows, folder)]), domain="", prune=False, console=Console(stderr=True)
         )
         if report.failed or report.added != len(rows):
             raise SystemExit(f"not all was taken in: {report}")
@@ -153,15 +143,11 @@ def show(tally: Tally, *, misses: int) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder that holds pubmedqa/questions.jsonl")
+    parser = arguments(__doc__)
     parser.add_argument("--limit", type=int, default=None, help="ask only the first so many")
-    parser.add_argument(
-        "--misses", type=int, default=0, help="print so many of the questions whose abstract is not cited"
-    )
+    parser.add_argument("--misses", type=int, default=0, help="print so many questions whose abstract is not cited")
     options = parser.parse_args()
-    path = options.data / "pubmedqa" / "questions.jsonl"
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][: options.limit]
+    rows = questions(options.data)[: options.limit]
     with tempfile.TemporaryDirectory(prefix="vital-") as folder:
         tally = asyncio.run(measure(rows, Path(folder)))
     sys.exit(0 if show(tally, misses=options.misses) else 1)

@@ -11,25 +11,23 @@ recall   Milliseconds of a recall from a conversation of 200 and of 2,000 turns,
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import tempfile
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from corpora import arguments, rows, timed
 from vital_engine import Question
 from vital_engine.services.caching import CachedEmbedder
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.store import Conversations, Store, TurnVectors, open_store
-from vital_engine.store.conversations import OLDER
+from vital_engine.store.conversations import OLDER, TURNS
 from vital_engine.store.turn_vectors import CHARACTERS
-from vital_engine.store.window import TURNS
 
 LEAST = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 SUBJECTS = 150
@@ -43,10 +41,6 @@ from unnest(%(questions)s::text[], %(answers)s::text[]) with ordinality as said 
 """
 
 Turns = Sequence[tuple[str, str]]
-
-
-def medquad(data: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (data / "medquad" / "qa.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def cosines(embedder: MiniLM, turns: Turns, questions: Sequence[str]) -> np.ndarray[Any, Any]:
@@ -75,13 +69,13 @@ def told(name: str, right: Sequence[tuple[Any, set[int]]], wrong: Sequence[Any])
 def likeness(data: Path, locomo: Path | None) -> None:
     embedder = MiniLM()
     subjects: dict[str, list[dict[str, Any]]] = {}
-    for row in medquad(data):
+    for row in rows(data / "medquad/qa.jsonl"):
         subjects.setdefault(row["focus"], []).append(row)
-    several = [rows for rows in subjects.values() if len(rows) > 1][: 2 * SUBJECTS]
+    several = [of for of in subjects.values() if len(of) > 1][: 2 * SUBJECTS]
     talk, other = several[::2], several[1::2]
-    turns = [(rows[0]["question"], rows[0]["answer"]) for rows in talk]
-    right = cosines(embedder, turns, [rows[1]["question"] for rows in talk])
-    wrong = cosines(embedder, turns, [rows[1]["question"] for rows in other])
+    turns = [(first["question"], first["answer"]) for first, *_ in talk]
+    right = cosines(embedder, turns, [second["question"] for _, second, *_ in talk])
+    wrong = cosines(embedder, turns, [second["question"] for _, second, *_ in other])
     told("MedQuAD", [(row, {i}) for i, row in enumerate(right)], list(wrong))
     if locomo is None:
         return
@@ -92,8 +86,8 @@ def likeness(data: Path, locomo: Path | None) -> None:
         older = turns[:-TURNS]
         held = [(question, {i for i in at if i < len(older)}) for question, at in asked]
         held = [(question, at) for question, at in held if at]
-        rows = cosines(embedder, older, [question for question, _ in held])
-        answered += [(row, at) for row, (_, at) in zip(rows, held, strict=True)]
+        likely = cosines(embedder, older, [question for question, _ in held])
+        answered += [(row, at) for row, (_, at) in zip(likely, held, strict=True)]
         unanswered += list(cosines(embedder, older, [question for question, _ in others]))
     told("LoCoMo", answered, unanswered)
 
@@ -113,31 +107,26 @@ def _talk(read: dict[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[str, 
     return turns, asked
 
 
-async def timed(name: str, work: Callable[[int], Awaitable[object]], times: int = ASKED) -> None:
-    taken = []
-    for n in range(times):
-        began = time.perf_counter()
-        await work(n)
-        taken.append((time.perf_counter() - began) * 1000)
-    p10, p50, p95 = np.quantile(taken, (0.1, 0.5, 0.95))
+async def show(name: str, inputs: Iterable[Any], work: Callable[[Any], Awaitable[object]]) -> None:
+    p10, p50, p95 = np.quantile(await timed(inputs, work), (0.1, 0.5, 0.95))
     print(f"  {name:42} p10 {p10:6.2f}  p50 {p50:6.2f}  p95 {p95:6.2f} ms", flush=True)
 
 
 async def recall(data: Path) -> None:
-    rows = medquad(data)
+    found = list(rows(data / "medquad/qa.jsonl"))
     with tempfile.TemporaryDirectory(prefix="vital-") as folder:
         async with open_store(data_dir=Path(folder) / "database") as store:
             for turns in (200, 2_000):
-                await _recall(store, rows, turns)
+                await _recall(store, found, turns)
 
 
-async def _recall(store: Store, rows: Sequence[dict[str, Any]], turns: int) -> None:
+async def _recall(store: Store, found: Sequence[dict[str, Any]], turns: int) -> None:
     embedder = MiniLM()
     asked = CachedEmbedder(embedder, entries=10 * ASKED)
     vectors = TurnVectors(store, embedder, questions=asked)
     before, after = Conversations(store), Conversations(store, vectors=vectors)
     talk = f"talk of {turns}"
-    said = [rows[n % len(rows)] for n in range(turns)]
+    said = [found[n % len(found)] for n in range(turns)]
     given = {
         "talk": talk,
         "questions": [row["question"] for row in said],
@@ -149,28 +138,27 @@ async def _recall(store: Store, rows: Sequence[dict[str, Any]], turns: int) -> N
     print(f"{turns} turns")
     while await vectors.embed(question) > 1:
         pass
-    questions = [replace(question, text=f"{rows[37 * n % len(rows)]['question']} ({n})") for n in range(2 * ASKED)]
+    questions = [replace(question, text=f"{found[37 * n % len(found)]['question']} ({n})") for n in range(2 * ASKED)]
     known, unknown = questions[:ASKED], questions[ASKED:]
     for each in known:
         asked.embed([each.text])
     for _ in range(2):  # by turns, as the machine has moods
-        await timed("without vectors", lambda n: before.recall(known[n]))
-        await timed("with vectors, the question's is known", lambda n: after.recall(known[n]))
-    await timed("with vectors, the question is embedded", lambda n: after.recall(unknown[n]))
-    await timed("after a turn: nothing lacks a vector", lambda _: vectors.embed(question))
+        await show("without vectors", known, before.recall)
+        await show("with vectors, the question's is known", known, after.recall)
+    await show("with vectors, the question is embedded", unknown, after.recall)
+    await show("after a turn: nothing lacks a vector", [question] * ASKED, vectors.embed)
 
     async def again(n: int) -> None:
         async with store.transaction("t") as conn:
             await conn.execute("delete from turn_vectors where run_id = %s", [f"{talk}-{n + 1}"])
         assert await vectors.embed(question) == 1
 
-    await timed("after a turn: it is embedded", again, 50)
+    await show("after a turn: it is embedded", range(50), again)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("part", choices=("likeness", "recall"))
-    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--locomo", type=Path, help="the folder with LoCoMo's conversations, a JSON file each")
     given = parser.parse_args()
     if given.part == "likeness":

@@ -12,7 +12,6 @@ with the own abstract there and with it taken away; and milliseconds per answer.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import re
@@ -27,11 +26,12 @@ import numpy as np
 import Stemmer
 from numpy.typing import NDArray
 
+from corpora import arguments, questions
 from vital_engine.nouns import Brief, Evidence, Expert, Passage, Prompt, Question, Segment
-from vital_engine.services.llm.extractive import NOT_FOUND, Extractive, candidates_of
-from vital_engine.services.llm.sentence_ranking import FEATURES, features, stems
+from vital_engine.services.llm.extractive import FEATURES, NOT_FOUND, Extractive, candidates_of, features
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.retrieval.sentence_vectors import SentenceVectors
+from vital_engine.text.words import stems
 
 EXPERT = Expert("general", "General", "", "")
 MARKER = re.compile(r" \[(\d+)\](?= |$)")
@@ -49,15 +49,15 @@ class Case:
 
 
 def load(folder: Path, embedder: MiniLM, depth: int) -> list[Case]:
-    rows = [json.loads(line) for line in (folder / "pubmedqa" / "questions.jsonl").open(encoding="utf-8")]
+    rows = questions(folder)
     texts = ["\n".join(row["contexts"]) for row in rows]
-    questions = [row["question"] for row in rows]
+    texts_asked = [row["question"] for row in rows]
     vectors = embedder.embed(texts)
-    dense = np.argsort(-(embedder.embed(questions) @ vectors.T), axis=1)[:, :50]
+    dense = np.argsort(-(embedder.embed(texts_asked) @ vectors.T), axis=1)[:, :50]
     stemmer = Stemmer.Stemmer("english")
     index = bm25s.BM25()
     index.index(bm25s.tokenize(texts, stopwords="en", stemmer=stemmer, show_progress=False), show_progress=False)
-    asked = bm25s.tokenize(questions, stopwords="en", stemmer=stemmer, show_progress=False)
+    asked = bm25s.tokenize(texts_asked, stopwords="en", stemmer=stemmer, show_progress=False)
     lexical, _ = index.retrieve(asked, k=50, show_progress=False)
     cases = []
     for number, row in enumerate(rows):
@@ -138,8 +138,7 @@ def scored(case: Case, top: tuple[Passage, ...], vectors: SentenceVectors, embed
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser = arguments(__doc__)
     parser.add_argument("-k", type=int, default=8)
     parser.add_argument("--fit", action="store_true", help="print weights fitted on the even half, and stop")
     parser.add_argument("--json", action="store_true")

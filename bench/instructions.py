@@ -55,11 +55,11 @@ def build() -> str:
 def play(program: str, turns: int, tokens: int) -> None:
     """What is counted. Garbage of the start-up is not looked at again, so that it does not count."""
     if program == "turn":
-        from vital_engine.bench.turns import executed
+        from vital_bench.cost import executed
 
         turn = executed(tokens)
     else:
-        from vital_engine.bench.engine import on_flow, on_gather
+        from vital_bench.cost import on_flow, on_gather
 
         turn = on_flow() if program == "flow" else on_gather()
 

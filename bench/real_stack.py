@@ -7,9 +7,9 @@ segments, one right after the other in rotating order, each time of a newly star
 in a conversation of its own, which is filled with the same earlier turns (extractive answers).
 
 Printed, by earlier turns and by how long retrieval takes: prompt tokens that were computed between the model being asked
-and its first word (the server's counters: input less cached), what each segment's reading ahead computed, the time to
-the first word as the median ratio of pairs with a 95 % bootstrap interval, and how the answers compare. Counters are
-exact; times are those of this machine, with whatever else ran on it.
+and its first word (the server's counters: input less cached), the time to the first word as the median ratio of pairs with a
+95 % bootstrap interval, and how the answers compare. Counters are exact; times are those of this machine, with whatever else
+ran on it. Each turn is written to standard error.
 
 ``--delay`` adds to every search so many seconds, as a remote index would: the index here answers within milliseconds.
 ``--within`` is the limit of every step before the model: on a machine that reads slowly, reading ahead is cut there, and
@@ -35,10 +35,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from acceptance import write_corpus
-from vital_engine import Answer, Limits, Question, open_app
-from vital_engine.app import MODES, App
+from corpora import arguments, questions, write_pubmedqa
+from vital_bench.page import aligned, real_section
+from vital_engine import Answer, Engine, Limits, Question
 from vital_engine.cli.ingest import files, take_in
+from vital_engine.engine import MODES
 from vital_engine.nouns import Evidence, Passage, Scope
 from vital_engine.ports import Retriever
 from vital_engine.services.llm.local import Local
@@ -46,7 +47,6 @@ from vital_engine.settings import Settings
 
 TENANT, USER = "real-stack", "bench"
 ARMS = ("off", "prefix", "segments")
-READINGS = ("read_instructions", "read_conversation", "read_tools")
 GOAL = 0.60
 """Of the prompt tokens that are computed after the passages have come, fewer by so much."""
 
@@ -74,10 +74,6 @@ class Seen:
     text: str
     quality: float | None
     support: float | None
-    citations: int
-    sound: int
-    ahead: tuple[int, int, int]
-    statuses: str
 
 
 @dataclass(slots=True)
@@ -93,23 +89,12 @@ def seen(answer: Answer) -> Seen:
     usage = answer.draft.usage
     if usage is None or usage.estimated or answer.timing.first_token is None:
         raise SystemExit(f"the turn {answer.run_id} is {answer.status}: {answer.error!r}, {dict(answer.degraded)}")
-    read = [getattr(getattr(answer.outcomes.get(step), "value", None), "computed", 0) for step in READINGS]
-    return Seen(
-        usage.input,
-        usage.input - usage.cached,
-        answer.timing.first_token,
-        answer.timing.total,
-        answer.text,
-        answer.quality.score,
-        answer.support.score,
-        len(answer.citations.items),
-        sum(citation.verdict != "dangling" for citation in answer.citations.items),
-        (read[0], read[1], read[2]),
-        f"{answer.status} {dict(answer.degraded) or ''}",
-    )
+    computed = usage.input - usage.cached
+    times = (answer.timing.first_token, answer.timing.total)
+    return Seen(usage.input, computed, *times, answer.text, answer.quality.score, answer.support.score)
 
 
-async def ask(app: App, arm: str, text: str, talk: str, delay: float, options: argparse.Namespace) -> Seen:
+async def ask(app: Engine, arm: str, text: str, talk: str, delay: float, options: argparse.Namespace) -> Seen:
     """One turn, of a server that was started for it."""
     llm = Local()
     try:
@@ -128,7 +113,7 @@ async def ask(app: App, arm: str, text: str, talk: str, delay: float, options: a
         await llm.aclose()
 
 
-async def talked(app: App, name: str, texts: Sequence[str]) -> str:
+async def talked(app: Engine, name: str, texts: Sequence[str]) -> str:
     """A conversation in which *texts* have been asked and answered."""
     for text in texts:
         answer = await app.workflow(2).execute(Question(text, TENANT, USER, conversation=name))
@@ -139,11 +124,11 @@ async def talked(app: App, name: str, texts: Sequence[str]) -> str:
 async def measure(rows: Sequence[dict[str, Any]], options: argparse.Namespace, folder: Path) -> list[Case]:
     settings = Settings(
         home=folder / "home", tenant=TENANT, user=USER, model="extractive", retrieval_cache=0, embedding_cache=0,
-        suggestion_cache=0, foresight=0,
+        suggestion_cache=0,
     )  # fmt: skip
     cases = []
-    async with open_app(settings, watchers=()) as app:
-        corpus = write_corpus(rows, folder)
+    async with Engine(settings, watchers=()) as app:
+        corpus = write_pubmedqa(rows, folder)
         await take_in(app, files([corpus]), domain="", prune=False, console=Console(stderr=True))
         await app.warm()
         for earlier in options.earlier:
@@ -158,7 +143,6 @@ async def measure(rows: Sequence[dict[str, Any]], options: argparse.Namespace, f
                         one = await ask(app, arm, texts[-1], talk, delay, options)
                         case.seen[arm].append(one)
                         print(f"{earlier} {delay} {pair} {arm}: {one}", file=sys.stderr, flush=True)
-                show(case)
     return cases
 
 
@@ -167,17 +151,6 @@ def resampled(ratios: Sequence[float]) -> tuple[float, float, float]:
     draws = np.random.default_rng(0).choice(np.asarray(ratios), (4000, len(ratios)))
     low, high = np.quantile(np.median(draws, axis=1), (0.025, 0.975))
     return statistics.median(ratios), float(low), float(high)
-
-
-def interval(ratios: Sequence[float]) -> str:
-    """As :func:`resampled`, to be read."""
-    median, low, high = resampled(ratios)
-    return f"{median:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def mean(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    return f"{statistics.mean(known):.3f}" if known else "unknown"
 
 
 def fewer(case: Case, arm: str) -> float:
@@ -190,109 +163,74 @@ def known_mean(values: Sequence[float | None]) -> float | None:
     return statistics.mean(known) if known else None
 
 
+def row(case: Case, arm: str) -> dict[str, Any]:
+    """One arm of *case*, as the page of ``vital bench --report`` shows it. Seconds, tokens; ratios as (median, low, high)."""
+    off, now = case.seen["off"], case.seen[arm]
+    first, total = (
+        resampled([getattr(a, name) / getattr(b, name) for a, b in zip(now, off, strict=True)])
+        for name in ("first", "total")
+    )
+    return {
+        "earlier": case.earlier,
+        "delay": case.delay,
+        "arm": arm,
+        "pairs": len(now),
+        "prompt": statistics.mean(s.input for s in now),
+        "computed": statistics.mean(s.computed for s in now),
+        "fewer": fewer(case, arm),
+        "first_seconds": statistics.median(s.first for s in now),
+        "first_ratio": first,
+        "total_ratio": total,
+        "equal": sum(a.text == b.text for a, b in zip(now, off, strict=True)),
+        "quality": known_mean([s.quality for s in now]),
+        "support": known_mean([s.support for s in now]),
+    }
+
+
+def goal(case: Case) -> dict[str, Any]:
+    value = fewer(case, "segments")
+    what = f"{case.earlier} earlier turns, searches {case.delay:g} s slower"
+    says = f"{what}: prompt tokens left to compute, fewer by"
+    return {"says": says, "value": value, "limit": GOAL, "met": value >= GOAL}
+
+
 def plain(cases: Sequence[Case], options: argparse.Namespace) -> dict[str, Any]:
-    """What ``vital bench --report`` shows of *cases*, ready to be JSON. Seconds, tokens; ratios as (median, low, high)."""
-    rows = []
-    for case in cases:
-        off = case.seen["off"]
-        for arm in ARMS:
-            now = case.seen[arm]
-            first, total = (
-                resampled([getattr(a, name) / getattr(b, name) for a, b in zip(now, off, strict=True)])
-                for name in ("first", "total")
-            )
-            rows.append(
-                {
-                    "earlier": case.earlier,
-                    "delay": case.delay,
-                    "arm": arm,
-                    "pairs": len(now),
-                    "prompt": statistics.mean(s.input for s in now),
-                    "computed": statistics.mean(s.computed for s in now),
-                    "fewer": fewer(case, arm),
-                    "first_seconds": statistics.median(s.first for s in now),
-                    "first_ratio": first,
-                    "total_ratio": total,
-                    "equal": sum(a.text == b.text for a, b in zip(now, off, strict=True)),
-                    "quality": known_mean([s.quality for s in now]),
-                    "support": known_mean([s.support for s in now]),
-                }
-            )
-    goals = [
-        {
-            "says": f"{case.earlier} earlier turns, searches {case.delay:g} s slower: prompt tokens left to compute, fewer by",
-            "value": (value := fewer(case, "segments")),
-            "limit": GOAL,
-            "met": value >= GOAL,
-        }
-        for case in cases
-    ]
-    warm = "had answered somebody else" if options.warm else "had read nothing"
+    """What ``vital bench --report`` shows of *cases*, ready to be JSON."""
+    warm = "had answered another question" if options.warm else "had read nothing"
     note = (
         f"Measured {datetime.now(UTC):%Y-%m-%d} with `python bench/real_stack.py --data DIR --pairs {options.pairs}`: answers of at "
         f"most {options.words} tokens, {options.documents} abstracts, servers that {warm}; a step before the model, reading ahead "
         f"included, may take {options.within:g} s; the machine's load was {os.getloadavg()[0]:.1f} at the end. Searches that are slower by 0 s take as long as the index in this process does, "
         "which leaves little time to read ahead in."
     )
+    rows, goals = [row(case, arm) for case in cases for arm in ARMS], [goal(case) for case in cases]
     return {"model": "SmolLM2-135M", "pairs": options.pairs, "rows": rows, "goals": goals, "note": note}
 
 
-def show(case: Case) -> None:
-    off = case.seen["off"]
-    print(f"\n{case.earlier} earlier turns, searches {case.delay:g} s slower than the index, {len(off)} pairs")
-    for arm in ARMS:
-        now = case.seen[arm]
-        ahead = [statistics.mean(s.ahead[i] for s in now) for i in range(3)]
-        print(
-            f"  {arm:8}  prompt {statistics.mean(s.input for s in now):.0f} tokens, computed after the passages came "
-            f"{statistics.mean(s.computed for s in now):.0f} ({fewer(case, arm):.0%} fewer); ahead: instructions "
-            f"{ahead[0]:.0f}, conversation {ahead[1]:.0f}, tools {ahead[2]:.0f}"
-        )
-        print(
-            f"            first word {statistics.median(s.first for s in now):.2f} s, ratio to off "
-            f"{interval([a.first / b.first for a, b in zip(now, off, strict=True)])}; whole turn "
-            f"{statistics.median(s.total for s in now):.2f} s, ratio "
-            f"{interval([a.total / b.total for a, b in zip(now, off, strict=True)])}"
-        )
-        equal = sum(a.text == b.text for a, b in zip(now, off, strict=True))
-        print(
-            f"            texts equal to off {equal} of {len(off)}; quality {mean([s.quality for s in now])}, support "
-            f"{mean([s.support for s in now])}, citations {sum(s.citations for s in now)} of which "
-            f"{sum(s.sound for s in now)} are of a passage; {sorted({s.statuses for s in now})}"
-        )
-    print(flush=True)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder that holds pubmedqa/questions.jsonl")
+    parser = arguments(__doc__)
     parser.add_argument("--pairs", type=int, default=16)
     parser.add_argument("--earlier", type=int, nargs="+", default=[0, 2, 6], help="turns before the one measured")
     parser.add_argument("--delay", type=float, nargs="+", default=[0.0, 0.5], help="seconds added to each search")
     parser.add_argument("--words", type=int, default=48, help="tokens of an answer, at most")
     parser.add_argument("--documents", type=int, default=300, help="abstracts that are taken in")
-    parser.add_argument(
-        "--within",
-        type=float,
-        default=5.0,
-        help="seconds that a step before the model may take, reading ahead included",
-    )
+    parser.add_argument("--within", type=float, default=5.0, help="seconds of a step before the model, at most")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what vital bench --report shows")
-    parser.add_argument("--warm", action="store_true", help="the server has answered somebody else before")
+    parser.add_argument("--warm", action="store_true", help="the server has answered another question before")
     options = parser.parse_args()
-    path = options.data / "pubmedqa" / "questions.jsonl"
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][: options.documents]
+    rows = questions(options.data)[: options.documents]
     if len(rows) < options.pairs * 16:
         parser.error(f"{options.pairs} pairs need {options.pairs * 16} documents")
     with tempfile.TemporaryDirectory(prefix="vital-") as folder:
         cases = asyncio.run(measure(rows, options, Path(folder)))
+    found = plain(cases, options)
     if options.json is not None:
-        options.json.write_text(json.dumps(plain(cases, options), indent=1) + "\n", encoding="utf-8")
-    for case in cases:
-        done = fewer(case, "segments")
-        met = "met" if done >= GOAL else "missed"
-        print(f"{case.earlier} earlier turns, {case.delay:g} s: {done:.1%} fewer, goal {GOAL:.0%}: {met}")
-    sys.exit(0 if all(fewer(case, "segments") >= GOAL for case in cases) else 1)
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    for part in real_section(found):
+        print(aligned(part), end="\n\n")
+    for each in found["goals"]:
+        print(f"{each['says']} {each['value']:.1%}, goal {GOAL:.0%}: {'met' if each['met'] else 'missed'}")
+    sys.exit(0 if all(each["met"] for each in found["goals"]) else 1)
 
 
 if __name__ == "__main__":

@@ -17,73 +17,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from corpora import CORPORA, Corpus, arguments
 from vital_engine.nouns import Scope
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.retrieval.ingest import IngestReport, ingest
 from vital_engine.services.retrieval.library import Library, Ranking
-from vital_engine.services.retrieval.reading import Document
-from vital_engine.services.retrieval.reading.document import compose
 from vital_engine.store import Knowledge, open_store
 
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """Documents, and queries with the ids of the documents that answer them."""
-
-    name: str
-    documents: list[Document]
-    queries: list[tuple[str, frozenset[str]]]
-
-
-def rows(path: Path) -> Iterator[dict[str, object]]:
-    with path.open(encoding="utf-8") as file:
-        yield from map(json.loads, file)
-
-
-def document(key: object, *parts: object, title: object = "") -> Document:
-    return compose([str(p) for p in parts], id=str(key), title=str(title), source="bench", media_type="text/plain")
-
-
-def scifact(data: Path, part: str = "test") -> Corpus:
-    """Claims to the abstracts that bear on them (Wadden et al. 2020, as in BEIR)."""
-    found = [
-        document(row["_id"], " ".join(row["sentences"]), title=row["title"])  # type: ignore[arg-type]
-        for row in rows(data / "scifact/corpus.jsonl")
-    ]
-    relevant: dict[str, set[str]] = {}
-    for line in (data / f"scifact/qrels/{part}.tsv").read_text().splitlines()[1:]:
-        query, key, grade = line.split("\t")
-        if int(grade) > 0:
-            relevant.setdefault(query, set()).add(key)
-    texts = {str(row["_id"]): str(row["text"]) for row in rows(data / "scifact/queries.jsonl")}
-    return Corpus("SciFact", found, [(texts[query], frozenset(keys)) for query, keys in relevant.items()])
-
-
-def pubmedqa(data: Path) -> Corpus:
-    """Questions to the abstract that each was made from (Jin et al. 2019)."""
-    found = list(rows(data / "pubmedqa/questions.jsonl"))
-    return Corpus(
-        "PubMedQA",
-        [document(row["pmid"], *row["contexts"]) for row in found],  # type: ignore[misc]
-        [(str(row["question"]), frozenset([str(row["pmid"])])) for row in found],
-    )
-
-
-def medquad(data: Path) -> Corpus:
-    """Consumer questions to their answers (Ben Abacha and Demner-Fushman 2019)."""
-    found = list(rows(data / "medquad/qa.jsonl"))
-    return Corpus(
-        "MedQuAD",
-        [document(row["_id"], row["answer"]) for row in found],
-        [(str(row["question"]), frozenset([str(row["_id"])])) for row in found],
-    )
-
-
-CORPORA = {"scifact": scifact, "pubmedqa": pubmedqa, "medquad": medquad}
 RANKINGS = {
     "words": Ranking(dense=0.0, compared=0),
     "meaning": Ranking(lexical=0.0, compared=0),
@@ -104,13 +46,9 @@ async def measure(library: Library, corpus: Corpus, limit: int | None) -> dict[s
         gains.append(gain / sum(1 / math.log2(rank + 2) for rank in range(min(10, len(relevant)))))
         at10.append(len(relevant & set(ranked[:10])) / len(relevant))
         at30.append(len(relevant & set(ranked)) / len(relevant))
-    return {
-        "queries": len(gains),
-        "ndcg10": statistics.fmean(gains),
-        "recall10": statistics.fmean(at10),
-        "recall30": statistics.fmean(at30),
-        "median_ms": statistics.median(seconds) * 1000,
-    }
+    means = {"ndcg10": gains, "recall10": at10, "recall30": at30}
+    figures = {"queries": len(gains), **{name: statistics.fmean(values) for name, values in means.items()}}
+    return {**figures, "median_ms": statistics.median(seconds) * 1000}
 
 
 def shown(report: IngestReport) -> None:
@@ -120,7 +58,7 @@ def shown(report: IngestReport) -> None:
 
 async def run(options: argparse.Namespace, folder: Path) -> None:
     async with open_store(data_dir=folder) as store:
-        shelves, embedder = Knowledge(store, sentence_vectors=False), MiniLM()
+        shelves, embedder = Knowledge(store, sentence_vectors=False), MiniLM(precision=options.precision)
         for name in options.corpora:
             corpus = CORPORA[name](options.data)
             report = await ingest(
@@ -128,19 +66,17 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
             )
             for way in options.rankings:
                 library = Library(shelves, embedder, ranking=RANKINGS[way])
-                figures = await measure(library, corpus, options.limit)
-                print(
-                    json.dumps({"corpus": corpus.name, "ranking": way, **{k: round(v, 4) for k, v in figures.items()}})
-                )
+                figures = {k: round(v, 4) for k, v in (await measure(library, corpus, options.limit)).items()}
+                print(json.dumps({"corpus": corpus.name, "ranking": way, **figures}))
             kept = f"{report.added} added, {report.unchanged} unchanged, {len(report.failed)} failed"
             print(f"# {corpus.name}: {kept}, {report.passages} passages in {report.seconds:.1f} s", file=sys.stderr)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder with scifact/, pubmedqa/ and medquad/")
+    parser = arguments(__doc__)
     parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=list(CORPORA))
     parser.add_argument("--rankings", nargs="+", choices=RANKINGS, default=list(RANKINGS))
+    parser.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="of the embedding model")
     parser.add_argument("--limit", type=int, help="queries of each corpus (all)")
     parser.add_argument("--keep", type=Path, help="a folder for the database (a temporary one)")
     options = parser.parse_args()

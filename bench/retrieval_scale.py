@@ -17,23 +17,20 @@ import argparse
 import asyncio
 import json
 import random
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from corpora import arguments, questions, rows, spread, timed
 from vital_engine.nouns import Scope
-from vital_engine.services.retrieval.analysis import terms
 from vital_engine.services.retrieval.chunking import Chunk
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.retrieval.ingest import IngestReport, ingest
-from vital_engine.services.retrieval.lexical_index import LexicalIndex
 from vital_engine.services.retrieval.library import Library, Ranking
 from vital_engine.services.retrieval.reading import Document
 from vital_engine.services.retrieval.sentence_vectors import SentenceVectors
@@ -42,11 +39,6 @@ from vital_engine.store import Knowledge, Store, open_store
 SHARES = {"big": 0.8, "middle": 0.195, "small": 0.005}
 DOMAINS = ("cardiology", "oncology", "neurology", "pharmacy")
 TABLES = ("documents", "passages", "vectors", "sentence_vectors", "lexical_segments", "lexical_postings")
-
-
-def rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        yield from map(json.loads, file)
 
 
 class Sentences:
@@ -68,13 +60,10 @@ class Sentences:
         chance = random.Random(seed)
         for number in range(count):
             mine, other = chance.randrange(len(self.abstracts)), chance.randrange(len(self.abstracts))
-            picked = [
-                (mine, n) for n in chance.sample(range(len(self.abstracts[mine])), k=min(6, len(self.abstracts[mine])))
-            ]
-            picked += [
-                (other, n)
-                for n in chance.sample(range(len(self.abstracts[other])), k=min(2, len(self.abstracts[other])))
-            ]
+            picked = []
+            for which, most in ((mine, 6), (other, 2)):
+                there = len(self.abstracts[which])
+                picked += [(which, n) for n in chance.sample(range(there), k=min(most, there))]
             text = " ".join(self.abstracts[a][n] for a, n in picked)
             mean = np.mean([self.vectors[a][n] for a, n in picked], axis=0)
             self._made[text] = mean / np.linalg.norm(mean)
@@ -88,7 +77,7 @@ class Sentences:
         return np.array([self._made.pop(text) if text in self._made else self._known[text] for text in texts])
 
 
-def result(document: Document) -> list[Chunk]:
+def whole(document: Document) -> list[Chunk]:
     """Each document as one passage."""
     return [Chunk(document.id, 0, "", document.text, 0, len(document.text), None, ())]
 
@@ -133,16 +122,6 @@ async def sizes(store: Store) -> dict[str, float]:
         return found
 
 
-async def timed(queries: Sequence[Any], ask: Callable[[Any], Awaitable[object]]) -> dict[str, float]:
-    spent = []
-    for query in queries:
-        began = time.perf_counter()
-        await ask(query)
-        spent.append((time.perf_counter() - began) * 1000)
-    cuts = statistics.quantiles(spent, n=20)
-    return {"median_ms": round(statistics.median(spent), 2), "p95_ms": round(cuts[-1], 2)}
-
-
 async def measure(shelves: Knowledge, model: MiniLM, queries: list[str], *, vectors: bool) -> None:
     half = len(queries) // 2
     first, second = queries[:half], queries[half:]
@@ -160,47 +139,11 @@ async def measure(shelves: Knowledge, model: MiniLM, queries: list[str], *, vect
             return await library.search(query, k=10, scope=scope)
 
         for state, some in (("cold", first), ("warm", second)):
-            figures = await timed(some, ask)
-            print(json.dumps({"scope": name, "state": state, "part": "search", **figures}))
+            found = spread(await timed(some, ask))
+            print(json.dumps({"scope": name, "state": state, "part": "search", **found}))
         print(f"# {library.cached_bytes / 2**20:.1f} MB of index in memory", file=sys.stderr)
-    await parts(shelves, model, first, second, scopes["big"], vectors=vectors)
     if vectors:
         await recall(shelves, model, second[:100], scopes)
-
-
-async def parts(
-    shelves: Knowledge, model: MiniLM, first: list[str], second: list[str], scope: Scope, *, vectors: bool
-) -> None:
-    index = LexicalIndex()
-    found: list[list[int]] = []
-
-    async def lexical(query: str) -> None:
-        async with shelves.reading(scope.tenant) as reader:
-            words = await index.search(reader, terms(query), domains=(), depth=100)
-            found.append(words.ranking.ordinals[:10].tolist())
-
-    async def fetch(ordinals: list[int]) -> None:
-        async with shelves.reading(scope.tenant) as reader:
-            await reader.passages(ordinals)
-
-    async def embed(query: str) -> None:
-        await asyncio.to_thread(model.embed, [query])
-
-    def show(part: str, figures: dict[str, float], state: str = "warm") -> None:
-        print(json.dumps({"scope": "big", "state": state, "part": part, **figures}))
-
-    show("lexical", await timed(first, lexical), "cold")
-    show("lexical", await timed(second, lexical))
-    show("fetch", await timed(found, fetch))
-    show("embed", await timed(second, embed))
-    if vectors:
-        embedded = model.embed(second)
-
-        async def dense(vector: NDArray[np.float32]) -> None:
-            async with shelves.reading(scope.tenant) as reader:
-                await reader.nearest(vector.tolist(), model=1, limit=100, exact=False)
-
-        show("dense", await timed(list(embedded), dense))
 
 
 async def recall(shelves: Knowledge, model: MiniLM, queries: list[str], scopes: dict[str, Scope]) -> None:
@@ -217,23 +160,15 @@ async def recall(shelves: Knowledge, model: MiniLM, queries: list[str], scopes: 
                 hits += len({p.id for p in true} & {p.id for p in ours})
                 wanted += len(true)
                 short += len(ours) < len(true)
-            print(
-                json.dumps(
-                    {
-                        "scope": name,
-                        "part": f"recall@{depth} of dense",
-                        "share": round(hits / wanted, 4),
-                        "short": short,
-                    }
-                )
-            )
+            figures = {"share": round(hits / wanted, 4), "short": short}
+            print(json.dumps({"scope": name, "part": f"recall@{depth} of dense", **figures}))
 
 
 async def run(options: argparse.Namespace, folder: Path) -> None:
     model = MiniLM()
     chance = random.Random(7)
     queries = [row["text"] for row in rows(options.data / "scifact/queries.jsonl")]
-    queries += [row["question"] for row in rows(options.data / "pubmedqa/questions.jsonl")]
+    queries += [row["question"] for row in questions(options.data)]
     queries = chance.sample(queries, options.queries)
     async with open_store(data_dir=folder, statement_seconds=120.0) as store:
         shelves = Knowledge(store, sentence_vectors=not options.no_sentences)
@@ -250,8 +185,7 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder with scifact/ and pubmedqa/")
+    parser = arguments(__doc__)
     parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--abstracts", type=int, default=3_000, help="how many the sentences come from")
     parser.add_argument("--queries", type=int, default=600, help="half of them cold, half warm")

@@ -10,23 +10,23 @@ abstract, and copied sentences as they are, with a figure changed, and with a ne
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from corpora import arguments, questions, timed
 from train_support import Pair, auc, calibration_error, mixture, scifact
 from vital_engine.nouns import Evidence, Passage, Sentence
-from vital_engine.sentences import split
+from vital_engine.services.checks import Check
 from vital_engine.services.citations import QuoteChecker
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.retrieval.sentence_vectors import SentenceVectors
 from vital_engine.services.support import LogisticJudge, Matcher
+from vital_engine.text.sentences import split
 
 CHECKS = ("figures", "negation", "direction", "names", "wording")
 
@@ -73,13 +73,12 @@ def _abstract(pair: Pair) -> tuple[Passage, list[tuple[int, int]]]:
     return Passage(pair.document, text, pair.document, pair.title, 0, len(text)), spans
 
 
-def _objects(checks, name: str) -> bool:
+def _objects(checks: Sequence[Check], name: str) -> bool:
     return any(c.name == name and not c.agrees for c in checks)
 
 
 def on_pubmedqa(matcher: Matcher, data: Path, count: int) -> dict[str, object]:
-    with (data / "pubmedqa/questions.jsonl").open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for _, line in zip(range(count), lines, strict=False)]
+    rows = questions(data)[:count]
     texts = [" ".join(r["contexts"]) for r in rows]
     passages = [Passage(r["pmid"], t, r["pmid"], "", 0, len(t)) for r, t in zip(rows, texts, strict=True)]
     right, wrong = [], []
@@ -126,12 +125,8 @@ async def timing(matcher: Matcher, pairs: Sequence[Pair]) -> dict[str, object]:
     judge, checker = LogisticJudge(matcher), QuoteChecker(matcher)
     matcher.matches("This claim warms the vectors of the passages.", passages)
 
-    async def each(work: Callable, texts: Sequence[str]) -> dict[str, float]:
-        spent = []
-        for text in texts:
-            start = time.perf_counter()
-            await work(Sentence(text, 0, len(text), 0), evidence)
-            spent.append(1000 * (time.perf_counter() - start))
+    async def each(work: Callable[[Sentence, Evidence], Awaitable[object]], texts: Sequence[str]) -> dict[str, float]:
+        spent = await timed(texts, lambda text: work(Sentence(text, 0, len(text), 0), evidence))
         return {"p50": _round(np.percentile(spent, 50), 2), "p95": _round(np.percentile(spent, 95), 2)}
 
     return {
@@ -146,8 +141,7 @@ def _round(value: object, digits: int = 3) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = arguments(__doc__)
     parser.add_argument("--questions", type=int, default=150)
     parser.add_argument("--lexical", action="store_true", help="without an embedder")
     options = parser.parse_args()

@@ -12,11 +12,9 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import math
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,12 +23,13 @@ from typing import Any
 import numpy as np
 import yaml
 
+from corpora import arguments, questions, rows
 from vital_engine.nouns import Brief, Expert, Question, Scope
 from vital_engine.ports import Embedder
 from vital_engine.services.experts import ExpertRouter
+from vital_engine.services.ranking import words
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.tools import OpenFDA, Profile, PubMed, Shortlist, Toolbox, standard_tools
-from vital_engine.services.tools.matching import words
 
 TESTS = Path(__file__).parents[1] / "tests" / "unit"
 ANYBODY = Brief(Expert(id="any", name="any", description="", instructions=""))
@@ -39,10 +38,6 @@ ANYBODY = Brief(Expert(id="any", name="any", description="", instructions=""))
 class NoDocuments:
     async def search(self, query: str, *, k: int, scope: Scope) -> tuple[()]:
         return ()
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
 
 
 def scored(ranks: Sequence[int]) -> dict[str, float]:
@@ -54,11 +49,9 @@ def scored(ranks: Sequence[int]) -> dict[str, float]:
 
 
 def metatool(data: Path, embedder: Embedder) -> dict[str, Any]:
-    tools = [
-        Profile(t["name"], f"{words(t['name'])}: {t['description']}") for t in lines(data / "metatool/tools.jsonl")
-    ]
-    questions = lines(data / "metatool/queries.jsonl")
-    results: dict[str, Any] = {"tools": len(tools), "questions": len(questions)}
+    tools = [Profile(t["name"], f"{words(t['name'])}: {t['description']}") for t in rows(data / "metatool/tools.jsonl")]
+    asked = list(rows(data / "metatool/queries.jsonl"))
+    results: dict[str, Any] = {"tools": len(tools), "questions": len(asked)}
     ways = {
         "words": Shortlist(tools),
         "meaning": Shortlist(tools, embedder, dense_weight=1.0),
@@ -67,10 +60,10 @@ def metatool(data: Path, embedder: Embedder) -> dict[str, Any]:
     for name, shortlist in ways.items():
         ranks = []
         began = time.perf_counter()
-        for question in questions:
+        for question in asked:
             order = [match.id for match in shortlist.rank_now(question["query"])]
             ranks.append(order.index(question["tool"]))
-        each = (time.perf_counter() - began) / len(questions)
+        each = (time.perf_counter() - began) / len(asked)
         halves = {"all": scored(ranks), "even": scored(ranks[::2]), "held out": scored(ranks[1::2])}
         results[name] = halves | {"ms per question": round(1000 * each, 2)}
     return results
@@ -83,7 +76,7 @@ async def suggested(data: Path, embedder: Embedder) -> dict[str, Any]:
         suggestions = await box.suggest(Question(text, "bench", "bench"), ANYBODY)
         return [(p.tool, dict(p.arguments)) for p in suggestions.tool_calls]
 
-    pubmedqa = [row["question"] for row in lines(data / "pubmedqa/questions.jsonl")]
+    pubmedqa = [row["question"] for row in questions(data)]
     results: dict[str, Any] = {
         "pubmedqa": {"questions": len(pubmedqa), "with a call": sum([bool(await calls(text)) for text in pubmedqa])}
     }
@@ -109,7 +102,7 @@ def _same(calls: list[tuple[str, dict[str, Any]]], wanted: dict[str, Any]) -> bo
 
 
 async def experts(data: Path, embedder: Embedder) -> dict[str, Any]:
-    pubmedqa = [row["question"] for row in lines(data / "pubmedqa/questions.jsonl")]
+    pubmedqa = [row["question"] for row in questions(data)]
     topics = yaml.safe_load((TESTS / "experts" / "questions.yaml").read_text("utf-8"))
     results: dict[str, Any] = {}
     for name, router in {"words": ExpertRouter(), "words and meaning": ExpertRouter(embedder=embedder)}.items():
@@ -131,13 +124,7 @@ async def experts(data: Path, embedder: Embedder) -> dict[str, Any]:
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", type=Path, default=os.environ.get("VITAL_DATA"), help="the data folder (or VITAL_DATA)"
-    )
-    data = parser.parse_args().data
-    if data is None:
-        parser.error("--data is needed")
+    data = arguments(__doc__).parse_args().data
     embedder = MiniLM()
     results = {
         "embedder": embedder.model,

@@ -9,7 +9,6 @@ bench/retrieval.py, with --rankings both fused.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import retrieval
+from corpora import arguments, scifact
 from vital_engine.nouns import Scope
 from vital_engine.services.retrieval import rerank
 from vital_engine.services.retrieval.embedder import MiniLM
@@ -42,7 +41,7 @@ def fit(rows: NDArray[np.float64], relevant: NDArray[np.float64], penalty: float
 
 
 async def candidates(data: Path, folder: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    corpus = retrieval.scifact(data, "train")
+    corpus = scifact(data, "train")
     rows, relevant, queries = [], [], 0
     async with open_store(data_dir=folder) as store:
         shelves, embedder = Knowledge(store, sentence_vectors=False), MiniLM()
@@ -59,8 +58,7 @@ async def candidates(data: Path, folder: Path) -> tuple[NDArray[np.float64], NDA
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder with scifact/")
+    parser = arguments(__doc__)
     parser.add_argument("--keep", type=Path, required=True, help="a folder for the database")
     options = parser.parse_args()
     rows, relevant, queries = asyncio.run(candidates(options.data, options.keep))

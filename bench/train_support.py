@@ -15,21 +15,29 @@ SciFact: Wadden et al. 2020, arXiv:2004.14974; claims CC BY 4.0, abstracts ODC-B
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bm25s
 import numpy as np
 import Stemmer
 from numpy.typing import NDArray
 
+from corpora import arguments, rows
 from vital_engine.services.checks import hard_checks
 from vital_engine.services.retrieval.embedder import MiniLM
-from vital_engine.services.support import features
-from vital_engine.services.support.model import Logistic
+from vital_engine.services.support.model import (
+    DENSE_CHOICE,
+    DENSE_SUPPORT,
+    LEXICAL_CHOICE,
+    LEXICAL_SUPPORT,
+    Logistic,
+    choice_features,
+    support_features,
+)
 
 Array = NDArray[np.float64]
 
@@ -53,10 +61,10 @@ class Pair:
 
 def scifact(data: Path) -> list[Pair]:
     """All judged pairs of claim and abstract, and two near ones per claim."""
-    corpus = {d["_id"]: d for d in _lines(data / "scifact/corpus.jsonl")}
-    judged: dict[tuple[str, str], dict[str, object]] = {}
+    corpus = {d["_id"]: d for d in rows(data / "scifact/corpus.jsonl")}
+    judged: dict[tuple[str, str], dict[str, Any]] = {}
     claims: dict[str, tuple[str, str, set[str]]] = {}
-    for row in _lines(data / "scifact/evidence.jsonl"):
+    for row in rows(data / "scifact/evidence.jsonl"):
         entry = judged.setdefault((row["claim_id"], row["doc_id"]), {**row, "gold": set()})
         entry["gold"] |= set(row["sentences"])
         claims.setdefault(row["claim_id"], (row["claim"], row["split"], set()))[2].add(row["doc_id"])
@@ -72,7 +80,9 @@ def scifact(data: Path) -> list[Pair]:
     return pairs
 
 
-def _near(corpus, claims) -> Iterator[tuple[str, str, set[str], list[str]]]:
+def _near(
+    corpus: Mapping[str, Any], claims: Mapping[str, tuple[str, str, set[str]]]
+) -> Iterator[tuple[str, str, set[str], list[str]]]:
     ids, stemmer = list(corpus), Stemmer.Stemmer("english")
     texts = [f"{corpus[i]['title']} {' '.join(corpus[i]['sentences'])}" for i in ids]
     index = bm25s.BM25()
@@ -81,11 +91,6 @@ def _near(corpus, claims) -> Iterator[tuple[str, str, set[str], list[str]]]:
     found, _ = index.retrieve(queries, k=12, show_progress=False)
     for (claim, split, documents), row in zip(claims.values(), found, strict=True):
         yield claim, split, documents, [ids[i] for i in row]
-
-
-def _lines(path: Path) -> Iterator[dict]:
-    with path.open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
 
 
 def cosines(pairs: Sequence[Pair], embedder: MiniLM) -> list[Array]:
@@ -139,29 +144,29 @@ def mixture(pairs: Sequence[Pair]) -> Array:
     return np.array([MIXTURE[label] * len(labels) / labels.count(label) for label in labels])
 
 
-def train(pairs: Sequence[Pair], cosine: Sequence[Array] | None) -> tuple[dict, dict[str, object]]:
+def train(pairs: Sequence[Pair], cosine: Sequence[Array] | None) -> tuple[dict[str, object], dict[str, object]]:
     """The coefficients trained on the split "train", and their errors on "validation"."""
     dense = cosine is not None
     cos: Sequence[Array | None] = cosine if cosine is not None else [None] * len(pairs)
-    choices = [features.choice_features(p.claim, p.sentences, c) for p, c in zip(pairs, cos, strict=True)]
+    choices = [choice_features(p.claim, p.sentences, c) for p, c in zip(pairs, cos, strict=True)]
     golds = [np.array([float(i in p.gold) for i in range(len(p.sentences))]) for p in pairs]
     judged = [i for i, p in enumerate(pairs) if p.gold]
     seen = [i for i in judged if pairs[i].split == "train"]
     rows, labels = np.vstack([choices[i] for i in seen]), np.concatenate([golds[i] for i in seen])
-    choice = fit(rows, labels, np.ones(len(rows)), features.DENSE_CHOICE if dense else features.LEXICAL_CHOICE)
+    choice = fit(rows, labels, np.ones(len(rows)), DENSE_CHOICE if dense else LEXICAL_CHOICE)
 
     def row(i: int) -> Array:
         pair, logits = pairs[i], choice.logits(choices[i])
         at, context = int(logits.argmax()), f"{pair.title} {' '.join(pair.sentences)}"
         checks = hard_checks(pair.claim, pair.sentences[at], context)
-        return features.support_features(pair.claim, context, float(logits[at]), checks, cos[i], at)
+        return support_features(pair.claim, context, float(logits[at]), checks, cos[i], at)
 
     rows, labels = np.array([row(i) for i in range(len(pairs))]), np.array([float(p.label == "SUPPORT") for p in pairs])
     splits = {s: np.array([p.split == s for p in pairs]) for s in ("train", "validation")}
     weights = np.zeros(len(pairs))
     for mask in splits.values():
         weights[mask] = mixture([p for p, inside in zip(pairs, mask, strict=True) if inside])
-    names = features.DENSE_SUPPORT if dense else features.LEXICAL_SUPPORT
+    names = DENSE_SUPPORT if dense else LEXICAL_SUPPORT
     mask = splits["train"]
     support = fit(rows[mask], labels[mask], weights[mask], names)
     held = splits["validation"]
@@ -188,11 +193,11 @@ def strength(data: Path, embedder: MiniLM) -> dict[str, object]:
     Each claim is searched twice among all abstracts: as they are (relevant if an evidence abstract is among the first
     eight) and without its evidence. Embeds the whole corpus: minutes.
     """
-    corpus = {d["_id"]: f"{d['title']}\n{' '.join(d['sentences'])}" for d in _lines(data / "scifact/corpus.jsonl")}
+    corpus = {d["_id"]: f"{d['title']}\n{' '.join(d['sentences'])}" for d in rows(data / "scifact/corpus.jsonl")}
     place = {document: i for i, document in enumerate(corpus)}
     vectors = embedder.embed(list(corpus.values())).astype(np.float64)
     claims: dict[tuple[str, str], set[int]] = {}
-    for row in _lines(data / "scifact/evidence.jsonl"):
+    for row in rows(data / "scifact/evidence.jsonl"):
         claims.setdefault((row["claim"], row["split"]), set()).add(place[row["doc_id"]])
     found: dict[str, list[tuple[float, float]]] = {"train": [], "validation": []}
     for ((_, split), gold), vector in zip(claims.items(), embedder.embed([c for c, _ in claims]), strict=True):
@@ -213,8 +218,7 @@ def strength(data: Path, embedder: MiniLM) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = arguments(__doc__)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--strength", action="store_true", help="train the strength of retrieval anew, too (minutes)")
     options = parser.parse_args()

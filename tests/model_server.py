@@ -62,9 +62,11 @@ class Reply:
         ``rst`` (the connection is reset), ``json`` (in the middle of a chunk's JSON), ``utf8`` (in the middle
         of a character), ``close`` (a well-formed end of the body, but neither a finish nor ``[DONE]``),
         ``error`` (an error object in the stream).
+    :param end_after: seconds between ``[DONE]`` and the end of the HTTP message.
     :param trickle: seconds between single *bytes*, instead of whole chunks.
     :param comments: seconds between SSE comments before the first token: a sign of life, but no progress.
     :param body: a whole body in place of a stream, with ``content_type``: an HTML page, say.
+    :param function_calls: what a request with functions is answered with: names, and arguments as the model writes them.
     :param whole: ignore ``stream`` and answer with one JSON completion.
     """
 
@@ -85,10 +87,12 @@ class Reply:
     stall_after: int | None = None
     cut_after: int | None = None
     cut: str = "fin"
+    end_after: float = 0.0
     trickle: float | None = None
     comments: float | None = None
     body: bytes | None = None
     content_type: str = "text/html"
+    function_calls: tuple[tuple[str, Any], ...] = ()
     whole: bool = False
     model: str | None = None
 
@@ -116,7 +120,6 @@ class Request:
     sent_tokens: int = 0
     finished: bool = False
     disconnected: bool = False
-    disconnected_at: float | None = None
 
 
 @dataclass
@@ -221,8 +224,8 @@ class ModelServer:
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="model-server", daemon=True)
         self._thread.start()
-        if not ready.wait(5.0):
-            raise RuntimeError("the model server did not start within 5 s")
+        if not ready.wait(60.0):
+            raise RuntimeError("the model server did not start within 60 s")
 
     def kill(self) -> None:
         """Die as a process does: every connection is reset, and the port no longer answers."""
@@ -232,12 +235,12 @@ class ModelServer:
         if self._loop is None or self._thread is None:
             return
         with contextlib.suppress(RuntimeError):  # the loop has ended already
-            asyncio.run_coroutine_threadsafe(self._close(reset=reset), self._loop).result(5.0)
+            asyncio.run_coroutine_threadsafe(self._close(reset=reset), self._loop).result(60.0)
             self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5.0)
+        self._thread.join(60.0)
         self._loop = self._thread = None
 
-    def wait_for_disconnect(self, request: Request, within: float = 5.0) -> bool:
+    def wait_for_disconnect(self, request: Request, within: float = 60.0) -> bool:
         """Whether the client of *request* hung up within so many seconds. Blocks its thread."""
         end = time.monotonic() + within
         while not request.disconnected and time.monotonic() < end:
@@ -312,6 +315,9 @@ class ModelServer:
                 reply = await self._counted(request, reply, self.cache)
             await self._reply(request, reply, connection)
             request.finished = True
+        except OSError:  # a write may meet the end of the connection before the watcher looks
+            request.disconnected = True
+            raise
         finally:
             watcher.cancel()
 
@@ -331,7 +337,7 @@ class ModelServer:
         """Notes when the client hangs up, and stops working for it: a request in flight sends nothing more."""
         while not connection.reader.at_eof() and connection.reader.exception() is None:
             await asyncio.sleep(0.002)
-        request.disconnected, request.disconnected_at = True, time.monotonic()
+        request.disconnected = True
         if connection.task is not None:
             connection.task.cancel()
 
@@ -360,7 +366,7 @@ class ModelServer:
             await asyncio.sleep(reply.first)
         head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         connection.writer.write(head.encode())
-        await connection.writer.shutdown()
+        await connection.writer.drain()
         if reply.early_headers:
             await self._wait(reply, connection)
         await self._event(connection, reply, self._chunk(request, reply, {"role": "assistant", "content": ""}))
@@ -395,8 +401,9 @@ class ModelServer:
         if usage and reply.usage in ("no_choices", "twice"):
             await self._event(connection, reply, {**self._chunk(request, reply, {}), "choices": [], "usage": usage})
         await self._write(connection, b"data: [DONE]\n\n", reply)
+        await asyncio.sleep(reply.end_after)
         connection.writer.write(b"0\r\n\r\n")
-        await connection.writer.shutdown()
+        await connection.writer.drain()
 
     async def _cut(self, request: Request, reply: Reply, connection: _Connection, token: str) -> None:
         whole = (
@@ -414,7 +421,7 @@ class ModelServer:
                 await self._event(connection, reply, {"error": {"message": "the engine died", "type": "server_error"}})
             case "close":
                 connection.writer.write(b"0\r\n\r\n")
-                await connection.writer.shutdown()
+                await connection.writer.drain()
         raise _Cut
 
     async def _event(self, connection: _Connection, reply: Reply, data: Mapping[str, Any]) -> None:
@@ -424,7 +431,7 @@ class ModelServer:
         parts = [data] if reply.trickle is None else [data[i : i + 1] for i in range(len(data))]
         for part in parts:
             connection.writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
-            await connection.writer.shutdown()
+            await connection.writer.drain()
             if reply.trickle is not None:
                 await asyncio.sleep(reply.trickle)
 
@@ -439,7 +446,7 @@ class ModelServer:
         headers = {"content-type": content_type, "content-length": str(len(body)), **(more or {})}
         head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n"
         connection.writer.write(head.encode() + body)
-        await connection.writer.shutdown()
+        await connection.writer.drain()
 
     def _chunk(
         self, request: Request, reply: Reply, delta: Mapping[str, Any], finish: str | None = None
@@ -453,7 +460,13 @@ class ModelServer:
         }
 
     def _completion(self, request: Request, reply: Reply) -> dict[str, Any]:
-        message = {"role": "assistant", "content": reply.text}
+        message: dict[str, Any] = {"role": "assistant", "content": reply.text}
+        if reply.function_calls and request.body.get("tools"):
+            calls = [
+                {"id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": arguments}}
+                for i, (name, arguments) in enumerate(reply.function_calls)
+            ]
+            message = {"role": "assistant", "content": None, "tool_calls": calls}
         return {
             **self._chunk(request, reply, {}),
             "object": "chat.completion",

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from vital_engine.store import Store, migrate, open_store
-from vital_engine.store.address import ADMIN, OWNER
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.store.migrate import ADMIN, OWNER
 
 # A test's data need not survive a power cut, and nothing may happen behind a test's back.
 FAST = {

@@ -11,22 +11,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .answer import Answer
-    from .app import open_app
+    from .engine import Engine
     from .modes import (
+        Broken,
+        Cited,
+        Event,
+        Finished,
         Mode1ManualWorkflow,
         Mode2AutomaticWorkflow,
         Mode3ChatManualWorkflow,
         Mode4ChatAutomaticWorkflow,
         ParallelBaseWorkflow,
+        Spent,
+        Started,
+        StepEvent,
+        Token,
     )
-    from .nouns import ApprovalDecision, Limits, Question
+    from .nouns import Answer, ApprovalDecision, Citation, Effect, Limits, Question, Receipt
     from .ports import Services
+    from .services.tools.tool import tool
+    from .settings import Settings
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Answer": ".answer",
+    "Answer": ".nouns",
+    "ApprovalDecision": ".nouns",
+    "Broken": ".modes",
+    "Citation": ".nouns",
+    "Cited": ".modes",
+    "Effect": ".nouns",
+    "Engine": ".engine",
+    "Event": ".modes",
+    "Finished": ".modes",
     "Limits": ".nouns",
     "Mode1ManualWorkflow": ".modes",
     "Mode2AutomaticWorkflow": ".modes",
@@ -34,14 +51,26 @@ _HOMES = {
     "Mode4ChatAutomaticWorkflow": ".modes",
     "ParallelBaseWorkflow": ".modes",
     "Question": ".nouns",
-    "ApprovalDecision": ".nouns",
+    "Receipt": ".nouns",
     "Services": ".ports",
-    "open_app": ".app",
+    "Settings": ".settings",
+    "Spent": ".modes",
+    "Started": ".modes",
+    "StepEvent": ".modes",
+    "Token": ".modes",
+    "tool": ".services.tools",
 }
 
 __all__ = [
     "Answer",
     "ApprovalDecision",
+    "Broken",
+    "Citation",
+    "Cited",
+    "Effect",
+    "Engine",
+    "Event",
+    "Finished",
     "Limits",
     "Mode1ManualWorkflow",
     "Mode2AutomaticWorkflow",
@@ -49,9 +78,15 @@ __all__ = [
     "Mode4ChatAutomaticWorkflow",
     "ParallelBaseWorkflow",
     "Question",
+    "Receipt",
     "Services",
+    "Settings",
+    "Spent",
+    "Started",
+    "StepEvent",
+    "Token",
     "__version__",
-    "open_app",
+    "tool",
 ]
 
 

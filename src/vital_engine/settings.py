@@ -1,7 +1,7 @@
-"""What a deployment sets: defaults, then ``vital.toml``, then the environment (``VITAL_...``), then the command line.
+"""Settings of a deployment: defaults, then ``vital.toml``, then the environment (``VITAL_...``), then the command line.
 
-A name that is not known is refused, and the nearest known one is named: a setting that is misspelt must not be a setting
-that is silently not made. The only reader of the environment.
+An unknown name is refused, and the message names the nearest known one: a misspelt setting must not be a setting that
+is silently not made.
 """
 
 from __future__ import annotations
@@ -30,18 +30,21 @@ TRUTHS: Final[Mapping[str, bool]] = {
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "fallback": ("none", "extractive"),
     "model_prefill": ("off", "vllm", "llama.cpp"),
+    "tool_suggester": ("auto", "matcher", "model"),
     "log_format": ("console", "json"),
     "log_level": ("debug", "info", "warning", "error"),
 }
-SIZES: Final = ("answer_cache", "retrieval_cache", "embedding_cache", "suggestion_cache", "foresight")
+SIZES: Final = ("answer_cache", "retrieval_cache", "embedding_cache", "suggestion_cache")
 """Entries that are kept in memory; 0: none."""
 DATABASES: Final = ("postgresql://", "postgres://")
-SECRETS: Final = frozenset({"database_url", "model_key", "embedder_key"})
+WEB_TOOLS: Final = ("pubmed", "openfda")
+"""Sources outside of the house that tools can ask."""
+SECRETS: Final = frozenset({"database_url", "model_key", "suggest_key", "pubmed_key", "openfda_key"})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of a deployment. Those of a turn (``profile``, limits, switches) stand in ``turn``."""
+    """Every setting of a deployment. The settings of a turn (``profile``, limits, switches) are in ``turn``."""
 
     home: Path = field(
         default_factory=lambda: user_data_path("vital-engine", appauthor=False),
@@ -65,6 +68,32 @@ class Settings:
         default=None,
         metadata={"help": "base URL of a second server with the same model, for calls that are late (hedging)"},
     )
+    tool_suggester: str = field(
+        default="auto",
+        metadata={
+            "help": "who suggests tool calls: 'matcher' (by rule), 'model' (function calling, a paid call in each turn), or "
+            "'auto': the model if suggest_model names one"
+        },
+    )
+    suggest_model: str | None = field(
+        default=None,
+        metadata={"help": "the model that suggests tool calls; default, with 'model': the one that answers"},
+    )
+    suggest_url: str | None = field(
+        default=None, metadata={"help": "base URL of the server of suggest_model; default: model_url"}
+    )
+    suggest_key: str | None = field(default=None, metadata={"help": "the API key of suggest_url"})
+    web_tools: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "sources outside of the house that tools may ask, each call with a person's consent: pubmed, openfda"
+        },
+    )
+    pubmed_email: str | None = field(default=None, metadata={"help": "whom NCBI writes to about our requests"})
+    pubmed_key: str | None = field(default=None, metadata={"help": "NCBI's API key: 10 requests per second, not 3"})
+    openfda_key: str | None = field(
+        default=None, metadata={"help": "openFDA's API key: 120,000 requests a day, not 1,000"}
+    )
     answer_cache: int = field(
         default=0,
         metadata={"help": "answers that are given again for the same prompt, tenant and index, at no cost; 0: none"},
@@ -74,13 +103,9 @@ class Settings:
     )
     embedding_cache: int = field(default=2048, metadata={"help": "questions whose vectors are kept; 0: none"})
     suggestion_cache: int = field(default=2048, metadata={"help": "questions whose tool calls are kept; 0: none"})
-    foresight: int = field(
-        default=512,
-        metadata={"help": "questions and conversations from which the next turn is guessed (speculation); 0: none"},
-    )
     fallback: str = field(
         default="none",
-        metadata={"help": "who answers when the model fails before its first word: 'extractive', or 'none' for nobody"},
+        metadata={"help": "who answers when the model fails before its first word: 'extractive', or 'none'"},
     )
     embedder: str | None = field(
         default=None,
@@ -92,7 +117,7 @@ class Settings:
     )
     tenant: str = field(default="local", metadata={"help": "whose documents and turns the command line works on"})
     user: str = field(default="local", metadata={"help": "who asks on the command line"})
-    expert: str | None = field(default=None, metadata={"help": "who answers if a question names nobody"})
+    expert: str | None = field(default=None, metadata={"help": "the expert who answers if a question names none"})
     host: str = field(default="127.0.0.1", metadata={"help": "where vital serve listens"})
     port: int = field(default=8700, metadata={"help": "on which port; 0: any that is free"})
     log_format: str = field(default="console", metadata={"help": "console or json"})
@@ -118,6 +143,9 @@ class Settings:
             raise ConfigError(
                 "model_prefill is for the server at model_url, and there is none: a local model reads ahead"
             )
+        if unknown := [source for source in self.web_tools if source not in WEB_TOOLS]:
+            raise ConfigError(f"web_tools may name {' and '.join(WEB_TOOLS)}, not {', '.join(map(repr, unknown))}")
+        self._check_suggester()
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"port must be between 0 and 65535, not {self.port}")
         if self.pool_size < 1:
@@ -125,15 +153,37 @@ class Settings:
         if self.database_url is not None and not self.database_url.startswith(DATABASES):
             raise ConfigError(f"database_url must begin with {' or '.join(DATABASES)}")  # not shown: it is a secret
 
+    def _check_suggester(self) -> None:
+        if self.suggests_by_model and not (self.suggest_url or self.model_url):
+            raise ConfigError(
+                "a model that suggests tool calls needs a server that can call functions: set suggest_url, or model_url"
+            )
+        if self.suggests_by_model and not (self.suggest_model or (self.model and not self.suggest_url)):
+            raise ConfigError("which model suggests tool calls? Set suggest_model")
+        if self.suggest_url and not self.suggest_model:
+            raise ConfigError("suggest_url is the server of suggest_model, and there is none")
+        if self.suggest_key and not self.suggest_url:
+            raise ConfigError(
+                "suggest_key is for the server at suggest_url, and there is none: model_url has model_key"
+            )
+
+    @property
+    def suggests_by_model(self) -> bool:
+        """Whether a model is asked for tool calls in each turn, which costs money: only where a setting says so."""
+        return self.tool_suggester == "model" or (self.tool_suggester == "auto" and self.suggest_model is not None)
+
     def changed(self) -> float:
-        """When the file of settings was changed last, in seconds since the epoch; 0.0 where there is none."""
+        """When the file of settings was last changed.
+
+        :returns: seconds since the epoch; 0.0 if there is no file.
+        """
         try:
             return self.file.stat().st_mtime if self.file is not None else 0.0
         except OSError:
             return 0.0
 
     def shown(self) -> dict[str, Any]:
-        """As plain values, with secrets hidden."""
+        """The settings as plain values, with secrets hidden."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {
             name: "(set)" if name in SECRETS and value else str(value) if isinstance(value, Path) else value
@@ -141,7 +191,11 @@ class Settings:
         }
 
     def replace(self, changes: Mapping[str, Any]) -> Settings:
-        """These settings with *changes*; None means "not said"."""
+        """These settings with *changes*.
+
+        :param changes: name -> value; None: not changed.
+        :raises ConfigError: an unknown name or an impossible value.
+        """
         said = {k: v for k, v in changes.items() if v is not None}
         return replace(self, **_known(said, turn_keys=())) if said else self
 
@@ -152,7 +206,7 @@ KEYS: Final = tuple(f.name for f in fields(Settings) if f.name != "file")
 def load(
     *, environ: Mapping[str, str] | None = None, file: Path | None = None, turn_keys: tuple[str, ...] = ()
 ) -> Settings:
-    """The deployment's settings.
+    """Read the settings of the deployment.
 
     :param environ: default: the process's environment.
     :param file: default: ``VITAL_CONFIG``, or ``vital.toml`` in the working folder if there is one.
@@ -200,6 +254,11 @@ def _fit(name: str, value: Any, hint: Any) -> Any:
     """*value* as *hint* wants it; text (of the environment) is read."""
     kinds = [k for k in get_args(hint) if k is not type(None)] if get_origin(hint) is not Mapping else []
     kind = kinds[0] if kinds and not isinstance(hint, type) and len(kinds) == 1 else hint
+    if name == "web_tools":
+        listed = value.split(",") if isinstance(value, str) else value
+        if isinstance(listed, list | tuple) and all(isinstance(each, str) for each in listed):
+            return tuple(each.strip() for each in listed if each.strip())
+        raise ConfigError(f"{name} must be a list of names, not {value!r}")
     if kind is Path and isinstance(value, str | Path):
         return Path(value).expanduser()
     if kind is int and not isinstance(value, bool):
@@ -216,11 +275,17 @@ def _fit(name: str, value: Any, hint: Any) -> Any:
         return value
     if name in {"turn", "prices"} and isinstance(value, Mapping):
         return dict(value)
-    raise ConfigError(f"{name} must be {getattr(kind, '__name__', 'a table')}, not {value!r}")
+    wanted = "a table" if get_origin(hint) is Mapping else "text" if kind is str else "a path"
+    raise ConfigError(f"{name} must be {wanted}" + ("" if name in SECRETS else f", not {value!r}"))
 
 
 def typed(key: str, text: Any) -> Any:
-    """A setting of a turn as it stands in the environment (text), read as what it looks like."""
+    """Read a setting of a turn from its text in the environment.
+
+    :param key: its name.
+    :param text: its value; anything but text is returned as it is.
+    :raises ConfigError: the text is no value of such a setting.
+    """
     if not isinstance(text, str):
         return text
     if (key.startswith("enable_") or key == "hedging") and (read := TRUTHS.get(text.strip().lower())) is not None:

@@ -74,19 +74,18 @@ def scripts(page: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("page", [page for page in PAGES if scripts(page)], ids=lambda page: page.name)
 def test_python_of_the_docs_runs(page: Path) -> None:
     """The blocks of a page, one after another: each may use what those above it have introduced.
 
-    A block that says ``asyncio.run`` is a program of its own, run against an empty engine; one that enters a
+    A block that says ``asyncio.run`` or opens an ``Engine`` is a program of its own, run against an empty engine; one that enters a
     ``Watchdog`` needs a running loop, as the page says.
     """
     known: dict[str, Any] = {"__name__": "docs"}
     if page.name == "monitoring.md":  # it speaks of a workflow of the reader's
         known |= {"services": scripted(), "Mode2AutomaticWorkflow": Mode2AutomaticWorkflow, "Watchdog": Watchdog}
     for code in scripts(page):
-        if "asyncio.run(" in code:
+        if "asyncio.run(" in code or "with Engine(" in code:
             run_alone(code)
         elif "running loop" in code:
             asyncio.run(run_in_loop(code, known))
@@ -107,7 +106,7 @@ def run_alone(code: str) -> None:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=240,
             check=False,
         )
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from seed_profile import SEED, SEQUENTIAL_TOTAL, TIERS_TOTAL, TOTALS
 from vital_engine import (
     Answer,
     Mode1ManualWorkflow,
@@ -20,20 +21,12 @@ from vital_engine import (
     Question,
     Services,
 )
+from vital_engine.errors import ConfigError
 from vital_engine.testing import run_virtual, scripted
 
 QUESTION = Question(text="Does the drug lower HbA1c?", tenant="t1", user="u1")
-SEED: dict[str, Any] = {
-    "retrieve": 0.5,
-    "suggest": 0.3,
-    "recall": 0.2,
-    "reply": 1.5,
-    "assess": 0.1,
-    "cite": 0.15,
-    "tally": 0.05,
-}
 TIER1, TIER2 = ("retrieve", "suggest", "recall"), ("assess", "cite", "tally")
-REASONS = {"timeout", "error", "cancelled", "wrong_type", "breaker_open", "shed", "abandoned", "skipped"}
+REASONS = {"timeout", "error", "cancelled", "wrong_type", "abandoned", "skipped"}
 MODES = (Mode1ManualWorkflow, Mode2AutomaticWorkflow, Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow)
 
 
@@ -53,7 +46,7 @@ def bound(profile: str, of: dict[str, float], sentences: int = 8) -> float:
 
 
 # -- exact times
-DURATIONS = [
+DURATIONS: list[dict[str, Any]] = [
     SEED,
     {"retrieve": 0.1, "suggest": 0.7, "recall": 0.4, "reply": 2.0, "assess": 0.3, "cite": 0.2, "tally": 0.0},
     {"retrieve": 0.0, "suggest": 0.0, "recall": 0.9, "reply": 0.8, "assess": 0.02, "cite": 0.04, "tally": 0.4},
@@ -63,13 +56,13 @@ DURATIONS = [
 
 @pytest.mark.parametrize("durations", DURATIONS)
 @pytest.mark.parametrize("profile", ["sequential", "tiers", "dataflow"])
-def test_a_turn_takes_exactly_what_the_arithmetic_says(profile: str, durations: dict[str, float]) -> None:
+def test_a_turn_takes_exactly_what_the_arithmetic_says(profile: str, durations: dict[str, Any]) -> None:
     answer = answered(scripted(**durations), profile=profile)
     assert answer.status == "complete"
     assert answer.timing.total == round(bound(profile, durations), 9)
 
 
-@pytest.mark.parametrize(("profile", "seconds"), [("sequential", 2.8), ("tiers", 2.15), ("dataflow", 2.01875)])
+@pytest.mark.parametrize(("profile", "seconds"), TOTALS.items())
 def test_the_seed(profile: str, seconds: float) -> None:
     answer = answered(scripted(**SEED), profile=profile)
     assert round(answer.timing.total, 9) == seconds
@@ -93,7 +86,7 @@ def test_speedup_overlap_and_critical_path_are_measured() -> None:
     serial = answered(scripted(**SEED), profile="sequential")
     assert serial.speedup == pytest.approx(1.0)
     tiers = answered(scripted(**SEED), profile="tiers")
-    assert tiers.speedup == pytest.approx(2.8 / 2.15)
+    assert tiers.speedup == pytest.approx(SEQUENTIAL_TOTAL / TIERS_TOTAL)
     assert tiers.overlap == tiers.speedup
     path = list(tiers.critical_path)
     assert [step for step in path if step in SEED] == ["retrieve", "reply", "cite"]
@@ -110,7 +103,7 @@ def test_settings_as_keywords_as_a_mapping_and_per_request() -> None:
     assert run_virtual(by_mapping.execute(QUESTION)).timing.total == pytest.approx(slow)
     once = run_virtual(per_request.execute(QUESTION, enable_parallel_tier1=False))
     assert once.timing.total == pytest.approx(slow)
-    assert run_virtual(per_request.execute(QUESTION)).timing.total == pytest.approx(2.15)
+    assert run_virtual(per_request.execute(QUESTION)).timing.total == pytest.approx(TIERS_TOTAL)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +203,8 @@ def test_every_combination_of_failures_after_the_model(failing: tuple[str, ...])
 
 
 def test_all_six_fail_and_the_model_works() -> None:
-    answer = answered(scripted(reply=1.5, **dict.fromkeys((*TIER1, *TIER2), RuntimeError())))
+    failing: dict[str, Any] = dict.fromkeys((*TIER1, *TIER2), RuntimeError())
+    answer = answered(scripted(reply=1.5, **failing))
     assert answer.status == "complete"
     assert answer.text
     assert len(answer.warnings) >= 6
@@ -369,5 +363,11 @@ async def test_nothing_stays_behind_when_the_caller_gives_up() -> None:
         await asyncio.sleep(when / 1000)
         turn.cancel()
         await asyncio.wait([turn])
-    await asyncio.sleep(0.05)
-    assert asyncio.all_tasks() == before
+    while asyncio.all_tasks() != before:
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("wrong", [None, {}, "services", scripted])
+def test_services_that_are_none_are_refused_with_what_to_do(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"vital_engine\.testing\.scripted"):
+        Mode2AutomaticWorkflow(wrong)

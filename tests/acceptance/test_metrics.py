@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from seed_profile import SEED
 from vital_engine import (
     Mode1ManualWorkflow,
     Mode2AutomaticWorkflow,
@@ -18,15 +19,6 @@ from vital_engine.monitoring import registry, render, track_parallel_task_failur
 from vital_engine.testing import run_virtual, scripted
 
 QUESTION = Question(text="Does the drug lower HbA1c?", tenant="tenant-seven", user="user-seven", conversation="c-seven")
-SEED: dict[str, Any] = {
-    "retrieve": 0.5,
-    "suggest": 0.3,
-    "recall": 0.2,
-    "reply": 1.5,
-    "assess": 0.1,
-    "cite": 0.15,
-    "tally": 0.05,
-}
 MODES: dict[str, type[ParallelBaseWorkflow]] = {
     "1": Mode1ManualWorkflow,
     "2": Mode2AutomaticWorkflow,

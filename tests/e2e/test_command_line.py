@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from model_server import ModelServer, Reply
-from vital_engine.sentences import split
+from seed_profile import DATAFLOW_TOTAL, SEQUENTIAL_TOTAL, TIERS_TOTAL
+from vital_engine.text.sentences import split
 
 QUESTION = "Do mutations causing low HDL-C promote increased carotid intima-media thickness?"
 HDL = "pmid-17113061"
 ABSTRACTS = Path(__file__).parents[2] / "src" / "vital_engine" / "sample" / "abstracts.jsonl"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def vital(home: Path, *arguments: str, **environment: str) -> subprocess.Complet
         cwd=home.parent,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=240,
         check=False,
     )
 
@@ -187,8 +188,8 @@ def test_the_bench_prints_the_arithmetic(home: Path) -> None:
     done = vital(home, "bench", "--workload", "W1", "--json")
     report = json.loads(done.stdout)
     took = {(f["workload"], f["variant"]): f["value"] for f in report["figures"] if f["name"] == "all p50"}
-    assert took["W1 opaque", "sequential"] == 2.8
-    assert took["W1 opaque", "tiers"] == 2.15
-    assert took["W1 opaque", "+ tier 2 reads along"] == 2.01875
+    assert took["W1 opaque", "sequential"] == SEQUENTIAL_TOTAL
+    assert took["W1 opaque", "tiers"] == TIERS_TOTAL
+    assert took["W1 opaque", "+ tier 2 reads along"] == DATAFLOW_TOTAL
     assert took["W1 half known", "+ segments read ahead"] == 1.82375
     assert all(goal["met"] for goal in report["goals"])

@@ -17,7 +17,8 @@ from vital_engine import (
     Mode4ChatAutomaticWorkflow,
 )
 from vital_engine.errors import ConfigError
-from vital_engine.modes.parts import parts
+from vital_engine.langgraph.state import FORMER_KEYS
+from vital_engine.modes.segments import parts
 from vital_engine.testing import scripted
 
 ROOT = Path(__file__).parents[2]
@@ -45,10 +46,10 @@ def test_the_table_is_the_graph(mode: Any) -> None:
     graph = mode(scripted()).build_graph().compile()
     rows = documented(mode.mode.number)
     assert list(rows) == [name for name in graph.nodes if name != "__start__"]
-    for part in parts(mode.mode.approves):
+    for part in parts(mode(scripted()).runner.approver):
         runs, reads, writes = rows[part.name]
         assert runs == list(part.steps) or part.name in ("consent", "save")
-        assert sorted(reads) == sorted(graph.nodes[part.name].channels) == sorted(part.reads)
+        assert sorted(reads) == sorted(set(graph.nodes[part.name].channels) - set(FORMER_KEYS)) == sorted(part.reads)
         assert writes == list(part.writes)
 
 
@@ -66,7 +67,7 @@ def test_the_code_on_the_page_runs() -> None:
     # In a process of its own: the page's names are one module's, as its reader would type them.
     code = "\n".join(blocks)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=240, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -87,23 +88,18 @@ def test_who_builds_no_graph_does_not_load_langgraph() -> None:
         "workflow.build_graph()\n"
         "assert 'langgraph.graph' in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=50)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=240)
 
 
-def test_only_the_door_and_the_bench_name_langgraph() -> None:
+def test_only_the_door_names_langgraph() -> None:
     source = ROOT / "src" / "vital_engine"
     uses = re.compile(r"^\s*(?:from|import) (?:langgraph|langchain)", re.MULTILINE)
     found = {str(p.relative_to(source)) for p in source.rglob("*.py") if uses.search(p.read_text(encoding="utf-8"))}
-    assert {name for name in found if not name.startswith("modes/graph")} <= {
-        "modes/door.py",
-        "modes/workflow.py",
-        "bench/engine.py",
-        "langgraph_app.py",
-    }
+    assert {name for name in found if not name.startswith("langgraph/")} <= {"modes/workflow.py"}
 
 
 def test_without_langgraph_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [m for m in sys.modules if m.startswith("vital_engine.modes.graph")]:
+    for name in [m for m in sys.modules if m.startswith("vital_engine.langgraph.graph")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "langgraph", None)
     for name in [m for m in sys.modules if m.startswith("langgraph.")]:

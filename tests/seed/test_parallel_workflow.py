@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from seed_profile import SEED, TIERS_TOTAL
 from vital_engine import (
     Mode1ManualWorkflow,
     Mode2AutomaticWorkflow,
@@ -19,15 +20,6 @@ from vital_engine.monitoring import registry
 from vital_engine.testing import run_virtual, scripted
 
 QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1")
-SEED: dict[str, Any] = {
-    "retrieve": 0.5,
-    "suggest": 0.3,
-    "recall": 0.2,
-    "reply": 1.5,
-    "assess": 0.1,
-    "cite": 0.15,
-    "tally": 0.05,
-}
 TIER1, TIER2 = ("retrieve", "suggest", "recall"), ("cite", "assess", "tally")
 MODES = {1: Mode1ManualWorkflow, 2: Mode2AutomaticWorkflow, 3: Mode3ChatManualWorkflow, 4: Mode4ChatAutomaticWorkflow}
 
@@ -61,7 +53,7 @@ def test_parallel_retrieval_all_tasks_succeed(mode: int) -> None:
     (prompt,) = services.prompts
     for part in ("Mean HbA1c fell by 1.2", "the scripted tool says 42", "We spoke of the scripted drug."):
         assert part in prompt
-    assert answer.timing.total == 2.15
+    assert answer.timing.total == TIERS_TOTAL
 
 
 def test_parallel_retrieval_rag_disabled() -> None:
@@ -127,7 +119,7 @@ def test_parallel_post_generation_all_tasks_succeed(mode: int) -> None:
     assert len(answer.citations) == 8
     assert answer.quality.score is not None
     assert answer.cost.usd > 0
-    assert answer.timing.total == 2.15
+    assert answer.timing.total == TIERS_TOTAL
 
 
 @pytest.mark.parametrize("failing", TIER2)
@@ -147,7 +139,7 @@ def test_parallel_disabled_tier1() -> None:
     on, off = scripted(**SEED), scripted(**SEED)
     before, after = answered(on), answered(off, enable_parallel_tier1=False)
     assert (before.timing.wait, after.timing.wait) == (0.5, 1.0)
-    assert (before.timing.total, after.timing.total) == (2.15, 2.65)
+    assert (before.timing.total, after.timing.total) == (TIERS_TOTAL, 2.65)
     assert (before.text, before.citations, before.cost.usd) == (after.text, after.citations, after.cost.usd)
     spans = sorted(steps(off, TIER1).values())
     assert all(earlier[1] <= later[0] for earlier, later in pairwise(spans))
@@ -155,7 +147,7 @@ def test_parallel_disabled_tier1() -> None:
 
 def test_parallel_disabled_tier2() -> None:
     before, after = answered(scripted(**SEED)), answered(scripted(**SEED), config={"enable_parallel_tier2": False})
-    assert (before.timing.total, after.timing.total) == (2.15, 2.3)
+    assert (before.timing.total, after.timing.total) == (TIERS_TOTAL, 2.3)
     assert (before.text, before.citations, before.cost.usd) == (after.text, after.citations, after.cost.usd)
 
 

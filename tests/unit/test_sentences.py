@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.sentences import LONGEST, SentenceStream, split
+from vital_engine.text.sentences import LONGEST, SentenceStream, split
 
 WHOLE = [
     "The dose was 3.5 mg (p < .05) in vitro.",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from prompts import prompt_of
 from vital_engine.nouns import Usage
-from vital_engine.tokens import PER_MESSAGE, _of_runs, estimate_tokens, estimate_usage, weigh
+from vital_engine.text.tokens import PER_MESSAGE, _of_runs, estimate_tokens, estimate_usage, weigh
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""``/v1/approvals``: the tool calls that wait for a person; look at them, decide them.
+"""``/v1/approvals``: the tool calls that wait for a person; list, read and decide them.
 
-A decision settles its call once, whoever asks how often: the same again is answered as the first time. When all calls
-of a turn are decided the turn goes on by itself, and its events can be followed as those of any other.
+A decision decides its call once; the same decision again gets the same response. When all calls of a turn are decided
+the turn continues by itself, and its events can be followed like those of any other turn.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from fastapi import APIRouter, Query
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from vital_engine.errors import Conflict, Expired, InvalidArguments, NotFound, StoreError, ToolError
 from vital_engine.modes import Turn
 from vital_engine.nouns import ApprovalDecision, ApprovalStatus, Question, Scope
-from vital_engine.receipt import as_json
+from vital_engine.nouns.codec import to_json
 from vital_engine.store.plain import json_text
+from vital_engine.text.visible import visible
 
-from .app_state import AppState, Principal, TheDesk
-from .bodies import Strict, links
-from .problems import Problem
-from .visible import visible
+from . import schemas
+from .backend import AppState, Principal, TheState
+from .problems import Problem, refusals
+from .schemas import Body, CallStatus, EffectClass, Moment, Money, Source, Strict, TurnStatus, links
 
 if TYPE_CHECKING:
     from vital_engine.store import ApprovalLine, Listing
 
-router = APIRouter(tags=["approvals"])
+router = APIRouter(tags=["approvals"], responses=refusals(403, 404, 422, 500, 503))
 
 OPEN: Final = frozenset({"paused", "running"})
 """Statuses of a turn that has not been answered."""
@@ -38,6 +39,15 @@ Status: TypeAlias = Literal["pending"] | ApprovalStatus
 
 class DecisionRequest(Strict):
     """What a person says to one call. ``arguments``: all of them, for an edit, and for nothing else."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"decision": "approve", "reason": "The dose was checked."},
+                {"decision": "edit", "arguments": {"dose_mg": 80, "half_lives": 3}},
+            ]
+        }
+    )
 
     decision: Literal["approve", "reject", "edit"]
     reason: Annotated[str, Field(max_length=2_000)] = ""
@@ -51,18 +61,97 @@ class DecisionRequest(Strict):
             raise ValueError("arguments: they hold a NUL, half of a surrogate pair or a number that is none")
         return self
 
-    def decision(self) -> ApprovalDecision:
+    def decided(self) -> ApprovalDecision:
+        """The request as the engine's decision."""
         return ApprovalDecision(self.decision, self.reason, self.arguments)
 
 
+class Visible(Body):
+    """Text of others as JSON in which every character is seen: show this to who decides."""
+
+    tool: str
+    arguments: str
+    reason: str
+
+
+class Decided(Body):
+    """What was decided, by whom (a user's name) and when."""
+
+    decision: Annotated[str, schemas.one_of("approve", "reject", "edit")]
+    reason: str
+    by: str
+    at: Moment | None
+
+
+class CallResult(Body):
+    """What became of the call. ``status``: done, or why not; ``text``: what the model reads."""
+
+    status: str
+    text: str
+    error: str
+
+
+class WaitingTurn(Body):
+    """The turn that the call belongs to, as it stands now."""
+
+    status: TurnStatus
+    mode: int
+    question: str
+    conversation: str | None
+
+
+class ApprovalBody(Body):
+    """A tool call that a person is asked about. ``arguments`` are those of the call as it would run, and
+    ``arguments_hash`` is theirs; ``decided`` is null until it is decided."""
+
+    id: str
+    run_id: str
+    status: CallStatus
+    tool: str
+    arguments: dict[str, Any]
+    visible: Visible
+    arguments_hash: str
+    proposed_arguments: dict[str, Any]
+    reason: str
+    cost_usd: Money
+    effect: EffectClass
+    tainted: bool
+    sources: list[Source]
+    needs_consent: bool
+    proposed_at: Moment
+    expires_at: Moment
+    decided: Decided | None
+    attempts: int
+    result: CallResult | None
+    turn: WaitingTurn
+    links: schemas.Links
+
+
+class ApprovalPage(Body):
+    """``next``: the ``after`` of the next page; null on the last."""
+
+    approvals: list[ApprovalBody]
+    next: str | None
+
+
+class DecisionBody(Body):
+    """``waits_for``: calls of the turn that are not decided yet; ``runs_on``: the turn goes on, or has."""
+
+    approval: ApprovalBody
+    run_id: str
+    waits_for: list[str]
+    runs_on: bool
+    links: schemas.Links
+
+
 @router.get("/v1/approvals")
-async def listed(
-    app_state: TheDesk,
+async def list_approvals(
+    app_state: TheState,
     principal: Principal,
     status: Annotated[list[Status] | None, Query(description="Only these; repeatable. pending: not decided.")] = None,
     after: Annotated[str, Query(pattern=r"^(\d{1,18}-\d{1,9})?$", description="Where the page before ended.")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> dict[str, Any]:
+) -> ApprovalPage:
     """The calls that you were asked about: of the latest turn first, in a turn as they were proposed. ``next`` is
     where the next page begins; null on the last."""
     statuses = ["proposed" if each == "pending" else each for each in status or ()]
@@ -70,17 +159,19 @@ async def listed(
     place = (int(ordinal), int(position)) if after else None
     lines = await _listing(app_state).approvals(principal, statuses=statuses, after=place, limit=limit)
     end = "-".join(map(str, lines[-1].place)) if len(lines) == limit else None
-    return {"approvals": [approval_body(line) for line in lines], "next": end}
+    return ApprovalPage(approvals=[approval_body(line) for line in lines], next=end)
 
 
 @router.get("/v1/approvals/{approval}")
-async def shown(approval: str, app_state: TheDesk, principal: Principal) -> dict[str, Any]:
+async def get_approval(approval: str, app_state: TheState, principal: Principal) -> ApprovalBody:
     """One call, and all that became of it."""
     return approval_body(await _listing(app_state).approval(approval, principal))
 
 
-@router.post("/v1/approvals/{approval}")
-async def decide(approval: str, said: DecisionRequest, app_state: TheDesk, principal: Principal) -> dict[str, Any]:
+@router.post("/v1/approvals/{approval}", responses=refusals(409, 410, 413))
+async def decide_approval(
+    approval: str, said: DecisionRequest, app_state: TheState, principal: Principal
+) -> DecisionBody:
     """Approve, reject or edit a call. It is settled once: the same decision again gives the first outcome, another is
     409, one that comes too late 410.
 
@@ -90,7 +181,7 @@ async def decide(approval: str, said: DecisionRequest, app_state: TheDesk, princ
     line = await _listing(app_state).approval(approval, principal)
     app_state.running.check_room()  # before anything is settled: a decision that is refused can be sent again as it is
     try:
-        await _go_on(line, {approval: said.decision()}, app_state, principal)
+        await _go_on(line, {approval: said.decided()}, app_state, principal)
     except Expired:
         if not _waiting(await _calls(line, app_state, principal)):
             await _go_on(line, {}, app_state, principal)
@@ -104,46 +195,51 @@ async def decide(approval: str, said: DecisionRequest, app_state: TheDesk, princ
     calls = await _calls(line, app_state, principal)
     settled = next(each for each in calls if each.approval.id == approval)
     waiting = _waiting(calls)
-    return {
-        "approval": approval_body(settled),
-        "run_id": settled.approval.run_id,
-        "waits_for": waiting,
-        "runs_on": not waiting and settled.turn_status in OPEN,
-        "links": links(settled.approval.run_id),
-    }
+    return DecisionBody(
+        approval=approval_body(settled),
+        run_id=settled.approval.run_id,
+        waits_for=waiting,
+        runs_on=not waiting and settled.turn_status in OPEN,
+        links=links(settled.approval.run_id),
+    )
 
 
-def approval_body(line: ApprovalLine) -> dict[str, Any]:
-    """An approval as clients see it. ``arguments`` are those of the call as it would run, and ``arguments_hash`` is
-    theirs; ``visible`` is for reading, ``decided`` null until somebody has."""
+def approval_body(line: ApprovalLine) -> ApprovalBody:
+    """An approval as clients see it."""
     a = line.approval
     call, said, found = a.call, a.decision, a.tool_result
-    return {
-        "id": a.id,
-        "run_id": a.run_id,
-        "status": a.status,
-        "tool": call.tool,
-        "arguments": as_json(call.arguments),
-        "visible": {name: visible(as_json(getattr(call, name))) for name in ("tool", "arguments", "reason")},
-        "arguments_hash": a.arguments_hash,
-        "proposed_arguments": as_json(a.tool_call.arguments),
-        "reason": call.reason,
-        "cost_usd": as_json(call.cost_usd),
-        "effect": call.effect.value,
-        "tainted": call.tainted,
-        "proposed_at": a.proposed_at.isoformat(),
-        "expires_at": a.expires_at.isoformat(),
-        "decided": said and {"decision": said.action, "reason": said.reason, "by": a.by, "at": as_json(a.decided_at)},
-        "attempts": a.attempts,
-        "result": found and {"status": found.status, "text": found.text, "error": found.error},
-        "turn": {
-            "status": line.turn_status,
-            "mode": line.mode,
-            "question": line.question,
-            "conversation": line.conversation,
-        },
-        "links": links(a.run_id),
-    }
+    decided = result = None
+    if said is not None:
+        decided = Decided(decision=said.action, reason=said.reason, by=a.by, at=to_json(a.decided_at))
+    if found is not None:
+        result = CallResult(status=found.status, text=found.text, error=found.error)
+    return ApprovalBody(
+        id=a.id,
+        run_id=a.run_id,
+        status=a.status,
+        tool=call.tool,
+        arguments=to_json(call.arguments),
+        visible=Visible(
+            tool=visible(call.tool), arguments=visible(to_json(call.arguments)), reason=visible(call.reason)
+        ),
+        arguments_hash=a.arguments_hash,
+        proposed_arguments=to_json(a.tool_call.arguments),
+        reason=call.reason,
+        cost_usd=to_json(call.cost_usd),
+        effect=call.effect.value,
+        tainted=call.tainted,
+        sources=to_json(call.sources),
+        needs_consent=call.needs_consent,
+        proposed_at=a.proposed_at.isoformat(),
+        expires_at=a.expires_at.isoformat(),
+        decided=decided,
+        attempts=a.attempts,
+        result=result,
+        turn=WaitingTurn(
+            status=line.turn_status, mode=line.mode, question=line.question, conversation=line.conversation
+        ),
+        links=links(a.run_id),
+    )
 
 
 async def _go_on(

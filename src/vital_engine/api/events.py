@@ -1,8 +1,8 @@
 """A turn's log as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-``id`` is the event's number in the log, ``event`` its kind, ``data`` one line of JSON. Whoever comes back with the last
-id that it has seen goes on from there, without a gap and without a repetition: the log is one, readers are indexes
-into it. All that is new at a wake-up is one write, and there are at most a hundred of them in a second.
+``id`` is the event's number in the log, ``event`` its kind, ``data`` one line of JSON. A reader that returns with the
+last id that it has seen continues from there, without a gap and without a repetition: there is one log, and readers are
+indexes into it. All that is new at a wake-up is one write, and there are at most a hundred of them in a second.
 """
 
 from __future__ import annotations
@@ -10,25 +10,29 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import anyio
 from fastapi.sse import KEEPALIVE_COMMENT
+from pydantic import BaseModel, Field, RootModel
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from vital_engine.modes import Broken, Cited, Event, Finished, Spent, Started, Step, Token
+from vital_engine.modes import Broken, Cited, Event, Finished, Spent, Started, Token
+from vital_engine.modes import StepEvent as StepProgress
 from vital_engine.monitoring.logs import logger
-from vital_engine.receipt import as_json
+from vital_engine.nouns.codec import to_json
 
-from .bodies import turn_body
+from . import schemas
 from .limits import ServerLimits
 from .problems import told
 from .running import CANCELLED, RunningTurn
+from .schemas import Body, Reason, StepOutcome, turn_body
 
 Render = Callable[[Sequence[Event]], bytes]
 """Events as bytes of a stream; called with the log's events in order, each once."""
 
+EVENTS: Final = "text/event-stream"
 STORED: Final = "stored"
 """The id of the one event of a turn whose log is no more."""
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -36,6 +40,153 @@ HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 _log = logger("vital_engine.api")
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+class StartedData(Body):
+    """The turn has an id."""
+
+    seq: int
+    run_id: str
+    conversation: str | None
+
+
+class StepData(Body):
+    """A step began (``outcome`` is empty) or ended. ``at``: seconds since the start."""
+
+    seq: int
+    step: str
+    at: float
+    outcome: StepOutcome | Literal[""]
+    seconds: float
+    reason: Reason | Literal[""]
+
+
+class TokenData(Body):
+    """A piece of the answer."""
+
+    seq: int
+    text: str
+
+
+class CitationData(Body):
+    """A marker of the answer was checked."""
+
+    seq: int
+    citation: schemas.Citation
+
+
+class CostData(Body):
+    """The cost so far; an estimate until the end."""
+
+    seq: int
+    cost: schemas.Cost
+
+
+class EndData(Body):
+    """``seq`` is left out where the event comes from the store."""
+
+    seq: int | None = None
+    turn: schemas.Turn
+
+
+class ErrorData(Body):
+    """``turn``: what there is of the answer; ``run_id`` stands here where there is nothing of it."""
+
+    seq: int | None = None
+    code: str
+    message: str
+    turn: schemas.Turn | None = None
+    run_id: str | None = None
+
+
+class _Event(Body):
+    """``id``: the event's number in the log, or ``stored``."""
+
+    id: str
+
+
+class StartedEvent(_Event):
+    """Always the first one."""
+
+    event: Literal["started"]
+    data: StartedData
+
+
+class StepEvent(_Event):
+    """Progress of a step."""
+
+    event: Literal["step"]
+    data: StepData
+
+
+class TokenEvent(_Event):
+    """Nothing else writes to the answer."""
+
+    event: Literal["token"]
+    data: TokenData
+
+
+class CitationEvent(_Event):
+    """A citation of the text so far."""
+
+    event: Literal["citation"]
+    data: CitationData
+
+
+class CostEvent(_Event):
+    """What the turn has cost so far."""
+
+    event: Literal["cost"]
+    data: CostData
+
+
+class FinishedEvent(_Event):
+    """The answer is whole. Always the last one."""
+
+    event: Literal["finished"]
+    data: EndData
+
+
+class PausedEvent(_Event):
+    """The turn waits for a person: ``turn.proposed``. The last one, until it goes on."""
+
+    event: Literal["paused"]
+    data: EndData
+
+
+class ErrorEvent(_Event):
+    """The answer broke off. Always the last one."""
+
+    event: Literal["error"]
+    data: ErrorData
+
+
+class TurnEvent(
+    RootModel[
+        Annotated[
+            StartedEvent
+            | StepEvent
+            | TokenEvent
+            | CitationEvent
+            | CostEvent
+            | FinishedEvent
+            | PausedEvent
+            | ErrorEvent,
+            Field(discriminator="event"),
+        ]
+    ]
+):
+    """One server-sent event of a turn, by its fields; ``data`` is JSON on one line."""
+
+
+def streamed(model: type[BaseModel]) -> dict[str, Any]:
+    """How a route describes a stream of *model*, for its ``content``: a text, each event of which is one.
+
+    Not as the body's own schema: generated clients would read a stream as one object. OpenAPI 3.2 has ``itemSchema`` for
+    this, 3.1 refuses it. The application adds the model's schema.
+    """
+    item = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {EVENTS: {"schema": {"type": "string", "contentMediaType": EVENTS, "contentSchema": item}}}
 
 
 def frame(data: Mapping[str, Any], *, id: int | str, kind: str) -> bytes:  # noqa: A002 - the field's name in SSE
@@ -69,12 +220,12 @@ def _one(event: Event, entry: RunningTurn) -> bytes:
             data["text"] = text
         case Started(run_id=run_id):
             data |= {"run_id": run_id, "conversation": entry.question.conversation}
-        case Step():
-            data = as_json(event)
+        case StepProgress():
+            data = {name: value for name, value in to_json(event).items() if name != "kind"}
         case Cited(citation=citation):
-            data["citation"] = as_json(citation)
+            data["citation"] = to_json(citation)
         case Spent(cost=cost):
-            data["cost"] = {"usd": as_json(cost.usd), "at_least_usd": as_json(cost.at_least)}
+            data["cost"] = {"usd": to_json(cost.usd), "at_least_usd": to_json(cost.at_least)}
         case Finished(answer=answer):
             return ending(answer.receipt(), id=event.seq, conversation=entry.question.conversation)
         case Broken(code=code, message=message):
@@ -92,7 +243,7 @@ class LogReader(AsyncIterator[bytes]):
     """
 
     def __init__(self, entry: RunningTurn, render: Render, limits: ServerLimits, *, after: int = 0) -> None:
-        self._log, self._render, self._at = entry.log, render, after
+        self._log, self._render, self._at = entry.turn.events, render, after
         self._idle, self._most = limits.idle_seconds, max(1, limits.frame_bytes // 256)
         self._gap, self._not_before = limits.gap_seconds, 0.0
 
@@ -116,7 +267,7 @@ class LogReader(AsyncIterator[bytes]):
 class EventStream(StreamingResponse):
     """A response that reads a turn's log. However it ends, also before its first event, the turn learns of it."""
 
-    media_type = "text/event-stream"
+    media_type = EVENTS
 
     def __init__(self, entry: RunningTurn, render: Render, limits: ServerLimits, *, after: int = 0) -> None:
         super().__init__(LogReader(entry, render, limits, after=after), headers=HEADERS)
@@ -130,6 +281,8 @@ class EventStream(StreamingResponse):
                 _log.warning("stalled reader dropped", run_id=self._entry.run_id, seconds=self._stalled)
 
     async def stream_response(self, send: Send) -> None:
+        """Write the events until the last one, or until the reader is gone."""
+
         async def patient(message: Any) -> None:
             with anyio.fail_after(self._stalled):  # the server holds us here while the socket takes nothing
                 await send(message)

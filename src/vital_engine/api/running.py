@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from vital_engine.answer import Answer
 from vital_engine.errors import NotFound, OverCapacity, VitalError
 from vital_engine.flow import Stream
 from vital_engine.modes import Broken, ParallelBaseWorkflow, Token, Turn
 from vital_engine.monitoring.logs import logger
-from vital_engine.nouns import Question, Scope
+from vital_engine.nouns import Answer, Question, Scope
 
 from .limits import ServerLimits
 
@@ -46,14 +45,17 @@ class RunningTurn:
 
     @property
     def run_id(self) -> str:
+        """Id of the turn."""
         return self.turn.run_id
 
     @property
     def log(self) -> Stream[Answer]:
+        """The turn's log."""
         return self.turn.events
 
     @property
     def answer(self) -> Answer | None:
+        """The answer; None while the turn runs."""
         return self.log.value
 
     @property
@@ -69,7 +71,7 @@ class RunningTurn:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """While somebody reads along."""
+        """Count a reader while the block runs."""
         self.readers += 1
         try:
             yield
@@ -99,7 +101,8 @@ class RunningTurns:
         """Start a turn.
 
         :raises OverCapacity: too many run already, or the server is being stopped.
-        :raises InvalidQuestion, ConfigError: as the workflow does.
+        :raises InvalidQuestion: as the workflow does.
+        :raises ConfigError: as the workflow does.
         """
         self.check_room()
         turn = workflow.start(question, **overrides)
@@ -126,7 +129,10 @@ class RunningTurns:
         return entry if own else None
 
     def get(self, run_id: str, scope: Scope) -> RunningTurn:
-        """As :meth:`find`. NotFound if there is none."""
+        """As :meth:`find`.
+
+        :raises NotFound: there is no such turn.
+        """
         if (entry := self.find(run_id, scope)) is None:
             raise NotFound(f"no run {run_id} here")
         return entry
@@ -136,7 +142,7 @@ class RunningTurns:
         return any(_of(entry, conversation, scope) for entry in self._running.values())
 
     def forget(self, conversation: str, scope: Scope) -> None:
-        """Let go of the conversation's turns that have ended: nobody may rejoin what was erased."""
+        """Drop the ended turns of a conversation, because what was erased must not be readable."""
         for run_id in [key for key, entry in self._ended.items() if _of(entry, conversation, scope)]:
             del self._ended[run_id]
 

@@ -15,7 +15,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from vital_engine.app import open_app
+from vital_engine.engine import Engine
 from vital_engine.errors import ConfigError
 from vital_engine.flow import run_in_background
 from vital_engine.monitoring import configure
@@ -23,7 +23,7 @@ from vital_engine.monitoring.logs import logger
 from vital_engine.settings import Settings
 
 from .app import create_app
-from .app_state import AppState
+from .backend import AppState
 from .identity import is_loopback
 from .running import DRAINING
 
@@ -72,7 +72,7 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
-    async with open_app(settings) as engine:
+    async with Engine(settings) as engine:
         host, port = listener.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         server = Server(create_app(engine), url=url)
@@ -88,7 +88,12 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 @contextlib.contextmanager
 def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A bound socket. ConfigError if the address is taken or is not ours."""
+    """A bound socket, while the block runs.
+
+    :param host: address.
+    :param port: 0: any that is free.
+    :raises ConfigError: the address is taken, or is not this machine's.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -123,24 +128,27 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=LAST_STREAMS_SECONDS,
             )
         )
-        self._desk: AppState = app.state.app_state
+        self._app_state: AppState = app.state.app_state
         self._url, self._quiet = url, quiet
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn. Afterwards the server is ready."""
         await super().startup(sockets)
         if self.started and not self._quiet:
             print(welcome(self._url), flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        running = self._desk.running
-        _log.info("draining", turns=len(running), seconds=self._desk.limits.drain_seconds)
-        stopped = await running.shutdown(within=self._desk.limits.drain_seconds)
+        """See uvicorn. Running turns may end first."""
+        running = self._app_state.running
+        _log.info("draining", turns=len(running), seconds=self._app_state.limits.drain_seconds)
+        stopped = await running.shutdown(within=self._app_state.limits.drain_seconds)
         if stopped:
             _log.warning("turns stopped", turns=stopped)
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        running = self._desk.running
+        """See uvicorn. The first signal drains, the second stops."""
+        running = self._app_state.running
         if self.should_exit:
             run_in_background(running.stop(DRAINING), name="stop all turns")
         running.draining = True

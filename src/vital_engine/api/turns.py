@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from vital_engine.errors import ConfigError, NotFound, VitalError
-from vital_engine.modes import ParallelBaseWorkflow, Step
+from vital_engine.modes import StepEvent
 from vital_engine.nouns import Memory, Question, Scope
+from vital_engine.turn.plan import REGISTER
 
-from .app_state import AppState, Principal, TheDesk
-from .bodies import TurnRequest, links, running_body, turn_body
-from .events import HEADERS, STORED, EventStream, ending, rendered
-from .problems import Problem, response_of
+from .backend import AppState, Principal, TheState
+from .events import EVENTS, HEADERS, STORED, EventStream, TurnEvent, ending, rendered, streamed
+from .problems import Problem, json_response, refusals, response_of
 from .running import LAST_SECONDS, OnDisconnect, RunningTurn
+from .schemas import (
+    Receipt,
+    Turn,
+    TurnAccepted,
+    TurnCancelled,
+    TurnFound,
+    TurnProgress,
+    TurnRequest,
+    links,
+    progress,
+    turn_body,
+)
 
 if TYPE_CHECKING:
     from vital_engine.store import StoredTurn
 
-router = APIRouter(tags=["turns"])
+router = APIRouter(tags=["turns"], responses=refusals(403, 404, 422, 500, 503))
 
 KEYS: Final = uuid.UUID("6f0cbb35-2b1c-5b0e-9d55-6ad6d2f8f0d1")
 """The name space in which an idempotency key of a tenant's user becomes a run id."""
-EVENTS: Final = "text/event-stream"
 OPEN: Final = frozenset({"paused", "cancelled"})
 """Here this is the last word; in the store there may be a later one: a decision, or what a cancelled turn had said."""
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
@@ -37,80 +47,85 @@ LastEvent = Annotated[str | None, Header(alias="Last-Event-ID")]
 @router.post(
     "/v1/turns",
     status_code=202,
-    response_class=JSONResponse,
-    responses={200: {"content": {EVENTS: {}}, "description": "The turn's events, as they happen."}},
+    response_model=TurnAccepted | TurnFound,
+    response_description="The turn was begun; where it is found.",
+    responses={
+        200: {"content": streamed(TurnEvent), "description": "The turn's events, as they happen."},
+        202: {"headers": {"Location": {"description": "Where the turn is found.", "schema": {"type": "string"}}}},
+        **refusals(409, 413, 502, 504),
+    },
 )
-async def ask(
-    asked: TurnRequest, request: Request, app_state: TheDesk, principal: Principal, key: Key = None
+async def create_turn(
+    asked: TurnRequest, request: Request, app_state: TheState, principal: Principal, key: Key = None
 ) -> Response:
-    """Ask a question. With ``Accept: text/event-stream`` or ``stream: true`` its events follow; else 202, and where
+    """Ask a question. With ``Accept: text/event-stream`` or ``stream: true`` the events follow; else a 202 says where
     they are found.
 
     The turn does not depend on this request: with ``on_disconnect: continue`` (the default of a 202) it runs on when
-    nobody reads it any more, with ``cancel`` (the default of a stream) it is stopped then. ``Idempotency-Key``: the
+    its last reader has gone, with ``cancel`` (the default of a stream) it is stopped then. ``Idempotency-Key``: the
     same key and question again lead to the same turn.
     """
     streams = asked.stream if asked.stream is not None else EVENTS in request.headers.get("accept", "")
     run_id = uuid.uuid5(KEYS, f"{principal.tenant}\0{principal.user}\0{key}").hex if key is not None else ""
     if run_id and (known := await _known(run_id, asked, app_state, principal)) is not None:
-        return _again(known, app_state) if streams else JSONResponse({"run_id": run_id, **links(run_id)}, 202)
+        return _again(known, app_state) if streams else json_response(TurnFound(run_id=run_id, **_at(run_id)), 202)
     entry = begin(asked, app_state, principal, otherwise="cancel" if streams else "continue", run_id=run_id)
     if streams:
         return EventStream(entry, rendered(entry), app_state.limits)
     written = await _written_down(entry) and app_state.engine.archive is not None
-    found = links(entry.run_id)
     if not written and isinstance(entry.log.error, VitalError):
         return response_of(entry.log.error, run_id=entry.run_id)
-    body = {
-        "run_id": entry.run_id,
-        "conversation": entry.question.conversation,
-        "status": "running",
-        "written_down": written,
-        **found,
-    }
-    return JSONResponse(body, 202, {"Location": found["turn"]})
+    body = TurnAccepted(
+        run_id=entry.run_id,
+        conversation=entry.question.conversation,
+        status="running",
+        written_down=written,
+        **_at(entry.run_id),
+    )
+    return json_response(body, 202, {"Location": body.turn})
 
 
-@router.get("/v1/turns/{run_id}")
-async def show(run_id: str, app_state: TheDesk, principal: Principal) -> dict[str, Any]:
+@router.get("/v1/turns/{run_id}", response_model=Turn | TurnProgress, response_model_exclude_unset=True)
+async def get_turn(run_id: str, app_state: TheState, principal: Principal) -> Response | TurnProgress:
     """A turn: what is known of it while it runs, and all that clients need of it afterwards."""
     entry = app_state.running.find(run_id, principal)
-    if entry is not None and not entry.log.ended:
-        return running_body(entry)
-    known = _body_here(entry) if entry is not None else None
-    if known is not None and known["status"] not in OPEN:
-        return known
+    if entry is not None and (not entry.log.ended or _status(entry) not in OPEN):
+        return _body_here(entry)
     try:
         stored = await _stored(run_id, app_state, principal)
     except NotFound:
-        if known is None:
+        if entry is None:
             raise
-        return known
+        return _body_here(entry)
     line = stored.line
     if stored.receipt is not None:
-        return turn_body(stored.receipt, conversation=line.conversation)
-    if known is not None:
-        return known
-    return {
-        "run_id": line.run_id,
-        "conversation": line.conversation,
-        "mode": line.mode,
-        "status": line.status,
-        "question": line.question,
-        "text": stored.text,
-        "begun_at": line.begun_at.isoformat(),
-        "links": links(line.run_id),
-    }
+        return json_response(turn_body(stored.receipt, conversation=line.conversation))
+    if entry is not None:
+        return _body_here(entry)
+    return TurnProgress(
+        run_id=line.run_id,
+        conversation=line.conversation,
+        mode=line.mode,
+        status=line.status,
+        question=line.question,
+        text=stored.text,
+        begun_at=line.begun_at.isoformat(),
+        links=links(line.run_id),
+    )
 
 
 @router.get(
     "/v1/turns/{run_id}/events",
     response_class=Response,
-    responses={200: {"content": {EVENTS: {}}}, 204: {"description": "All events have been seen: do not come back."}},
+    responses={
+        200: {"content": streamed(TurnEvent), "description": "The turn's events, as they happen."},
+        204: {"description": "All events have been seen: do not come back."},
+        **refusals(409),
+    },
 )
-async def events(
+async def stream_turn_events(
     run_id: str,
-    app_state: TheDesk,
+    app_state: TheState,
     principal: Principal,
     after: Annotated[int | None, Query(ge=0, description="As Last-Event-ID, which goes before it.")] = None,
     last: LastEvent = None,
@@ -133,36 +148,36 @@ async def events(
     return EventStream(entry, rendered(entry), app_state.limits, after=seen)
 
 
-@router.get("/v1/turns/{run_id}/receipt")
-async def receipt(run_id: str, app_state: TheDesk, principal: Principal) -> Mapping[str, Any]:
+@router.get("/v1/turns/{run_id}/receipt", response_model=Receipt, responses=refusals(409))
+async def get_receipt(run_id: str, app_state: TheState, principal: Principal) -> Response:
     """The turn's whole account: steps, paid calls, citations, approvals, the critical path."""
     entry = app_state.running.find(run_id, principal)
     answer = entry.answer if entry is not None else None
     if answer is not None and answer.status not in OPEN:
-        return answer.receipt()
+        return json_response(answer.receipt())
     if entry is None or (entry.log.ended and app_state.engine.archive is not None):
         stored = await _stored(run_id, app_state, principal)
         if stored.receipt is not None:
-            return stored.receipt
+            return json_response(stored.receipt)
     elif entry.log.ended:
         raise NotFound(f"of the run {run_id} no receipt was kept")
     raise Problem(409, "turn.running", "The turn has not ended: there is no receipt yet.", run_id=run_id)
 
 
-@router.post("/v1/turns/{run_id}/cancel")
-async def cancel(run_id: str, app_state: TheDesk, principal: Principal) -> dict[str, Any]:
+@router.post("/v1/turns/{run_id}/cancel", responses=refusals(409))
+async def cancel_turn(run_id: str, app_state: TheState, principal: Principal) -> TurnCancelled:
     """Stop the model and the tools of a turn; what was said is kept. A turn that has ended stays as it is."""
     entry = app_state.running.find(run_id, principal)
     if entry is None:
         stored = await _stored(run_id, app_state, principal)
         if stored.receipt is None:
             raise _not_here(stored)
-        return {"run_id": run_id, "status": stored.line.status, **links(run_id)}
+        return TurnCancelled(run_id=run_id, status=stored.line.status, **_at(run_id))
     entry.cancel()
     with anyio.move_on_after(LAST_SECONDS):
         await entry.log.result()
     status = entry.answer.status if entry.answer is not None else "cancelled"
-    return {"run_id": run_id, "status": status, **links(run_id)}
+    return TurnCancelled(run_id=run_id, status=status, **_at(run_id))
 
 
 def begin(
@@ -179,9 +194,12 @@ def begin(
     :param otherwise: what a disconnect does, if the request does not say.
     :param memory: what was said before, where the client keeps that.
     :raises Problem: an unknown mode or setting.
-    :raises OverCapacity, InvalidQuestion: as :meth:`RunningTurns.begin` does.
+    :raises OverCapacity: as :meth:`RunningTurns.begin` does.
+    :raises InvalidQuestion: as :meth:`RunningTurns.begin` does.
     """
-    workflow, overrides = _workflow(asked, app_state)
+    if asked.mode not in app_state.engine.modes:
+        raise Problem(422, "request.invalid", f"mode: there are {', '.join(map(str, app_state.engine.modes))}.")
+    workflow = app_state.engine.workflow(asked.mode)
     question = Question(
         asked.question,
         principal.tenant,
@@ -193,19 +211,10 @@ def begin(
         memory=memory,
     )
     policy = asked.on_disconnect or otherwise
-    return app_state.running.begin(workflow, question, on_disconnect=policy, overrides=overrides)
-
-
-def _workflow(asked: TurnRequest, app_state: AppState) -> tuple[ParallelBaseWorkflow, dict[str, Any]]:
-    """Whose fault a wrong setting is depends on who made it: here it is the request's."""
-    if asked.mode not in app_state.engine.modes:
-        raise Problem(422, "request.invalid", f"mode: there are {', '.join(map(str, app_state.engine.modes))}.")
-    workflow, overrides = app_state.engine.workflow(asked.mode), asked.overrides()
     try:
-        workflow.settings.replace(overrides)
-    except ConfigError as error:
+        return app_state.running.begin(workflow, question, on_disconnect=policy, overrides=asked.overrides())
+    except ConfigError as error:  # a wrong setting is here the request's fault, not the deployment's
         raise Problem(422, error.code, str(error)) from error
-    return workflow, overrides
 
 
 async def _known(
@@ -241,10 +250,18 @@ def _again(known: RunningTurn | StoredTurn, app_state: AppState) -> Response:
     return Response(last_event, media_type=EVENTS, headers=HEADERS)
 
 
-def _body_here(entry: RunningTurn) -> dict[str, Any]:
-    if entry.answer is None:
-        return running_body(entry)
-    return turn_body(entry.answer.receipt(), conversation=entry.question.conversation)
+def _at(run_id: str) -> dict[str, str]:
+    return links(run_id).model_dump()
+
+
+def _status(entry: RunningTurn) -> str:
+    return progress(entry).status if entry.answer is None else entry.answer.status
+
+
+def _body_here(entry: RunningTurn) -> Response | TurnProgress:
+    if entry.answer is None or not entry.log.ended:
+        return progress(entry)
+    return json_response(turn_body(entry.answer.receipt(), conversation=entry.question.conversation))
 
 
 def _not_here(stored: StoredTurn) -> Problem:
@@ -255,9 +272,9 @@ def _not_here(stored: StoredTurn) -> Problem:
 
 
 async def _written_down(entry: RunningTurn) -> bool:
-    """Wait until the turn's beginning stands in the store: nobody is told "accepted" before. False if it does not."""
+    """Wait until the turn's beginning is stored, so that "accepted" is true. False if storing failed."""
     async for event in entry.log.reader():
-        if isinstance(event, Step) and event.step == "register" and event.outcome:
+        if isinstance(event, StepEvent) and event.step == REGISTER.name and event.outcome:
             return event.outcome == "done"
     return False
 

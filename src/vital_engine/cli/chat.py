@@ -11,38 +11,43 @@ import contextlib
 import json
 import sys
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TextIO
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from rich.console import Console
 from rich.text import Text
 
-from vital_engine.answer import Answer
-from vital_engine.app import App, open_app
+from vital_engine.engine import Engine
 from vital_engine.errors import InvalidArguments, VitalError
-from vital_engine.modes import Broken, Finished, Step, Token, Turn
-from vital_engine.nouns import Approval, ApprovalDecision, Question
+from vital_engine.modes import Broken, Event, Finished, StepEvent, Token, Turn
+from vital_engine.nouns import Answer, Approval, ApprovalDecision, Question
 from vital_engine.settings import Settings
+from vital_engine.text.visible import exact, json_object, safe
+from vital_engine.turn.plan import INVOKE, RECALL, RETRIEVE, SUGGEST
 
 from . import screen
-from .exits import OK
-from .follow import followed
-from .keys import END, read_key, read_line
+from .terminal import OK
 from .timeline import time_line
-from .visible import exact, json_object, safe
 
 COMMANDS = (
     ("/help", "this list"),
     ("/sources", "all that was retrieved for the last answer"),
     ("/timeline", "when each step of the last answer ran"),
-    ("/expert ID", "who answers from now on; without an id: whoever fits"),
+    ("/expert ID", "the expert who answers from now on; without an id, the engine chooses"),
     ("/mode N", "1 or 2: each question for itself; 3: you approve tools; 4: the policy does"),
     ("/decide", "the calls that wait for your decision"),
     ("/new", "another conversation"),
     ("/quit", "leave; what waits can be decided later (vital approvals list)"),
 )
-BUSY = {"retrieve": "searching", "suggest": "choosing tools", "recall": "remembering", "invoke": "calling tools"}
+BUSY = {
+    RETRIEVE.name: "searching",
+    SUGGEST.name: "choosing tools",
+    RECALL.name: "remembering",
+    INVOKE.name: "calling tools",
+}
 
 
 def chat(
@@ -52,7 +57,7 @@ def chat(
     console = console or Console(highlight=False)
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  # lines can be edited and found again
-    with start_blocking_portal(name="vital") as portal, portal.wrap_async_context_manager(open_app(settings)) as app:
+    with start_blocking_portal(name="vital") as portal, portal.wrap_async_context_manager(Engine(settings)) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
         talk = Talk(app, portal, console, mode, expert or settings.expert, conversation or uuid.uuid4().hex)
@@ -65,7 +70,7 @@ def chat(
 class Talk:
     """One person's conversation. ``waiting``: the calls of the turn that waits for a decision, if one does."""
 
-    app: App
+    app: Engine
     portal: BlockingPortal
     console: Console
     mode: int
@@ -76,9 +81,11 @@ class Talk:
     _queued: list[str] = field(default_factory=list)
 
     def workflow(self) -> Any:
+        """The workflow of the present mode."""
         return self.app.workflow(self.mode)
 
     def run(self) -> None:
+        """Read messages and commands until the end of the input."""
         self._greet()
         self._take_up()
         while (text := self._line("you › ")) is not None:
@@ -131,10 +138,10 @@ class Talk:
                     case Token(text=text):
                         status.stop()
                         words.feed(text)
-                    case Step(step=step, outcome="") if step in BUSY:
+                    case StepEvent(step=step, outcome="") if step in BUSY:
                         running[BUSY[step]] = None
                         status.update(Text(", ".join(running), "dim"))
-                    case Step(step=step):
+                    case StepEvent(step=step):
                         running.pop(BUSY.get(step, ""), None)
                     case Finished():
                         answer = event.answer
@@ -233,7 +240,7 @@ class Talk:
                 self.console.print(Text("There is no answer yet.", "dim"))
             case "expert":
                 self.expert = value.strip() or None
-                self.console.print(Text(f"expert: {self.expert or 'whoever fits'}", "dim"))
+                self.console.print(Text(f"expert: {self.expert or 'chosen by the engine'}", "dim"))
             case "mode":
                 self._switch(value.strip())
             case "decide":
@@ -263,7 +270,9 @@ class Talk:
     def _greet(self) -> None:
         mode = self.workflow().mode
         name = f"mode {mode.number}: {mode.name}"
-        screen.greeting(self.console, mode=name, expert=self.expert or "whoever fits", conversation=self.conversation)
+        screen.greeting(
+            self.console, mode=name, expert=self.expert or "chosen by the engine", conversation=self.conversation
+        )
 
     def _told(self, error: VitalError) -> None:
         said = str(error) if isinstance(error, InvalidArguments) else error.public
@@ -279,3 +288,71 @@ class Talk:
         except KeyboardInterrupt:
             self.console.print()
             return "" if prompt.startswith("  ") else "/quit"
+
+
+def followed(portal: BlockingPortal, turn: Turn) -> Iterator[Event]:
+    """The turn's events until its end. Ctrl-C cancels the turn; its last events come all the same."""
+    events: SimpleQueue[Event | None] = SimpleQueue()
+    portal.start_task_soon(_pump, turn, events)
+    while True:
+        try:
+            event = events.get()
+        except KeyboardInterrupt:
+            portal.call(turn.cancel)
+            continue
+        if event is None:
+            return
+        yield event
+
+
+async def _pump(turn: Turn, events: SimpleQueue[Event | None]) -> None:
+    async for event in turn.events.reader():
+        events.put(event)
+    events.put(None)
+
+
+END = "\x04"
+"""The end of the input, as Ctrl-D types it."""
+
+
+def read_key(source: TextIO | None = None) -> str:
+    """The next key, in lower case.
+
+    :param source: default: standard input.
+    :returns: :data:`END` at the end of the input.
+    :raises KeyboardInterrupt: Ctrl-C.
+    """
+    source = sys.stdin if source is None else source
+    if not source.isatty():
+        line = source.readline()
+        return line.strip()[:1].lower() if line else END
+    try:
+        import termios
+        import tty
+    except ImportError:  # not a POSIX terminal
+        return input().strip()[:1].lower()
+    number = source.fileno()
+    before = termios.tcgetattr(number)
+    try:
+        tty.setcbreak(number)  # Ctrl-C still interrupts
+        return source.read(1).lower() or END
+    finally:
+        termios.tcsetattr(number, termios.TCSADRAIN, before)
+
+
+def read_line(prompt: str, *, prefilled: str = "") -> str:
+    """Read a line.
+
+    :param prompt: shown before it.
+    :param prefilled: its first text, where lines can be edited.
+    :raises EOFError: the input has ended.
+    """
+    try:
+        import readline
+    except ImportError:
+        return input(prompt)
+    readline.set_startup_hook(lambda: readline.insert_text(prefilled))
+    try:
+        return input(prompt)
+    finally:
+        readline.set_startup_hook()

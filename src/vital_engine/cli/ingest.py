@@ -1,4 +1,7 @@
-"""``vital ingest``: documents into the library, with progress; running it again does only what is new."""
+"""``vital ingest``: documents into the library, with progress; a second run ingests only new or changed files.
+
+It stands alone because it loads all that reads documents, which no other command needs.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from vital_engine.app import App, open_app
+from vital_engine.engine import Engine
 from vital_engine.errors import NotFound, UnreadableDocument
-from vital_engine.services.retrieval.batch import Failure
-from vital_engine.services.retrieval.ingest import IngestReport, ingest
+from vital_engine.services.retrieval.ingest import Failure, IngestReport, ingest
 from vital_engine.services.retrieval.reading import MEDIA_TYPES, Document, read
 from vital_engine.settings import Settings
 
-from .exits import DEGRADED, OK
+from .terminal import DEGRADED, OK
 
 SAMPLE = resources.files("vital_engine") / "sample" / "abstracts.jsonl"
 
 
 async def ingest_files(paths: Sequence[Path], settings: Settings, *, domain: str, prune: bool, as_json: bool) -> int:
     """Take in files, or all readable files below folders. Returns the exit code: degraded if some could not be read."""
-    async with open_app(settings) as app:
+    async with Engine(settings) as app:
         for note in app.notes:
             print(f"note: {note}", file=sys.stderr)
         console = Console(stderr=True)
@@ -41,8 +43,16 @@ async def ingest_files(paths: Sequence[Path], settings: Settings, *, domain: str
 
 
 async def take_in(
-    app: App, named: Sequence[tuple[Path, str]], *, domain: str, prune: bool, console: Console
+    app: Engine, named: Sequence[tuple[Path, str]], *, domain: str, prune: bool, console: Console
 ) -> IngestReport:
+    """Ingest files with a progress bar.
+
+    :param app: the engine.
+    :param named: path and name of each file.
+    :param domain: domain of the documents.
+    :param prune: whether to delete the domain's other documents.
+    :param console: for the progress bar.
+    """
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -101,6 +111,10 @@ def documents(named: Sequence[tuple[Path, str]]) -> Iterator[Document | Failure]
 
 
 def summary(report: IngestReport) -> str:
+    """One line on what was ingested.
+
+    :param report: of the ingest.
+    """
     parts = [f"{report.added} added", f"{report.updated} updated", f"{report.unchanged} unchanged"]
     if report.removed:
         parts.append(f"{report.removed} removed")

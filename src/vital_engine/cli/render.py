@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from vital_engine.answer import Answer
 from vital_engine.errors import NotFound
-from vital_engine.notices import for_user
-from vital_engine.nouns import Citation, Evidence
-
-from .visible import arguments, exact
+from vital_engine.nouns import Answer, Citation, Evidence, ToolCall
+from vital_engine.text.visible import arguments, exact
+from vital_engine.turn.plan import for_user
 
 WIDTH = 100
+
+FOREIGN = "its arguments do not come from your question alone"
+CONSENT = "its tool demands that a person decides each call"
 
 MARKS = {"verified": "ok", "weak": "weak", "mismatch": "WRONG", "dangling": "DANGLING"}
 
@@ -49,6 +50,7 @@ def _citation(c: Citation) -> str:
 
 
 def tools(answer: Answer) -> list[str]:
+    """One line for each tool result."""
     rows = [
         f"  {f.tool_call.tool}: {shorten(f.text) if f.status == 'done' else f'no result ({f.status})'}"
         for f in answer.tool_results.results
@@ -66,11 +68,18 @@ def pending(answer: Answer) -> list[str]:
                 f"  {exact(a.call.tool)} ({a.call.effect.value}, {money(a.call.cost_usd)}): {exact(a.call.reason)}"
             ]
             lines += [f"      {line}" for line in arguments(a.call.arguments).splitlines()]
+            lines += [f"      {line}" for line in cautions(a.call)]
             lines += [f"      vital approvals approve {a.id}", f"      vital approvals reject {a.id} --reason ..."]
     return ["Waiting for your decision", *lines] if lines else []
 
 
+def cautions(call: ToolCall) -> list[str]:
+    """What a person should know of a call before deciding on it, besides what it does."""
+    return [said for said, holds in ((FOREIGN, call.tainted), (CONSENT, call.needs_consent)) if holds]
+
+
 def warnings(answer: Answer) -> list[str]:
+    """The answer's warnings, a line each."""
     said = answer.warnings
     if answer.status == "failed":  # what could not run for want of something else is no news beside why
         follow = {for_user(step, reason) for step, reason in answer.degraded.items() if reason == "skipped"}
@@ -82,7 +91,11 @@ def warnings(answer: Answer) -> list[str]:
 
 
 def public(answer: Answer) -> str:
-    """What went wrong. What is not there is named: whoever sits at the command line may know what they typed."""
+    """What went wrong, for the user of the command line. A thing that was not found is named, because the user typed
+    its name.
+
+    :param answer: the answer.
+    """
     if isinstance(answer.error, NotFound):
         return str(answer.error)
     return getattr(answer.error, "public", "The answer was stopped.")
@@ -90,7 +103,7 @@ def public(answer: Answer) -> str:
 
 def speaker(answer: Answer) -> str:
     """Who answered, with what model, and how good the answer is held to be."""
-    who = answer.expert or "nobody"
+    who = answer.expert or "none"
     if answer.brief is not None and answer.brief.fallback:
         who += " (fallback)"
     model = answer.draft.model or "no model"
@@ -104,12 +117,14 @@ def speaker(answer: Answer) -> str:
 
 
 def cost(answer: Answer) -> str:
+    """The cost of the answer, also where it is only partly known."""
     if (usd := answer.cost.usd) is not None:
         return f"cost {money(usd)}"
     return f"cost unknown, at least {money(answer.cost.at_least)}"
 
 
 def money(usd: Decimal) -> str:
+    """US dollars with as many digits as matter."""
     return f"${usd:.6f}".rstrip("0").rstrip(".") if usd else "$0"
 
 
@@ -129,5 +144,6 @@ def passages(evidence: Evidence) -> Iterator[str]:
 
 
 def shorten(text: str, width: int = WIDTH) -> str:
+    """*text* on one line of at most *width* characters."""
     flat = " ".join(text.split())
     return flat if len(flat) <= width else flat[: width - 1].rsplit(" ", 1)[0] + "…"

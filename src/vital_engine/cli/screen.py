@@ -10,11 +10,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from vital_engine.answer import Answer
-from vital_engine.nouns import Approval, Effect
+from vital_engine.nouns import Answer, Approval, Effect
+from vital_engine.text.visible import arguments, exact, safe
 
 from . import render
-from .visible import arguments, exact, safe
 
 RISK = {
     Effect.PURE: "a calculation: nothing outside is read or changed",
@@ -36,6 +35,10 @@ class Words:
         self._word = ""
 
     def feed(self, text: str) -> None:
+        """Print all whole words of what has come.
+
+        :param text: the next part.
+        """
         if not self._console.is_terminal:
             self._console.out(safe(text), end="", highlight=False)
             return
@@ -50,6 +53,7 @@ class Words:
                 self._put(" ")
 
     def close(self) -> None:
+        """Print the rest, and end the line."""
         self._put_word()
         if self._column or not self._console.is_terminal:
             self._put("\n")
@@ -66,6 +70,7 @@ class Words:
 
 
 def greeting(console: Console, *, mode: str, expert: str, conversation: str) -> None:
+    """Print the first lines of a conversation."""
     console.print(Text.assemble(("VITAL", "bold cyan"), "  ", (mode, "bold"), ("  ·  expert ", "dim"), expert))
     console.print(Text(f"conversation {conversation}  ·  /help for commands", style="dim"))
     console.print()
@@ -82,8 +87,8 @@ def call(console: Console, approval: Approval, *, number: int, of: int) -> None:
     facts.add_row("why", Text(exact(tool_call.reason) or "not said"))
     effect = Text(RISK[tool_call.effect], style="bold red" if tool_call.effect is Effect.EFFECT else "")
     facts.add_row("risk", effect)
-    if tool_call.tainted:
-        facts.add_row("", Text("its arguments come from retrieved text", style="bold red"))
+    for caution in render.cautions(tool_call):
+        facts.add_row("", Text(caution, style="bold red"))
     facts.add_row("cost", Text(f"{render.money(tool_call.cost_usd)} estimated"))
     facts.add_row("until", Text(f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"))
     facts.add_row("id", Text(f"{exact(approval.id)}  ·  arguments {approval.arguments_hash[:12]}", style="dim"))
@@ -106,11 +111,12 @@ def report(console: Console, answer: Answer) -> None:
 
 
 def one_line(answer: Answer) -> str:
+    """Status, expert, model, quality, cost and time of an answer."""
     score, timing = answer.quality.score, answer.timing
     first = "" if timing.first_token is None else f"first word {timing.first_token:.2f} s · "
     parts = [
         answer.status,
-        answer.expert or "nobody",
+        answer.expert or "none",
         answer.draft.model or "no model",
         f"quality {'unknown' if score is None else f'{score:.2f}'}",
         render.cost(answer),
@@ -120,16 +126,19 @@ def one_line(answer: Answer) -> str:
 
 
 def sources(console: Console, answer: Answer) -> None:
+    """Print all that was retrieved for an answer."""
     for line in list(render.passages(answer.evidence)) or ["  nothing was retrieved"]:
         console.print(Text(safe(line.strip())), width=min(WIDEST, console.width))
 
 
 def listing(console: Console, lines: Iterable[str]) -> None:
+    """Print *lines*."""
     for line in lines:
         console.print(Text(safe(line)), soft_wrap=True)
 
 
 def table(console: Console, rows: Sequence[tuple[str, str]]) -> None:
+    """Print *rows* of two columns."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="cyan", no_wrap=True)
     grid.add_column()

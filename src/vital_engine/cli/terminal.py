@@ -1,4 +1,7 @@
-"""What a command may expect of the terminal or pipe that it writes to."""
+"""What the commands share: exit codes, and what may be expected of the terminal or pipe that is written to.
+
+Exit codes: 0 ok, 2 usage, 3 degraded, 4 refused, 5 failed.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,47 @@ import codecs
 import io
 import logging
 import sys
+from typing import Final
 
+from vital_engine.errors import (
+    Conflict,
+    ConversationBusy,
+    Expired,
+    InvalidArguments,
+    InvalidQuestion,
+    NotFound,
+    Refused,
+    SetupError,
+    VitalError,
+)
 from vital_engine.monitoring import configure
+from vital_engine.nouns import Answer
 from vital_engine.settings import Settings
+
+OK: Final = 0
+USAGE: Final = 2
+DEGRADED: Final = 3
+REFUSED: Final = 4
+FAILED: Final = 5
+
+
+def code_of(answer: Answer) -> int:
+    """Degraded: the answer is there, but a step did not do its part."""
+    if answer.status == "failed":
+        return code_of_error(answer.error)
+    return DEGRADED if answer.degraded or answer.status != "complete" else OK
+
+
+def code_of_error(error: BaseException | None) -> int:
+    """The exit code for an error; None: no error."""
+    match error:
+        case SetupError() | InvalidQuestion() | InvalidArguments():
+            return USAGE
+        case NotFound() | Refused() | Conflict() | Expired() | ConversationBusy():
+            return REFUSED
+        case VitalError() | _:
+            return FAILED
+
 
 _ESCAPES = "vital_escapes"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vital_engine.answer import Answer
-from vital_engine.nouns import Prefilled
+from vital_engine.nouns import Answer, Prefilled, StepRow
+from vital_engine.turn.plan import REPLY
 
 BAR = 48
 """Characters for the whole turn."""
@@ -39,7 +39,7 @@ def _bar(answer: Answer, row: Row, span: float) -> str:
     width = min(max(1, round(BAR * (row["ended"] - row["began"]) / span)), BAR - start)
     drawn: str = (CRITICAL if row["critical"] else BESIDE) * width
     first = answer.timing.first_token
-    if row["step"] == "reply" and first is not None:
+    if row["step"] == REPLY.name and first is not None:
         read = min(max(round(BAR * (first - row["began"]) / span), 0), width - 1)
         drawn = READING * read + drawn[read:]
     return " " * start + drawn
@@ -55,16 +55,14 @@ def _notes(answer: Answer, row: Row) -> Iterator[str]:
     if isinstance(made, Prefilled) and (made.computed or made.cached):
         had = f", {made.cached} it had" if made.cached else ""
         yield f"read ahead: {made.computed} tokens{had}"
-    if step == "ahead" and answer.guessed.used:
-        yield "on a guess, right" if answer.guessed.right else "on a guess, wrong: thrown away"
     if sent := answer.hedges.get(step):
         yield f"sent twice, at {sent['sent']:.3f} s: the {'second' if sent['won'] else 'first'} was used"
-    if step == "reply":
+    if step == REPLY.name:
         for lost in answer.draft.discarded:
             yield f"thrown away ({lost.why}): {'unknown' if lost.usage is None else lost.usage.output} tokens"
 
 
-def _beside(rows: list[dict[str, Any]], span: float) -> Iterator[str]:
+def _beside(rows: list[StepRow], span: float) -> Iterator[str]:
     """For each step that the end waited for: what else ran meanwhile."""
     for row in rows:
         others = [

@@ -1,23 +1,18 @@
-"""HOW steps run together: in time, with failure, with measurement. Knows nothing of what a turn is.
+"""How steps run together: in time, with failure, with measurement. This package knows nothing of what a turn is.
 
 ::
 
     step.py      a plain async function, read by its signature: what it needs, what it makes
     policy.py    how long, in which tier; under which constraints a flow runs
+    plan.py      which step waits for which
     flow.py      steps joined by type; refuses what does not fit; can be drawn
-    run.py       the executor: a task per step, one deadline, abandoned steps
-    seats.py     who may run, where not all may
-    result.py    what a run left behind: outcomes, overlap, the critical path
+    run.py       the executor: a task per step, one deadline, abandoned steps; the result of a run
     outcome.py   Done | Degraded | Failed | Skipped
-    live.py      a value that is still being made: one producer, many readers
+    events.py    the log of a run, and its readers
+    stream.py    a value that is still being made: one producer, many readers
+    hedging.py   a late call is sent a second time: whether, when, and which answer counts; how busy a service is
     quantiles.py how long something takes, as a distribution that forgets
-    hedge.py     whether and when a late call is sent a second time
-    race.py      a call and its copy: the first that says a word wins
-    load.py      how busy something is, on average over the last while
-    events.py    what observers are told
-    offload.py   a limit that holds against deaf work; threads for work that blocks
-    together.py  calls whose number is known only at run time
-    supervise.py work that outlives who began it
+    limits.py    limits in time and in number that hold against deaf work; threads; background tasks
     clock.py     virtual time, exact
 
 May import: errors, the standard library.
@@ -30,32 +25,43 @@ from .events import (
     FlowStarted,
     Hedged,
     LateResult,
+    Log,
     Observer,
     StepEnded,
     StepStarted,
     StreamOpened,
     broken_observers,
-    tell,
 )
 from .flow import Flow
-from .gather_outcomes import gather_outcomes
-from .hedge import Hedge
-from .live import Stream
-from .load import Load
-from .offload import abandoned, bounded, call
-from .outcome import REASONS, Degraded, Done, Failed, Outcome, Reason, Skipped, reason_of
+from .hedging import Hedge, HedgeOutcome, Load, either
+from .limits import abandoned, background_tasks, bounded, call, gather_outcomes, run_in_background, shutdown
+from .outcome import (
+    KINDS,
+    REASONS,
+    BaseOutcome,
+    Degraded,
+    Done,
+    Failed,
+    Kind,
+    Outcome,
+    Reason,
+    Skipped,
+    reason_of,
+    shift,
+)
 from .policy import DATAFLOW, SEQUENTIAL, TIERS, Policy, Shape
 from .quantiles import DecayedHistogram
-from .race import HedgeOutcome, either
-from .result import Run, speedup
-from .run_in_background import background_tasks, run_in_background, shutdown
+from .run import Run, speedup
 from .step import Step, step
+from .stream import Stream
 
 __all__ = [
     "DATAFLOW",
+    "KINDS",
     "REASONS",
     "SEQUENTIAL",
     "TIERS",
+    "BaseOutcome",
     "Deadlock",
     "DecayedHistogram",
     "Degraded",
@@ -68,8 +74,10 @@ __all__ = [
     "Hedge",
     "HedgeOutcome",
     "Hedged",
+    "Kind",
     "LateResult",
     "Load",
+    "Log",
     "Observer",
     "Outcome",
     "Policy",
@@ -93,8 +101,8 @@ __all__ = [
     "reason_of",
     "run_in_background",
     "run_virtual",
+    "shift",
     "shutdown",
     "speedup",
     "step",
-    "tell",
 ]

@@ -17,8 +17,9 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
-from .offload import abandoned
+from .limits import abandoned
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ class _JumpingSelector(selectors.DefaultSelector):
             self.loop.advance(passed if timeout is None or ready else timeout)
             return ready
         if timeout is None:
-            raise Deadlock("every task waits for something that nobody will do")
+            raise Deadlock("every task waits for something that cannot happen")
         self.loop.jump()
         return []
 
@@ -70,12 +71,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector = _JumpingSelector()
         selector.loop = self
         self._now = 0.0
-        self._timers_set = 0
+        self._timers_set = self._tasks_made = 0
         self.threads_out = 0
+        self._born: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
         super().__init__(selector)
         self._clock_resolution = 1e-9
 
     def time(self) -> float:
+        """The virtual time, in seconds."""
         return self._now
 
     def call_at(  # type: ignore[override]
@@ -97,7 +100,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return timer
 
     def jump(self) -> None:
-        """To the next timer."""
+        """Move the clock to the next timer."""
         self._now = max(self._now, self._scheduled[0].when())  # type: ignore[attr-defined]
 
     def jump_if_idle(self) -> bool:
@@ -110,11 +113,28 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return False
 
     def advance(self, seconds: float) -> None:
+        """Move the clock.
+
+        :param seconds: by how much.
+        """
         self._now = round(self._now + seconds, 9)
+
+    def create_task(self, coro: Coroutine[Any, Any, T], **options: Any) -> asyncio.Task[T]:  # type: ignore[override]
+        """See asyncio."""
+        task: asyncio.Task[T] = super().create_task(coro, **options)
+        self._tasks_made += 1
+        self._born[task] = self._tasks_made
+        return task
+
+    @property
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """Those that have not ended, in the order in which they were made; asyncio has them in a set."""
+        return sorted(asyncio.all_tasks(self), key=lambda task: self._born.get(task, 0))
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
+        """See asyncio. While a thread runs, the clock follows the real one."""
         future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
         self.threads_out += 1
         future.add_done_callback(self._thread_back)
@@ -125,11 +145,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run *coroutine* on the virtual clock and give its result.
+    """Run *coroutine* on the virtual clock.
 
     What is left when it ends is cancelled, and may take a virtual second to clean up.
 
-    :raises Deadlock: it waits for something that nobody will do.
+    :param coroutine: any coroutine.
+    :returns: its result.
+    :raises Deadlock: it waits for something that cannot happen.
     """
     if asyncio._get_running_loop() is not None:
         coroutine.close()
@@ -147,12 +169,12 @@ def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def _sweep(loop: VirtualLoop) -> None:
     """Cancel what is left; what is deaf to that is dropped in silence, as a process that ends would."""
-    left = asyncio.all_tasks(loop)
+    left = loop.tasks
     for task in left:
         task.cancel()
     _turn_until_done(loop, left)
     closing = loop.create_task(loop.shutdown_asyncgens())
-    _turn_until_done(loop, {closing})
+    _turn_until_done(loop, [closing])
     for task in (*left, closing):
         if task.done():
             if not task.cancelled():
@@ -170,7 +192,7 @@ def _sweep(loop: VirtualLoop) -> None:
 
 
 def _turn_until_done(
-    loop: VirtualLoop, tasks: set[asyncio.Task[Any]], *, within: float = 1.0, turns: int = 10_000
+    loop: VirtualLoop, tasks: list[asyncio.Task[Any]], *, within: float = 1.0, turns: int = 10_000
 ) -> None:
     """Turn the loop by hand: neither a task that sleeps for ever nor one that never sleeps can hold it."""
     until = loop.time() + within

@@ -3,38 +3,76 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import Generic, Literal, TypeAlias, TypeVar, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, get_args
 
-from vital_engine.errors import CircuitOpen, OverCapacity, StepAbandoned, WrongType
+from vital_engine.errors import StepAbandoned, WrongType, code_of
 
 T = TypeVar("T")
 
-Reason: TypeAlias = Literal[
-    "timeout", "error", "cancelled", "wrong_type", "breaker_open", "shed", "abandoned", "skipped"
-]
+Kind: TypeAlias = Literal["done", "degraded", "failed", "skipped"]
+Reason: TypeAlias = Literal["timeout", "error", "cancelled", "wrong_type", "abandoned", "skipped"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 REASONS: tuple[Reason, ...] = get_args(Reason)
-Cut: TypeAlias = Reason | Literal["refused"]
-"""Why a running step is cancelled: also because whoever read its stream has no use for the rest, which is no failure."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done(Generic[T]):
-    """The step returned in time.
+class BaseOutcome(Generic[T]):
+    """What all outcomes answer, so that no reader has to ask which of the four it holds.
 
-    ``seconds``: its own work, without the time that it waited for somebody else's stream.
-    ``began``, ``ended``: seconds since the run began.
+    ``kind``: which of the four. ``value``: what the step made, or its fallback; None where there is neither. ``made``: whether
+    there is a value for the steps that need one: made, known before, or a fallback.
+    ``error`` and ``reason``: why it did not make its own product; None and empty where it did, or did not have to.
+    ``seconds``: its own work, without the time that it waited for another step's stream. ``began``, ``ended``: seconds
+    since the run began.
     """
 
+    __slots__ = ()
+    kind: ClassVar[Kind]
+    if TYPE_CHECKING:  # fields of some kinds, constants of others
+
+        @property
+        def made(self) -> bool: ...
+        @property
+        def value(self) -> T | None: ...
+        @property
+        def error(self) -> BaseException | None: ...
+        @property
+        def reason(self) -> Reason | Literal[""]: ...
+        @property
+        def seconds(self) -> float: ...
+        @property
+        def began(self) -> float: ...
+        @property
+        def ended(self) -> float: ...
+
+    @property
+    def broke(self) -> bool:
+        """Whether the step ran, or should have run, and did not make its own product."""
+        return self.kind in ("degraded", "failed")
+
+    @property
+    def code(self) -> str:
+        """The stable code of ``error``, the class name of a foreign one; empty without an error."""
+        return "" if self.error is None else code_of(self.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Done(BaseOutcome[T]):
+    """The step returned in time."""
+
     value: T
     seconds: float = 0.0
     began: float = 0.0
     ended: float = 0.0
+    kind: ClassVar[Literal["done"]] = "done"
+    made: ClassVar[bool] = True
+    error: ClassVar[None] = None
+    reason: ClassVar[Literal[""]] = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Degraded(Generic[T]):
-    """The step failed, ran late or could not run; ``value`` stands in, ``reason`` says why."""
+class Degraded(BaseOutcome[T]):
+    """The step failed, ran late or could not run; ``value`` is its fallback, ``reason`` says why."""
 
     value: T
     error: BaseException
@@ -42,21 +80,26 @@ class Degraded(Generic[T]):
     seconds: float = 0.0
     began: float = 0.0
     ended: float = 0.0
+    kind: ClassVar[Literal["degraded"]] = "degraded"
+    made: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """The step failed and had nothing to stand in."""
+class Failed(BaseOutcome[Any]):
+    """The step failed and had no fallback."""
 
     error: BaseException
     reason: Reason
     seconds: float = 0.0
     began: float = 0.0
     ended: float = 0.0
+    kind: ClassVar[Literal["failed"]] = "failed"
+    made: ClassVar[bool] = False
+    value: ClassVar[None] = None
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped(Generic[T]):
+class Skipped(BaseOutcome[T]):
     """The step did not run: its product was known before, or something that it needs was never made.
 
     ``value`` holds the known product, and is None where there is none; ``known`` tells the two apart.
@@ -68,9 +111,22 @@ class Skipped(Generic[T]):
     seconds: float = 0.0
     began: float = 0.0
     ended: float = 0.0
+    kind: ClassVar[Literal["skipped"]] = "skipped"
+    error: ClassVar[None] = None
+    reason: ClassVar[Literal[""]] = ""
+
+    @property
+    def made(self) -> bool:
+        """Whether its product was known before."""
+        return self.known
 
 
 Outcome: TypeAlias = Done[T] | Degraded[T] | Failed | Skipped[T]
+
+
+def shift(outcome: Outcome[T], seconds: float) -> Outcome[T]:
+    """The same outcome, of a step of a run that began *seconds* later."""
+    return replace(outcome, began=round(outcome.began + seconds, 9), ended=round(outcome.ended + seconds, 9))
 
 
 def reason_of(error: BaseException) -> Reason:
@@ -80,10 +136,6 @@ def reason_of(error: BaseException) -> Reason:
             return "abandoned"
         case WrongType():
             return "wrong_type"
-        case CircuitOpen():
-            return "breaker_open"
-        case OverCapacity():
-            return "shed"
         case TimeoutError():
             return "timeout"
         case asyncio.CancelledError():

@@ -11,13 +11,13 @@ from vital_engine.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The limits of one step, in seconds.
+    """The limits of one step.
 
-    ``within``: how long it may take; None leaves it to the run's deadline. For a step that reads a stream the
-    time counts from the end of the stream, since until then it can only wait.
-    ``grace``: how long it may take to unwind once cancelled. A step that is still there then is abandoned:
-    counted, reported, and its late result is thrown away.
-    ``tier``: the group that barriers and lanes speak of; a step without one heeds no barrier.
+    :param within: seconds that it may take; None: only the run's deadline counts. For a step that reads a stream the
+        time counts from the end of the stream, because until then it can only wait.
+    :param grace: seconds that it may take to unwind once cancelled. A step that is still there then is abandoned:
+        counted and reported, and its late result is dropped.
+    :param tier: the group that barriers and lanes refer to; a step without one ignores barriers.
     """
 
     within: float | None = None
@@ -35,11 +35,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Under which constraints the steps of a flow run. The steps, and what they make, stay the same.
+    """The constraints under which the steps of a flow run. The steps, and what they make, stay the same.
 
-    ``width``: how many may run at once, in all; 1 is sequential, in the order in which the steps stand.
-    ``lanes``: the same for the steps of one tier.
-    ``barriers``: a tier starts when all earlier tiers have ended, as in engines that work in supersteps.
+    :param width: how many may run at once; 1 is sequential, in the order of the steps.
+    :param lanes: tier -> how many of its steps may run at once.
+    :param barriers: a tier starts when all earlier tiers have ended, as in engines that work in supersteps.
     """
 
     width: float = math.inf
@@ -53,6 +53,7 @@ class Shape:
 
     @property
     def bounded(self) -> bool:
+        """Whether the number of steps that run at once is limited."""
         return self.width != math.inf or bool(self.lanes)
 
 

@@ -1,43 +1,35 @@
-"""WHICH turn: who approves, and one question or a conversation. The only package that imports LangGraph.
+"""The four modes: who approves tool calls, and one question or a conversation.
 
 ::
 
-    mode.py             the 2 x 2
-    workflow.py         ParallelBaseWorkflow: execute, start, stream, resume
-    course.py           one turn under way: its clock, its watchers, its limit
-    pausing.py          a turn in two halves, with a person between them
-    approved_calls.py   what a person approved is called once
-    rulings.py          what a person may say to a proposed call
-    recorded.py         a turn as it was written down, read back
-    lease.py            a heartbeat beside the work
-    chat.py             turns of a conversation, one at a time
-    nodes.py            the two wide nodes and the six tasks, each callable alone
-    hedging.py          which steps may be sent twice, and to whom
-    settings.py         profile, switches, limits; refused where unknown
-    consent.py          what a policy approves, and why
-    assemble.py         what the steps made -> the answer
-    stream.py           a turn as it happens
-    state.py            a turn as a graph sees it
-    parts.py            a turn cut into parts, for those who run it node by node
-    door.py             the way to the graph; who does not take it does not load LangGraph
-    graph.py, graph_*.py   a turn as a LangGraph graph
-    mode1_manual.py, mode2_automatic.py, mode3_chat_manual.py, mode4_chat_automatic.py
+    workflow.py       the two by two: ParallelBaseWorkflow and the four modes; execute, start, stream, resume
+    runner.py         a turn from its opening to its saving, with or without a pause
+    segments.py       the flows of a turn: opening, decision, closing; or part by part
+    approval.py       who approves tool calls: a policy or a person
+    conversation.py   turns of a conversation, one at a time; leases
+    assemble.py       what the steps made -> the answer
+    events.py         a turn as it happens
+    settings.py       profile, switches, limits; refused where unknown
 
-May import: monitoring (to be watched by default), turn, flow, ports, nouns, errors.
+May import: monitoring (a workflow is watched by default), turn, flow, ports, nouns, errors.
 """
 
-from .decisions import Decisions
-from .mode import Mode
-from .mode1_manual import Mode1ManualWorkflow
-from .mode2_automatic import Mode2AutomaticWorkflow
-from .mode3_chat_manual import Mode3ChatManualWorkflow
-from .mode4_chat_automatic import Mode4ChatAutomaticWorkflow
-from .settings import PROFILES, Profile, TurnSettings
-from .stream import Broken, Cited, Event, Finished, Spent, Started, Step, Token
-from .workflow import ParallelBaseWorkflow, Turn
+from .approval import Approver, Decisions, Person, Policy
+from .events import Broken, Cited, Event, Finished, Spent, Started, StepEvent, Token
+from .settings import PROFILES, Profile, TurnOptions, TurnSettings
+from .workflow import (
+    Mode,
+    Mode1ManualWorkflow,
+    Mode2AutomaticWorkflow,
+    Mode3ChatManualWorkflow,
+    Mode4ChatAutomaticWorkflow,
+    ParallelBaseWorkflow,
+    Turn,
+)
 
 __all__ = [
     "PROFILES",
+    "Approver",
     "Broken",
     "Cited",
     "Decisions",
@@ -49,11 +41,14 @@ __all__ = [
     "Mode3ChatManualWorkflow",
     "Mode4ChatAutomaticWorkflow",
     "ParallelBaseWorkflow",
+    "Person",
+    "Policy",
     "Profile",
     "Spent",
     "Started",
-    "Step",
+    "StepEvent",
     "Token",
     "Turn",
+    "TurnOptions",
     "TurnSettings",
 ]

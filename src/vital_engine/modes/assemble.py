@@ -4,40 +4,50 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import Any, TypeVar, cast
+from decimal import Decimal
+from typing import Any
 
-from vital_engine.answer import Answer, Status, Timing
-from vital_engine.approving import UNKNOWN
-from vital_engine.errors import ModelError, OutOfTime, StepFailed, VitalError
-from vital_engine.flow import Degraded, Done, Failed, Outcome, Skipped, speedup
-from vital_engine.notices import NOTHING_FOUND, for_user
+from vital_engine.errors import CostLimit, ModelError, OutOfTime, StepFailed, VitalError
+from vital_engine.flow import Outcome, Reason, speedup
 from vital_engine.nouns import (
+    NOTHING_FOUND,
+    Answer,
     Approval,
-    Brief,
     Call,
     Citations,
     Consent,
     Cost,
     Draft,
     Evidence,
+    HedgeFacts,
     LedgerRow,
     PausedTurn,
     Quality,
     Question,
+    Status,
     Support,
+    TierFacts,
+    Timing,
     ToolResults,
-    TurnRecord,
+    ToolSuggestions,
 )
+from vital_engine.nouns.transitions import UNKNOWN
 from vital_engine.ports import Grader
-from vital_engine.turn import EARLY
-
-T = TypeVar("T")
-
-TIERS: Mapping[str, tuple[str, ...]] = {
-    "tier1": ("retrieve", "suggest", "recall"),
-    "tier2": ("cite", "assess", "tally"),
-}
+from vital_engine.turn.plan import (
+    ASSESS,
+    BRIEF,
+    CITE,
+    CONSENT,
+    EARLY,
+    INVOKE,
+    REPLY,
+    RETRIEVE,
+    SUGGEST,
+    TALLY,
+    TIERS,
+    for_user,
+    tools_matched,
+)
 
 
 def assemble(
@@ -50,17 +60,18 @@ def assemble(
     timing: Timing,
     critical_path: tuple[str, ...] = (),
     approvals: tuple[Approval, ...] = (),
-    hedges: Mapping[str, Mapping[str, Any]] | None = None,
+    hedges: Mapping[str, HedgeFacts] | None = None,
 ) -> Answer:
     """The answer of a turn whose steps ended in *outcomes* (by the step's name)."""
-    brief = _made(outcomes, "brief", cast("Brief | None", None))
-    evidence = _made(outcomes, "retrieve", Evidence.missing())
-    draft = _made(outcomes, "reply", Draft(finish="error"))
-    citations = _made(outcomes, "cite", Citations.missing())
-    support = _made(outcomes, "assess", Support.missing())
-    tool_results = _made(outcomes, "invoke", ToolResults())
+    chosen = BRIEF.outcome(outcomes)
+    evidence = RETRIEVE.made(outcomes, Evidence.missing())
+    draft = REPLY.made(outcomes, Draft(finish="error"))
+    citations = CITE.made(outcomes, Citations.missing())
+    support = ASSESS.made(outcomes, Support.missing())
+    tool_results = INVOKE.made(outcomes, ToolResults())
     status, error = _status(outcomes)
     degraded = _degraded(outcomes)
+    cost = _cost(question, outcomes, draft)
     return Answer(
         run_id=question.run_id,
         question=question,
@@ -68,22 +79,25 @@ def assemble(
         profile=profile,
         status=status,
         text=draft.text,
-        brief=brief,
+        brief=chosen.value if chosen is not None else None,
         evidence=evidence,
         tool_results=tool_results,
-        consent=_made(outcomes, "consent", Consent()),
+        consent=CONSENT.made(outcomes, Consent()),
         draft=draft,
         citations=citations,
         support=support,
-        cost=_cost(question, outcomes, draft),
-        quality=grader(citations, support, evidence, draft, degraded),
+        cost=cost,
+        quality=grader(citations, support, evidence, draft, _share_done(degraded)),
         outcomes=outcomes,
         degraded=degraded,
-        warnings=tuple(_warnings(outcomes, degraded, evidence, citations, tool_results, draft)),
+        warnings=(
+            *_warnings(outcomes, degraded, evidence, citations, tool_results, draft),
+            *_spending(question.limits.cost_usd, tool_results, cost, draft),
+        ),
         timing=timing,
-        speedup=speedup([o.seconds for o in outcomes.values() if not isinstance(o, Skipped)], timing.total),
+        speedup=speedup([o.seconds for o in outcomes.values() if o.kind != "skipped"], timing.total),
         critical_path=critical_path,
-        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
+        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps)) is not None},
         error=error,
         approvals=approvals,
         hedges=hedges or {},
@@ -91,7 +105,8 @@ def assemble(
 
 
 def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, profile: str, timing: Timing) -> Answer:
-    """The answer of a turn that waits for a person: what is known by then. Nothing was said, and nothing paid."""
+    """The answer of a turn that waits for a person: what is known by then. Nothing was said, and what was paid for
+    suggestions is priced with the rest of the turn."""
     paused = turn.paused
     degraded = _degraded(outcomes)
     nothing = Citations(), ToolResults(), Draft(finish="")
@@ -110,63 +125,42 @@ def assemble_paused(turn: PausedTurn, outcomes: Mapping[str, Outcome[Any]], *, p
         draft=Draft(finish=""),
         citations=Citations(),
         support=Support(),
-        cost=Cost(),
+        cost=Cost(_unpriced(paused.suggestions)),
         quality=Quality(),
         outcomes=outcomes,
         degraded=degraded,
         warnings=(*_warnings(outcomes, degraded, paused.evidence, *nothing), waiting),
         timing=timing,
-        speedup=speedup([o.seconds for o in outcomes.values() if not isinstance(o, Skipped)], timing.total),
+        speedup=speedup([o.seconds for o in outcomes.values() if o.kind != "skipped"], timing.total),
         critical_path=paused.critical_path,
-        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps))},
+        tiers={tier: facts for tier, steps in TIERS.items() if (facts := _tier(outcomes, steps)) is not None},
         approvals=turn.approvals,
     )
 
 
-def _degraded(outcomes: Mapping[str, Outcome[Any]]) -> dict[str, str]:
-    broke = {name: o.reason for name, o in outcomes.items() if isinstance(o, Degraded | Failed)}
-    return {name: reason for name, reason in broke.items() if name not in EARLY}
+def _degraded(outcomes: Mapping[str, Outcome[Any]]) -> dict[str, Reason]:
+    return {name: o.reason for name, o in outcomes.items() if o.reason and name not in EARLY}
 
 
-def kept(answer: Answer) -> TurnRecord:
-    """The answer as the store keeps it."""
-    return TurnRecord(
-        run_id=answer.run_id,
-        question=answer.question,
-        mode=answer.mode,
-        status=answer.status,
-        text=answer.text,
-        expert=answer.expert,
-        receipt=answer.receipt(),
-        citations=answer.citations,
-        cost=answer.cost,
-        seconds=answer.timing.total,
-    )
-
-
-def _made(outcomes: Mapping[str, Outcome[Any]], step: str, otherwise: T) -> T:
-    match outcomes.get(step):
-        case Done(value=value) | Degraded(value=value) | Skipped(value=value, known=True):
-            return cast("T", value)
-        case _:
-            return otherwise
+def _share_done(degraded: Mapping[str, str]) -> float:
+    """Which share of the steps that run beside others did their part."""
+    steps = [name for names in TIERS.values() for name in names]
+    return 1.0 - sum(name in degraded for name in steps) / len(steps)
 
 
 def _status(outcomes: Mapping[str, Outcome[Any]]) -> tuple[Status, BaseException | None]:
-    match outcomes.get("reply"):
-        case Done() | Skipped(known=True):
-            return "complete", None
-        case Degraded(error=error):
-            return "partial", _typed(error)
-        case Failed(error=error):
-            return "failed", _typed(error)
-        case _:  # it never came to that; what failed before it says why
-            name, failed = next(((n, o) for n, o in outcomes.items() if isinstance(o, Failed)), ("", None))
-            if failed is None or not isinstance(failed.error, VitalError):
-                error = StepFailed(f"the model was not asked: {name or 'a step'} failed")
-                error.__cause__ = failed.error if failed else None
-                return "failed", error
-            return "failed", failed.error
+    spoken = REPLY.outcome(outcomes)
+    if spoken is not None and spoken.error is not None:
+        return "partial" if spoken.made else "failed", _typed(spoken.error)
+    if spoken is not None and spoken.made:
+        return "complete", None
+    # The model was not asked: what failed before it says why.
+    name, failed = next(((n, o) for n, o in outcomes.items() if o.kind == "failed"), ("", None))
+    if failed is not None and isinstance(failed.error, VitalError):
+        return "failed", failed.error
+    error = StepFailed(f"the model was not asked: {name or 'a step'} failed")
+    error.__cause__ = failed.error if failed else None
+    return "failed", error
 
 
 def _typed(error: BaseException) -> BaseException:
@@ -180,32 +174,43 @@ def _typed(error: BaseException) -> BaseException:
 
 def _cost(question: Question, outcomes: Mapping[str, Outcome[Any]], draft: Draft) -> Cost:
     """As tallied; a call that failed is on the bill too, at an unknown price."""
-    if isinstance(outcomes.get("reply"), Failed):
-        return Cost((LedgerRow(Call(question.run_id, "reply", draft.model, draft.provider, None, "failed"), None),))
-    return _made(outcomes, "tally", Cost.missing())
+    spoken = REPLY.outcome(outcomes)
+    if spoken is not None and spoken.kind == "failed":
+        if isinstance(spoken.error, CostLimit):  # the model was not called
+            return Cost(_unpriced(SUGGEST.made(outcomes, ToolSuggestions())))
+        failed = LedgerRow(Call(question.run_id, REPLY.name, draft.model, draft.provider, None, "failed"), None)
+        return Cost((failed, *_unpriced(SUGGEST.made(outcomes, ToolSuggestions()))))
+    return TALLY.made(outcomes, Cost.missing())
 
 
-def _tier(outcomes: Mapping[str, Outcome[Any]], steps: Iterable[str]) -> dict[str, Any]:
-    ran = [o for name in steps if (o := outcomes.get(name)) is not None and not isinstance(o, Skipped)]
+def _unpriced(suggestions: ToolSuggestions) -> tuple[LedgerRow, ...]:
+    return tuple(LedgerRow(paid, None) for paid in suggestions.calls)
+
+
+def _tier(outcomes: Mapping[str, Outcome[Any]], steps: Iterable[str]) -> TierFacts | None:
+    ran = [o for name in steps if (o := outcomes.get(name)) is not None and o.kind != "skipped"]
     if not ran:
-        return {}
+        return None
     wall = round(max(o.ended for o in ran) - min(o.began for o in ran), 9)
     return {"seconds": wall, "speedup": speedup([o.seconds for o in ran], wall)}
 
 
 def _warnings(
     outcomes: Mapping[str, Outcome[Any]],
-    degraded: Mapping[str, str],
+    degraded: Mapping[str, Reason],
     evidence: Evidence,
     citations: Citations,
     tool_results: ToolResults,
     draft: Draft,
 ) -> Iterable[str]:
     for step, reason in degraded.items():
-        if not (step == "reply" and isinstance(outcomes[step], Failed)):
+        if step == SUGGEST.name and not SUGGEST.made(outcomes, ToolSuggestions.missing()).failed:
+            yield tools_matched(reason)
+        elif not (step == REPLY.name and outcomes[step].kind == "failed"):
             yield for_user(step, reason)
-    retrieved = outcomes.get("retrieve")
-    if not evidence.failed and not evidence.passages and not isinstance(retrieved, Skipped | None):
+    retrieved = RETRIEVE.outcome(outcomes)
+    looked = retrieved is not None and retrieved.kind != "skipped"
+    if looked and not evidence.failed and not evidence.passages:
         yield NOTHING_FOUND
     for tool_result in tool_results.results:
         if tool_result.status == UNKNOWN:
@@ -221,6 +226,13 @@ def _warnings(
         yield "The answer reached its length limit and may be incomplete."
 
 
-def later(outcome: Outcome[Any], seconds: float) -> Outcome[Any]:
-    """The same outcome of a step of a run that began *seconds* after its turn."""
-    return replace(outcome, began=round(outcome.began + seconds, 9), ended=round(outcome.ended + seconds, 9))
+def _spending(limit: Decimal | None, tool_results: ToolResults, cost: Cost, draft: Draft) -> Iterable[str]:
+    """What became of the question's cost limit."""
+    if limit is None:
+        return
+    if draft.output_limit is not None:
+        yield f"The cost limit of ${limit:f} left {draft.output_limit} tokens for the answer."
+    if cost.usd is None:
+        yield f"What the model costs is not known: it could not be held to the cost limit of ${limit:f}."
+    elif (spent := cost.usd + tool_results.cost_usd) > limit:
+        yield f"This question cost ${spent:f}, more than its limit of ${limit:f}."

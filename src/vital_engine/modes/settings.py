@@ -1,4 +1,4 @@
-"""How a workflow runs a turn: the settings that may differ by workflow, by request and while it is running."""
+"""Settings of a turn: they may differ by workflow, by request, and while a workflow is in use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from vital_engine.errors import ConfigError
 from vital_engine.flow import DATAFLOW, SEQUENTIAL, TIERS, Shape
@@ -15,38 +15,39 @@ Profile = Literal["dataflow", "tiers", "sequential"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 OnContention = Literal["queue", "refuse"]
 Prefill = Literal["segments", "prefix", "off"]
-Speculation = Literal["off", "auto"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "profile": PROFILES,
     "on_contention": get_args(OnContention),
     "prefill": get_args(Prefill),
-    "speculation": get_args(Speculation),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class TurnSettings:
-    """Accepted as keywords, as the mapping ``config={...}``, per request, and per deployment.
+    """Settings of a turn, accepted as keywords, as the mapping ``config={...}``, per request, and per deployment.
 
-    ``profile``: the same steps under different constraints. ``dataflow``: each starts when what it needs is there, and
-    tier 2 reads the answer as it is spoken. ``tiers``: with a barrier before and after the model. ``sequential``: one
-    after another. ``enable_parallel_tier1``/``2`` false: the steps of that tier one after another.
-
-    ``parallel_timeout_ms``: for each step of tier 1. ``post_generation_timeout_ms``: for each step of tier 2, after the
-    last token. ``reply_timeout_ms``: for the model. ``turn_timeout_ms``: for all together; a question may ask for less.
-
-    ``prefill``: how much of the prompt a model that can do so reads while the rest is still being gathered: each segment
-    as it arrives, the instructions alone, or nothing. ``speculation``: whether the model may start on a guess of what
-    will be found; its words are shown only if the guess was right. ``hedging``: whether a call that is late may be sent
-    to a second replica. All three are of the dataflow profile, and change no answer.
-
-    ``enable_rag``, ``enable_tools``, ``enable_memory``: whether to retrieve, to suggest and call tools, to recall.
-    ``tool_cost_ceiling_usd``: what the tool calls of one turn may cost without a person; ``never_automatic``: tools that
-    a policy must not approve.
-
-    ``approval_seconds``: how long a person may take to decide. ``lease_seconds``: how long a turn that has died still
-    holds its conversation, or the right to go on after a pause; a living one renews it. ``on_contention``: what becomes
-    of a message to a conversation that is busy: it waits its turn for ``contention_seconds``, or is refused at once.
+    :param profile: constraints under which the same steps run. ``dataflow``: each starts when what it needs is there,
+        and tier 2 reads the answer as it streams. ``tiers``: with a barrier before and after the model. ``sequential``:
+        one after another.
+    :param enable_parallel_tier1: false: the steps of tier 1 run one after another.
+    :param enable_parallel_tier2: false: the steps of tier 2 run one after another.
+    :param parallel_timeout_ms: limit of each step of tier 1.
+    :param post_generation_timeout_ms: limit of each step of tier 2, after the last token.
+    :param reply_timeout_ms: limit of the model.
+    :param turn_timeout_ms: limit of the whole turn; a question may have a lower one.
+    :param prefill: how much of the prompt a model that can prefill reads while the rest is gathered: ``segments`` (each
+        as it arrives), ``prefix`` (the instructions) or ``off``. Only in the dataflow profile; changes no answer.
+    :param hedging: whether a late call may be sent to a replica. Only in the dataflow profile; changes no answer.
+    :param enable_rag: whether to retrieve.
+    :param enable_tools: whether to suggest and call tools.
+    :param enable_memory: whether to recall.
+    :param tool_cost_ceiling_usd: what the tool calls of one turn may cost without a person.
+    :param never_automatic: tools that a policy must not approve.
+    :param approval_seconds: how long a person may take to decide.
+    :param lease_seconds: how long a turn that has died still holds its conversation, or the right to continue after a
+        pause; a living one renews it.
+    :param on_contention: what happens to a message to a busy conversation: ``queue`` (it waits) or ``refuse``.
+    :param contention_seconds: how long it waits.
     """
 
     profile: Profile = "dataflow"
@@ -57,7 +58,6 @@ class TurnSettings:
     reply_timeout_ms: float = 120_000
     turn_timeout_ms: float = 180_000
     prefill: Prefill = "segments"
-    speculation: Speculation = "off"
     hedging: bool = True
     enable_rag: bool = True
     enable_tools: bool = True
@@ -73,15 +73,21 @@ class TurnSettings:
         for field in fields(self):
             _check(field.name, getattr(self, field.name))
 
-    def replace(self, changes: Mapping[str, Any]) -> TurnSettings:
+    def replace(self, changes: Mapping[str, object]) -> TurnSettings:
         """These settings with *changes*.
 
         :raises ConfigError: an unknown key (the nearest known one is named) or a wrong type.
         """
-        return replace(self, **known(changes)) if changes else self
+        return replace(self, **validate_keys(changes)) if changes else self
+
+    @property
+    def hedges(self) -> bool:
+        """Whether late calls may be sent twice: never in the profiles that the dataflow is measured against."""
+        return self.hedging and self.profile == "dataflow"
 
     @property
     def shape(self) -> Shape:
+        """The constraints of the profile and the switches."""
         if self.profile == "sequential":
             return SEQUENTIAL
         switches = {"tier1": self.enable_parallel_tier1, "tier2": self.enable_parallel_tier2}
@@ -90,10 +96,35 @@ class TurnSettings:
         return replace(base, lanes=lanes) if lanes else base
 
 
+class TurnOptions(TypedDict, total=False):
+    """The settings of :class:`TurnSettings` as keywords, for one turn or for a workflow; a checker sees a misspelt one."""
+
+    profile: Profile
+    enable_parallel_tier1: bool
+    enable_parallel_tier2: bool
+    parallel_timeout_ms: float
+    post_generation_timeout_ms: float
+    reply_timeout_ms: float
+    turn_timeout_ms: float
+    prefill: Prefill
+    hedging: bool
+    enable_rag: bool
+    enable_tools: bool
+    enable_memory: bool
+    tool_cost_ceiling_usd: Decimal
+    never_automatic: tuple[str, ...]
+    approval_seconds: float
+    lease_seconds: float
+    on_contention: OnContention
+    contention_seconds: float
+
+
 KEYS = tuple(field.name for field in fields(TurnSettings))
+GONE = frozenset({"speculation"})
+"""Settings that earlier versions had, and may have written down with a paused turn. They changed no answer."""
 
 
-def known(changes: Mapping[str, Any]) -> dict[str, Any]:
+def validate_keys(changes: Mapping[str, object]) -> dict[str, Any]:
     """*changes*, with each key known and money and lists in their own types.
 
     :raises ConfigError: an unknown key; the nearest known one is named.
@@ -105,6 +136,14 @@ def known(changes: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"unknown setting {key!r}; did you mean {near[0]!r}? Known: {', '.join(KEYS)}")
         result[key] = _fit(key, value)
     return result
+
+
+def kept_keys(changes: Mapping[str, object]) -> dict[str, Any]:
+    """As :func:`validate_keys`, for settings that were kept with a paused turn, perhaps by an earlier version.
+
+    :raises ConfigError: an unknown key that is not one of :data:`GONE`.
+    """
+    return validate_keys({key: value for key, value in changes.items() if key not in GONE})
 
 
 def _fit(key: str, value: Any) -> Any:

@@ -2,18 +2,14 @@
 
 ::
 
-    labels.py        the closed sets that labels are taken from
-    metrics.py       the registry: the six parallel metrics and the vital_ ones; render() for /metrics
-    derived.py       metrics worked out at the scrape, from numbers recorded once
-    track.py         recording by hand; refuses what cannot be recorded, and never breaks a turn
-    watching.py      what observers share: flows that are open, and who broke them off
-    watch.py         prometheus(mode): the observer that feeds the metrics
-    otel.py          Tracing: a span per turn, a child per step
-    genai_names.py   the OpenTelemetry GenAI attribute names, by version
-    logs.py          log_turn: a structured record per start and end; configure()
-    watchdog.py      who blocks the event loop, and for how long
+    metrics.py    the registry, the closed sets of labels, the six parallel metrics and the vital_ ones; render() for /metrics
+    track.py      recording by hand; refuses what cannot be recorded, and never breaks a turn
+    watch.py      what observers of a turn share, and prometheus(mode), the one that feeds the metrics
+    otel.py       Tracing: a span per turn, a child per step; the GenAI attribute names
+    logs.py       log_turn: a structured record per start and end; configure()
+    watchdog.py   what blocks the event loop, and for how long
 
-May import: answer, flow, nouns, errors. No step imports this package: observers are handed in.
+May import: turn (its table of steps), flow, nouns, errors. No step imports this package: observers are passed in.
 """
 
 from __future__ import annotations
@@ -29,10 +25,10 @@ from .track import (
     track_parallel_task_failure,
     track_parallel_timeout,
     track_spending,
+    track_tool_suggestion,
     track_turn,
 )
-from .watch import TurnWatch, default_watchers, prometheus
-from .watching import Watch, Watcher
+from .watch import TurnWatch, Watch, Watcher, default_watchers, prometheus
 
 if TYPE_CHECKING:
     from .logs import LogWriter, TurnLog, configure, log_turn
@@ -73,6 +69,7 @@ __all__ = [
     "track_parallel_task_failure",
     "track_parallel_timeout",
     "track_spending",
+    "track_tool_suggestion",
     "track_turn",
 ]
 

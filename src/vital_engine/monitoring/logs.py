@@ -20,15 +20,13 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
-from vital_engine.answer import Answer
-from vital_engine.errors import ConfigError
-from vital_engine.flow import Degraded, Failed, Hedged, LateResult, Skipped, StepEnded, StepStarted
-from vital_engine.nouns import Question
+from vital_engine.errors import ConfigError, ServiceError, code_of
+from vital_engine.flow import Hedged, LateResult, Skipped, StepEnded, StepStarted
+from vital_engine.nouns import Answer, Question
 
 from . import metrics
-from .labels import code_of, outcome_label
 from .track import decided
-from .watching import TURN, OpenFlow, Watch
+from .watch import TURN, OpenFlow, Watch
 
 #: Records that may wait for a slow writer; those beyond are dropped and counted.
 QUEUE_RECORDS: Final = 10_000
@@ -43,7 +41,11 @@ Format = Literal["json", "console"]
 
 
 def log_turn(question: Question, mode: int) -> TurnLog:
-    """The observer that logs one turn; hand it to a workflow as one of its watchers."""
+    """The observer that logs one turn; pass it to a workflow as one of its watchers.
+
+    :param question: of the turn.
+    :param mode: 1 to 4.
+    """
     return TurnLog(run_id=question.run_id, tenant=question.tenant, mode=mode)
 
 
@@ -62,36 +64,45 @@ class TurnLog(Watch):
         self._over = False
 
     def flow_started(self, flow: OpenFlow) -> None:
+        """Log that the turn begins."""
         if flow.name == TURN:
             self._began = flow.at
             self._log.info("turn started")
 
     def step_started(self, _: OpenFlow, event: StepStarted) -> None:
+        """Log that a step begins."""
         self._log.info("step started", step=event.step, tier=event.tier)
 
     def step_ended(self, _: OpenFlow, event: StepEnded) -> None:
+        """Log how a step ended."""
         outcome = event.outcome
-        facts: dict[str, Any] = {"step": event.step, "tier": event.tier, "outcome": outcome_label(outcome)}
+        facts: dict[str, Any] = {"step": event.step, "tier": event.tier, "outcome": outcome.kind}
         facts["seconds"] = outcome.seconds
-        if isinstance(outcome, Degraded | Failed):
-            self._log.warning("step ended", **facts, reason=outcome.reason, code=code_of(outcome.error))
+        if outcome.broke:
+            if isinstance(outcome.error, ServiceError) and outcome.error.service:
+                facts["service"] = outcome.error.service
+            self._log.warning("step ended", **facts, reason=outcome.reason, code=outcome.code)
         elif isinstance(outcome, Skipped):
             self._log.info("step ended", **facts, reason="known" if outcome.known else "unmet")
         else:
             self._log.info("step ended", **facts)
 
     def late_result(self, event: LateResult) -> None:
+        """Log that an abandoned step ended after all."""
         self._log.warning("late result thrown away", step=event.step)
 
     def hedged(self, event: Hedged) -> None:
+        """Log what became of a hedged call."""
         self._log.info("call late", step=event.step, copy=event.became)
 
     def flow_ended(self, flow: OpenFlow, cancelled: bool) -> None:
+        """Log that the turn was cancelled."""
         if cancelled and self._began is not None and not self._over:
             self._over = True
             self._log.warning("turn ended", outcome="cancelled", seconds=round(flow.last - self._began, 9))
 
     def turn_ended(self, answer: Answer) -> None:
+        """Log the answer: status, times, cost, decisions."""
         if self._over:
             return
         self._over = True
@@ -189,6 +200,7 @@ class LogWriter(QueueListener):
             super().stop()
 
     def enqueue_sentinel(self) -> None:
+        """Make the writing thread end."""
         self._records.put(self._sentinel, timeout=STOP_SECONDS)  # type: ignore[attr-defined]
 
 
@@ -216,7 +228,7 @@ def _exception_of_here(_: object, __: str, event: EventDict) -> EventDict:
     return event
 
 
-#: What a record goes through where it is made: dropped early if nobody listens, else handed over as it is.
+#: What a record goes through where it is made: dropped early if no logger is enabled for it, else handed over as it is.
 _BEFORE: Final[tuple[Processor, ...]] = (
     structlog.stdlib.filter_by_level,
     _exception_of_here,

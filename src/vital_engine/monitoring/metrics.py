@@ -2,13 +2,17 @@
 
 Names and units follow the Prometheus conventions (https://prometheus.io/docs/practices/naming/), except for the
 six, whose names are fixed. A duration is recorded once, in seconds; what is shown in milliseconds is derived from
-it (:class:`.derived.View`). A series exists from the first time that it is fed: no value stands for "unknown".
+it (:class:`View`). A series exists from the first time that it is fed: no value stands for "unknown".
+
+A label never holds a tenant, a user, a question or a run id. Labels are taken from closed sets; what stands outside of one is
+either folded into ``other`` (foreign step names) or refused and counted (all else); see :mod:`.track`.
 """
 
 from __future__ import annotations
 
+import math
 import platform
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -22,12 +26,51 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
-from vital_engine.flow import abandoned
+from vital_engine.flow import KINDS, abandoned, broken_observers
+from vital_engine.turn.plan import BY_NAME
+from vital_engine.turn.plan import TIERS as PLANNED_TIERS
 
-from .derived import MILLISECONDS, BrokenObservers, View
+TIERS: Final = tuple(PLANNED_TIERS)
+MODES: Final = ("1", "2", "3", "4")
+STEPS: Final = frozenset(BY_NAME)
+STATUSES: Final = ("complete", "paused", "partial", "failed", "cancelled")
+OUTCOMES: Final = (*KINDS, "unknown")
+DECISIONS: Final = ("approved", "edited", "rejected", "expired")
+DECIDERS: Final = ("person", "policy", "nobody")
+DISCARDED: Final = ("copy", "fallback")
+TOKEN_CLASSES: Final = ("input", "cached", "output", "reasoning", "estimated_input", "estimated_output")
+PROVIDER_KINDS: Final = ("extractive", "embedded", "cache", "scripted", "api", "unknown")
+SUGGESTIONS: Final = ("proposed", "unknown_tool", "invalid_arguments", "failed")
+CACHES: Final = ("retrieval", "embedding", "suggestions", "answer")
+CACHE_OUTCOMES: Final = ("hit", "miss", "shared")
+
+#: Providers that run inside the engine, as their pieces name them; any other named provider is an ``api``.
+_INSIDE: Final = {"vital": "extractive", "llama.cpp": "embedded", "scripted": "scripted", "cache": "cache"}
+
+
+def one_of(value: object, allowed: Collection[str]) -> str:
+    """*value* as a label.
+
+    :raises ValueError: it is not one of *allowed*.
+    """
+    label = str(value)
+    if label not in allowed:
+        raise ValueError(f"{label!r} is not a known label value")
+    return label
+
+
+def step_label(name: str) -> str:
+    """The step's own name if it is one of ours, else ``other``."""
+    return name if name in STEPS else "other"
+
+
+def provider_kind(provider: str) -> str:
+    """Where the model ran: ``api`` is outside the engine, ``scripted`` is no model at all."""
+    return _INSIDE.get(provider, "api") if provider else "unknown"
+
 
 #: Buckets of steps and tiers, in seconds: 5 ms to 10 s, closer where the steps of a turn usually end.
 STEP_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0)
@@ -37,6 +80,78 @@ TURN_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 
 BLOCK_SECONDS: Final = (0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 #: How many of the latest executions of a tier the success rate speaks of.
 SUCCESS_WINDOW: Final = 100
+
+MILLISECONDS: Final = 1000.0
+
+
+class View:
+    """A histogram shown under another name: with fewer labels, summed over the others, or in another unit.
+
+    :param labels: label shown -> label of *source*.
+    :param scale: what bucket bounds and the sum are multiplied with; :data:`MILLISECONDS` for a source in seconds.
+    """
+
+    def __init__(
+        self,
+        source: Histogram,
+        name: str,
+        documentation: str,
+        *,
+        labels: Mapping[str, str],
+        registry: CollectorRegistry,
+        scale: float = 1.0,
+    ) -> None:
+        self._source, self._name, self._documentation = source, name, documentation
+        self._labels, self._scale = dict(labels), scale
+        registry.register(self)
+
+    def describe(self) -> Iterator[Metric]:
+        """Implements ``Collector.describe`` of prometheus_client."""
+        yield HistogramMetricFamily(self._name, self._documentation, labels=tuple(self._labels))
+
+    def collect(self) -> Iterator[Metric]:
+        """Implements ``Collector.collect`` of prometheus_client."""
+        buckets: dict[tuple[str, ...], dict[float, float]] = {}
+        sums: dict[tuple[str, ...], float] = {}
+        for family in self._source.collect():
+            for sample in family.samples:
+                if not sample.name.endswith(("_bucket", "_sum")):
+                    continue
+                key = tuple(sample.labels[of] for of in self._labels.values())
+                if sample.name.endswith("_sum"):
+                    sums[key] = sums.get(key, 0.0) + sample.value
+                else:
+                    counts, bound = buckets.setdefault(key, {}), float(sample.labels["le"])
+                    counts[bound] = counts.get(bound, 0.0) + sample.value
+        shown = HistogramMetricFamily(self._name, self._documentation, labels=tuple(self._labels))
+        for key, counts in buckets.items():
+            rows = [(_bound(bound * self._scale), count) for bound, count in sorted(counts.items())]
+            shown.add_metric(key, buckets=rows, sum_value=sums[key] * self._scale)
+        yield shown
+
+
+def _bound(value: float) -> str:
+    """A bucket's bound as the text format writes it; rounded, so that 0.3 s are 300.0 ms and not almost."""
+    return "+Inf" if value == math.inf else str(round(value, 6))
+
+
+class BrokenObservers:
+    """``vital_broken_observers_total``, read from where :mod:`vital_engine.flow` counts them."""
+
+    name: Final = "vital_broken_observers"
+    documentation: Final = "Times that an observer of a flow raised. It broke no turn; the log names it."
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        registry.register(self)
+
+    def describe(self) -> Iterator[Metric]:
+        """Implements ``Collector.describe`` of prometheus_client."""
+        yield CounterMetricFamily(self.name, self.documentation)
+
+    def collect(self) -> Iterator[Metric]:
+        """Implements ``Collector.collect`` of prometheus_client."""
+        yield CounterMetricFamily(self.name, self.documentation, value=sum(broken_observers.values()))
+
 
 registry = CollectorRegistry()
 
@@ -113,7 +228,7 @@ tier_wait = Histogram(
 )
 skipped_steps = Counter(
     "vital_steps_skipped_total",
-    "Steps whose product was known before, or that lost what they need and had no stand-in.",
+    "Steps whose product was known before, or that lost what they need and had no fallback.",
     ("step", "because"),
     registry=registry,
 )
@@ -129,15 +244,9 @@ hedges = Counter(
     ("step", "outcome"),
     registry=registry,
 )
-guesses = Counter(
-    "vital_speculation_total",
-    "Guesses at what would be found: accepted or dropped where the model had started on them, else right or wrong.",
-    ("outcome",),
-    registry=registry,
-)
 discarded_tokens = Counter(
     "vital_discarded_tokens_total",
-    "Tokens, read and written, of model calls whose words nobody was shown, by why.",
+    "Input and output tokens of model calls whose words are not part of an answer, by why.",
     ("why",),
     registry=registry,
 )
@@ -170,7 +279,7 @@ first_token = Histogram(
 turns_in_flight = Gauge("vital_turns_in_flight", "Turns that run now.", registry=registry)
 degraded_turns = Counter(
     "vital_degraded_turns_total",
-    "Turns that went on with a stand-in for the step's product, by reason code.",
+    "Turns that went on with the fallback of a step, by reason code.",
     ("step", "reason"),
     registry=registry,
 )
@@ -198,6 +307,13 @@ caches = Counter(
     "vital_cache_total",
     "Questions to a cache: known from before (hit), worked out (miss), or waited for while another did (shared).",
     ("cache", "outcome"),
+    registry=registry,
+)
+
+suggestions = Counter(
+    "vital_tool_suggestions_total",
+    "Tool calls that a model suggested: proposed, or dropped (no such tool, invalid arguments); failed: it gave no answer.",
+    ("outcome",),
     registry=registry,
 )
 

@@ -16,21 +16,20 @@ from typing import ParamSpec
 
 from prometheus_client import Counter, Histogram
 
-from vital_engine.answer import Answer
 from vital_engine.flow import REASONS
-from vital_engine.nouns import Cost, Usage
+from vital_engine.nouns import Answer, Cost, Usage
 
 from . import metrics
-from .labels import (
+from .metrics import (
     CACHE_OUTCOMES,
     CACHES,
     DECIDERS,
     DECISIONS,
     DISCARDED,
-    GUESSES,
     MODES,
     OUTCOMES,
     STATUSES,
+    SUGGESTIONS,
     TIERS,
     one_of,
     provider_kind,
@@ -77,6 +76,13 @@ class TierSeries:
         self._lock = Lock()
 
     def record(self, seconds: float, speedup: float | None, succeeded: bool, waited: float | None) -> None:
+        """Record one execution of the tier.
+
+        :param seconds: its duration.
+        :param speedup: seconds of its steps per second of it; None: no time passed.
+        :param succeeded: whether every step made its own product.
+        :param waited: seconds of it in which the model did not run; None: unknown.
+        """
         self._duration.observe(seconds)
         if waited is not None:
             self._wait.observe(waited)
@@ -193,17 +199,7 @@ def track_approvals(mode: int | str, answer: Answer) -> None:
 
 @_guarded
 def track_early(answer: Answer) -> None:
-    """What was begun before its time, and what of it was of use."""
-    guess = answer.guessed
-    if guess.right is not None:
-        became = (
-            ("accepted" if guess.right else "dropped")
-            if guess.used
-            else "right_unused"
-            if guess.right
-            else "wrong_unused"
-        )
-        metrics.guesses.labels(one_of(became, GUESSES)).inc()
+    """Tokens of calls whose words were thrown away, and tokens that were read ahead."""
     for call in answer.draft.discarded:
         if call.usage is not None:
             metrics.discarded_tokens.labels(one_of(call.why, DISCARDED)).inc(call.usage.input + call.usage.output)
@@ -268,3 +264,12 @@ def track_cache(cache: str, outcome: str) -> None:
     :param outcome: "hit", "miss" or "shared".
     """
     metrics.caches.labels(one_of(cache, CACHES), one_of(outcome, CACHE_OUTCOMES)).inc()
+
+
+@_guarded
+def track_tool_suggestion(outcome: str) -> None:
+    """Record what became of a tool call that a model suggested.
+
+    :param outcome: "proposed", "unknown_tool", "invalid_arguments", or "failed" (the model gave no answer).
+    """
+    metrics.suggestions.labels(one_of(outcome, SUGGESTIONS)).inc()

@@ -1,22 +1,25 @@
-"""What a turn makes, in the order in which it comes about. Frozen, plain, and nothing else.
+"""What a turn makes, in the order in which it is made. Every noun is a frozen dataclass, without behaviour of its own.
 
-Question -> Brief -> Evidence, Menu, Memory -> Consent -> Findings -> Prompt -> Draft
--> Citations, Support, Cost -> Quality -> Answer (in :mod:`vital_engine.turn`).
+Question -> Brief -> Evidence, ToolSuggestions, Memory -> Consent -> ToolResults -> Prompt -> Draft -> Citations,
+Support, Cost -> Quality -> Answer. :mod:`.codec` writes nouns as versioned JSON and reads them back;
+:mod:`.transitions` has the states of an approval.
 
-Each type is a wire between two steps: a step says in its signature which it needs and which it makes.
-``X.missing()`` is the stand-in of a step that failed; it is never equal to "looked, and found nothing".
-All offsets are counted in Unicode characters, half open; all times are seconds; all money is USD in Decimal.
+Each type is a wire between two steps: a step's signature says which nouns it needs and which one it makes.
+``X.missing()`` is the fallback of a step that failed; it never equals the result of a step that found nothing. Offsets
+count Unicode characters, half open; times are seconds; money is USD, as Decimal.
+
+May import: flow (for outcomes), errors.
 """
 
-from .approved import Approval, ApprovalDecision, ApprovalStatus, Claim, Lease, PastStep, Paused, PausedTurn
+from .answer import Answer, HedgeFacts, Receipt, Status, StepRow, TierFacts, Timing, TurnEnded
+from .approved import Action, Approval, ApprovalDecision, ApprovalStatus, Claim, Lease, Paused, PausedTurn
 from .asked import Brief, Expert, Limits, Question, Scope
 from .gathered import (
+    ArgumentSource,
     Consent,
     Decision,
     Effect,
     Evidence,
-    Guess,
-    Guessed,
     Memory,
     Passage,
     PastTurn,
@@ -26,14 +29,31 @@ from .gathered import (
     ToolSuggestions,
     passages_of,
 )
-from .replied import Discarded, Draft, Piece, Prefilled, Prompt, Segment, Usage
+from .paid import Call, Usage
+from .replied import (
+    CACHE,
+    NOTHING_FOUND,
+    TOOL_RESULT,
+    Discarded,
+    Draft,
+    FunctionCall,
+    FunctionCalls,
+    Piece,
+    Prefilled,
+    Prompt,
+    ReadConversation,
+    ReadInstructions,
+    ReadTools,
+    Segment,
+)
 from .reviewed import (
-    Call,
     Citation,
     Citations,
     Cost,
     LedgerRow,
     Quality,
+    Registered,
+    Saved,
     Sentence,
     SentenceSupport,
     Support,
@@ -41,9 +61,15 @@ from .reviewed import (
 )
 
 __all__ = [
+    "CACHE",
+    "NOTHING_FOUND",
+    "TOOL_RESULT",
+    "Action",
+    "Answer",
     "Approval",
     "ApprovalDecision",
     "ApprovalStatus",
+    "ArgumentSource",
     "Brief",
     "Call",
     "Citation",
@@ -57,14 +83,14 @@ __all__ = [
     "Effect",
     "Evidence",
     "Expert",
-    "Guess",
-    "Guessed",
+    "FunctionCall",
+    "FunctionCalls",
+    "HedgeFacts",
     "Lease",
     "LedgerRow",
     "Limits",
     "Memory",
     "Passage",
-    "PastStep",
     "PastTurn",
     "Paused",
     "PausedTurn",
@@ -73,15 +99,26 @@ __all__ = [
     "Prompt",
     "Quality",
     "Question",
+    "ReadConversation",
+    "ReadInstructions",
+    "ReadTools",
+    "Receipt",
+    "Registered",
+    "Saved",
     "Scope",
     "Segment",
     "Sentence",
     "SentenceSupport",
+    "Status",
+    "StepRow",
     "Support",
+    "TierFacts",
+    "Timing",
     "ToolCall",
     "ToolResult",
     "ToolResults",
     "ToolSuggestions",
+    "TurnEnded",
     "TurnRecord",
     "Usage",
     "passages_of",

@@ -1,14 +1,18 @@
-"""What stands still while a person decides: the nouns of a pause, its approvals, and who may go on."""
+"""Nouns of a pause: the paused turn, its approvals, and the right to continue it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from vital_engine.flow import Outcome
 
 from .asked import Brief, Question, Scope
+from .codec import OutcomeForm
 from .gathered import Decision, Evidence, Memory, ToolCall, ToolResult, ToolSuggestions
+from .provenance import edited
 
 Action = Literal["approve", "reject", "edit"]
 ApprovalStatus = Literal[
@@ -18,7 +22,12 @@ ApprovalStatus = Literal[
 
 @dataclass(frozen=True, slots=True)
 class ApprovalDecision:
-    """What a person says to one proposed call. ``arguments``: the new ones, for an edit."""
+    """A person's decision on one suggested call.
+
+    :param action: approve, reject or edit.
+    :param reason: why; may be empty.
+    :param arguments: the new arguments, for an edit.
+    """
 
     action: Action
     reason: str = ""
@@ -49,39 +58,37 @@ class Approval:
 
     @property
     def id(self) -> str:
+        """Id of the call."""
         return self.tool_call.id
 
     @property
     def call(self) -> ToolCall:
-        """The call as it may run: with the arguments of a person's edit."""
+        """The call that would be made: the suggested one, with the arguments of an edit."""
         if self.decision is None or self.decision.arguments is None:
             return self.tool_call
-        return replace(self.tool_call, arguments=self.decision.arguments, tainted=False)
+        return edited(self.tool_call, self.decision.arguments)
 
     @property
     def pending(self) -> bool:
+        """Whether no decision has been made yet."""
         return self.status == "proposed"
 
 
 @dataclass(frozen=True, slots=True)
-class PastStep:
-    """How a step ended before the pause. ``code``: of the error, where there was one; times in seconds."""
-
-    name: str
-    outcome: Literal["done", "degraded", "failed", "skipped"]
-    reason: str = ""
-    code: str = ""
-    seconds: float = 0.0
-    began: float = 0.0
-    ended: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Paused:
-    """What a turn had made when it was paused: all that the rest of it needs, so that nothing is made twice.
+    """All that a turn has made when it pauses, so that nothing is made twice after the pause.
 
-    ``settings``: what the request had set for this turn alone. ``refused``: proposals that no person is asked about.
-    ``seconds``: what the turn had taken by then.
+    :param question: the question.
+    :param mode: 1 or 3.
+    :param brief: the expert.
+    :param evidence: what was retrieved.
+    :param suggestions: the suggested calls.
+    :param memory: what was recalled.
+    :param outcomes: step -> outcome, of the steps before the pause.
+    :param critical_path: names of the steps that the pause waited for.
+    :param seconds: duration of the turn up to the pause.
+    :param refused: calls that no person is asked about.
+    :param settings: settings of this turn alone.
     """
 
     question: Question
@@ -90,7 +97,7 @@ class Paused:
     evidence: Evidence
     suggestions: ToolSuggestions
     memory: Memory
-    steps: tuple[PastStep, ...] = ()
+    outcomes: Annotated[Mapping[str, Annotated[Outcome[Any], OutcomeForm]], "by step"] = field(default_factory=dict)
     critical_path: tuple[str, ...] = ()
     seconds: float = 0.0
     refused: tuple[Decision, ...] = ()
@@ -99,7 +106,12 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class PausedTurn:
-    """A paused turn, its approvals as they stand now, and the receipt of its answer once that is kept."""
+    """A paused turn and its approvals as they stand now.
+
+    :param paused: what the turn has made.
+    :param approvals: one for each call that a person decides.
+    :param receipt: the receipt of the answer, once that is stored.
+    """
 
     paused: Paused
     approvals: tuple[Approval, ...]
@@ -107,12 +119,18 @@ class PausedTurn:
 
     @property
     def pending(self) -> tuple[Approval, ...]:
+        """The approvals without a decision."""
         return tuple(a for a in self.approvals if a.pending)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to go on with a paused turn. ``fence`` grows with each claim: whoever holds an older one is refused."""
+    """The right to continue a paused turn.
+
+    :param run_id: the turn.
+    :param scope: tenant and user.
+    :param fence: grows with each claim; the store refuses a claim with an older number.
+    """
 
     run_id: str
     scope: Scope
@@ -121,7 +139,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A turn's place in the line of its conversation; the lowest number speaks. ``number`` is the fencing token."""
+    """A turn's place in the queue of its conversation.
+
+    :param scope: tenant and user.
+    :param conversation: id of the conversation.
+    :param run_id: the turn.
+    :param number: the turn with the lowest number runs; also the fencing token.
+    """
 
     scope: Scope
     conversation: str

@@ -1,17 +1,28 @@
-"""Who asks what, and who answers: the nouns of ask and brief."""
+"""The question and the expert: nouns of the steps ``ask`` and ``brief``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from .gathered import Memory
+
+MOST_PASSAGES: Final = 100
+"""Of one turn: more would fill the prompt of any model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one turn may use. ``seconds`` is the turn's whole deadline; None leaves it to the deployment."""
+    """What one turn may use; None: the deployment's limit. The engine checks the values when the question is asked.
+
+    :param seconds: deadline of the whole turn; above 0.
+    :param output_tokens: output tokens of the answer; at least 1.
+    :param cost_usd: US dollars for tools and model together, 0 or more. A whole number is taken as a Decimal; a binary
+        float is refused, because money is exact.
+    :param passages: passages of evidence; from 1 to :data:`MOST_PASSAGES`.
+    """
 
     seconds: float | None = None
     output_tokens: int | None = None
@@ -21,9 +32,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person asked, and who they are. ``tenant`` and ``user`` have no default on purpose.
+    """What a user asks. ``tenant`` and ``user`` have no default on purpose.
 
-    ``memory``: what was said before, of a caller who keeps that; then nothing is recalled.
+    :param text: the question.
+    :param tenant: whose documents and turns these are.
+    :param user: who asks.
+    :param conversation: id of the conversation; None: a single question.
+    :param expert: id of the expert who must answer; None: the engine chooses.
+    :param limits: what the turn may use.
+    :param run_id: id of the turn; empty: the engine makes one.
+    :param memory: earlier turns, if you keep them yourself; then nothing is recalled.
     """
 
     text: str
@@ -38,7 +56,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """For whom and where a service works: what every search, tool call and row is bound to."""
+    """Tenant, user and domains: every search, tool call and database row is bound to a scope.
+
+    :param tenant: whose documents and turns these are.
+    :param user: for whom a service works.
+    :param domains: domains of documents; empty: all.
+    """
 
     tenant: str
     user: str
@@ -47,7 +70,19 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Expert:
-    """A profile: who answers, with what model, tools and knowledge. An empty tuple means "all"."""
+    """A profile: instructions, model, tools and knowledge of the expert who answers.
+
+    :param id: stable id.
+    :param name: for people.
+    :param description: what the router compares questions with.
+    :param instructions: the system message.
+    :param model: name of the model; None: the deployment's.
+    :param temperature: sampling temperature.
+    :param max_output_tokens: output tokens of one answer.
+    :param tools: tools that the expert may use; empty: all.
+    :param domains: domains of documents that are searched; empty: all.
+    :param modes: modes in which the expert may answer.
+    """
 
     id: str
     name: str
@@ -63,7 +98,13 @@ class Expert:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """The expert chosen, why, and how each method scored each candidate (expert id -> method -> score)."""
+    """The chosen expert.
+
+    :param expert: who answers.
+    :param reason: why this expert.
+    :param scores: expert id -> method -> score.
+    :param fallback: whether no expert fitted, so that the fallback expert answers.
+    """
 
     expert: Expert
     reason: str = ""

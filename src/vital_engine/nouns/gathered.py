@@ -1,4 +1,4 @@
-"""What is found before the model speaks: the nouns of gather, consent and invoke."""
+"""What is known before the model answers: nouns of the steps of tier 1, ``consent`` and ``invoke``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from .paid import Call
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A stretch of a stored document. ``start``/``end`` are offsets into the document's text, page is from 1."""
+    """A stretch of a stored document.
+
+    :param id: id of the passage.
+    :param text: its text.
+    :param document: id of the document.
+    :param title: title of the document.
+    :param start: offset of the first character in the document's text.
+    :param end: offset behind the last character.
+    :param page: page number, from 1; None: the document has no pages.
+    :param source: where the document comes from, for example a URL.
+    :param domain: domain of the document.
+    :param score: fused score; higher is better.
+    :param scores: method -> score.
+    """
 
     id: str
     text: str
@@ -29,10 +44,13 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Passages, best first; passage *i* is cited as ``[i + 1]``. ``failed`` says that nobody could look.
+    """Passages, best first. The answer cites passage *i* (from 0) as ``[i + 1]``.
 
-    ``notes`` say what the search had to do without ("words only: ..."); such Evidence is not to be cached.
-    ``cached``: it was found for an earlier question, or for another that is being asked just now.
+    :param passages: what was found.
+    :param failed: the search failed; this is different from finding nothing.
+    :param index_version: version of the index that was searched.
+    :param notes: what the search had to do without, for example vectors. Evidence with notes is not cached.
+    :param cached: found for an earlier question, or for another one at the same time.
     """
 
     passages: tuple[Passage, ...] = ()
@@ -43,11 +61,16 @@ class Evidence:
 
     @classmethod
     def missing(cls) -> Evidence:
+        """The fallback value of a failed search."""
         return cls(failed=True)
 
 
 class Effect(StrEnum):
-    """What a tool does to the world; decides who may approve, repeat, hedge or guess it."""
+    """What a tool does to the world. It decides who may approve a call and whether the engine may repeat or hedge it.
+
+    ``PURE`` computes. ``READ`` reads. ``KEYED_WRITE`` writes, and a repeated call with the same idempotency key writes
+    once. ``EFFECT`` acts outside of the engine.
+    """
 
     PURE = "pure"
     READ = "read"
@@ -55,12 +78,38 @@ class Effect(StrEnum):
     EFFECT = "effect"
 
 
+class ArgumentSource(StrEnum):
+    """Where the arguments of a suggested call come from. Only the first two are the user's own words."""
+
+    QUESTION = "question"
+    PERSON = "person"
+    """A person wrote them in an edit."""
+    CONVERSATION = "conversation"
+    """Earlier turns and answers, recalled or handed in, and what is known of the user."""
+    EVIDENCE = "evidence"
+    TOOLS = "tools"
+    """Results of other calls."""
+    MODEL = "model"
+    """A model wrote them; what it has read is named beside."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool call that someone suggests: not yet allowed, not yet run.
+    """A suggested tool call: not yet approved, not yet made.
 
-    ``definition`` is the hash of the tool as it was when the call was proposed: a tool that has changed
-    since voids what was approved. Empty: not known.
+    :param id: id of the call, and its idempotency key.
+    :param tool: name of the tool.
+    :param arguments: its arguments, as JSON values.
+    :param reason: why the call is suggested.
+    :param score: how well the tool fits the question.
+    :param cost_usd: estimated cost.
+    :param effect: what the tool does to the world.
+    :param tainted: whether the arguments may hold text that the user did not write, such as documents or tool results.
+        The engine computes it when the call enters the turn (:mod:`vital_engine.nouns.provenance`); a suggester may set
+        it, not clear it.
+    :param definition: hash of the tool's definition; a tool that has changed since voids an approval. Empty: unknown.
+    :param needs_consent: whether only a person may approve the call, whatever its effect.
+    :param sources: where the suggester read the arguments from; empty: it does not say.
     """
 
     id: str
@@ -72,23 +121,40 @@ class ToolCall:
     effect: Effect = Effect.PURE
     tainted: bool = False
     definition: str = ""
+    needs_consent: bool = False
+    sources: tuple[ArgumentSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSuggestions:
-    """Tool calls worth making, best first. ``cached``: read out of the same question before."""
+    """Suggested tool calls, best first.
+
+    :param tool_calls: the calls.
+    :param failed: the suggestion failed; this is different from suggesting nothing.
+    :param cached: known from the same question before.
+    :param calls: the paid model calls that suggested them, if a model did.
+    """
 
     tool_calls: tuple[ToolCall, ...] = ()
     failed: bool = False
     cached: bool = False
+    calls: tuple[Call, ...] = ()
 
     @classmethod
     def missing(cls) -> ToolSuggestions:
+        """The fallback value of a failed suggestion."""
         return cls(failed=True)
 
 
 @dataclass(frozen=True, slots=True)
 class PastTurn:
+    """An earlier turn of a conversation.
+
+    :param question: what the user asked.
+    :param answer: what the engine answered.
+    :param run_id: id of the turn; empty: unknown.
+    """
+
     question: str
     answer: str
     run_id: str = ""
@@ -96,41 +162,23 @@ class PastTurn:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Earlier turns of this conversation, oldest first; a summary of older ones; what is known of the user.
+    """What was said before.
 
-    ``by_question``: there are more turns than the latest, and which of those are here depends on the question.
+    :param turns: earlier turns of the conversation, oldest first.
+    :param summary: a summary of turns that are older still.
+    :param facts: what is known of the user.
+    :param failed: recalling failed; this is different from having no memory.
     """
 
     turns: tuple[PastTurn, ...] = ()
     summary: str = ""
     facts: tuple[str, ...] = ()
     failed: bool = False
-    by_question: bool = False
 
     @classmethod
     def missing(cls) -> Memory:
+        """The fallback value of a failed recall."""
         return cls(failed=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """What gathering will probably find, known before it has; ``source`` says who thinks so. It is never shown: a prompt
-    made of it counts only if the prompt made of what was found is the same to the character."""
-
-    evidence: Evidence
-    suggestions: ToolSuggestions
-    memory: Memory
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Guessed:
-    """What became of a turn's guess: who made it, whether it was ``right`` (None: there was none), and whether the model
-    had started on it (``used``)."""
-
-    source: str = ""
-    right: bool | None = None
-    used: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +194,21 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
+    """The decisions on all suggested tool calls.
+
+    :param decisions: one for each call.
+    """
+
     decisions: tuple[Decision, ...] = ()
 
     @property
     def approved(self) -> tuple[ToolCall, ...]:
+        """The calls that may be made."""
         return tuple(d.tool_call for d in self.decisions if d.approved)
 
     @classmethod
     def missing(cls) -> Consent:
+        """The fallback value: no call is approved."""
         return cls()
 
 
@@ -171,16 +226,33 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class ToolResults:
+    """The results of all approved calls.
+
+    :param results: one for each call.
+    :param failed: the calls could not be made at all.
+    """
+
     results: tuple[ToolResult, ...] = ()
     failed: bool = False
 
+    @property
+    def cost_usd(self) -> Decimal:
+        """US dollars of all calls that were made, also of those that failed: their providers may charge for them."""
+        return sum((f.tool_call.cost_usd for f in self.results if f.status != "void"), Decimal(0))
+
     @classmethod
     def missing(cls) -> ToolResults:
+        """The fallback value of a failed invocation."""
         return cls(failed=True)
 
 
 def passages_of(found: Sequence[Passage]) -> tuple[Passage, ...]:
-    """*found* as a tuple, or TypeError if anything in it is not a Passage."""
+    """*found* as a tuple of passages.
+
+    :param found: what a retriever returned.
+    :returns: the same passages.
+    :raises TypeError: it is no sequence of :class:`Passage`.
+    """
     if isinstance(found, str | bytes) or not isinstance(found, Sequence):
         raise TypeError(f"expected a sequence of Passage, got {type(found).__name__}")
     for item in found:

@@ -1,19 +1,29 @@
-"""What is known of a draft: the nouns of review, and of save."""
+"""What is known of an answer: nouns of the steps of tier 2 and of ``save``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from .asked import Question
-from .replied import Usage
+from .paid import Call
+
+Verdict: TypeAlias = Literal["verified", "weak", "mismatch", "dangling"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""From good to bad."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of an answer and where it stands in it. ``index`` counts from 0."""
+    """A sentence of an answer.
+
+    :param text: its text.
+    :param start: offset of its first character in the answer.
+    :param end: offset behind its last character.
+    :param index: its number, from 0.
+    """
 
     text: str
     start: int
@@ -23,15 +33,27 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A marker of the answer, tied to a passage and to the quote in the document that carries it.
+    """A citation marker of the answer, with the passage and the quote that it refers to.
 
-    ``verdict`` is "verified" (the quote stands in the stored text and the hard checks agree), "weak"
-    (it stands there, but figures, negation or wording do not agree), "mismatch" (it does not stand there)
-    or "dangling" (there is no such passage). ``start``/``end``: the quote, in the document's text.
+    :param marker: the number in the text.
+    :param verdict: ``verified``: the quote stands in the stored text and the hard checks agree. ``weak``: it stands
+        there, but figures, negation or wording do not agree. ``mismatch``: it does not stand there. ``dangling``: there
+        is no such passage.
+    :param sentence: number of the sentence.
+    :param passage: id of the passage.
+    :param document: id of the document.
+    :param title: title of the document.
+    :param page: page number, from 1; None: unknown.
+    :param start: offset of the quote in the document's text.
+    :param end: offset behind the quote.
+    :param quote: the words of the document.
+    :param source: where the document comes from.
+    :param score: how well the quote fits the sentence, 0 to 1; None: unknown.
+    :param notes: what the hard checks found.
     """
 
     marker: int
-    verdict: str
+    verdict: Verdict
     sentence: int
     passage: str = ""
     document: str = ""
@@ -47,25 +69,33 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Citations:
-    """All citations in order of appearance. Iterates over those that point somewhere."""
+    """All citations in the order of the text. Iterates over those that refer to a passage.
+
+    :param items: all citations, also dangling ones.
+    :param failed: the citations could not be checked.
+    """
 
     items: tuple[Citation, ...] = ()
     failed: bool = False
 
     @classmethod
     def missing(cls) -> Citations:
+        """The fallback value of a failed check."""
         return cls(failed=True)
 
     @property
     def dangling(self) -> tuple[int, ...]:
+        """Markers that refer to no passage."""
         return tuple(dict.fromkeys(c.marker for c in self.items if c.verdict == "dangling"))
 
     @property
     def cited(self) -> tuple[Citation, ...]:
+        """Citations that refer to a passage."""
         return tuple(c for c in self.items if c.verdict != "dangling")
 
     @property
     def verified(self) -> tuple[Citation, ...]:
+        """Citations with the verdict ``verified``."""
         return tuple(c for c in self.items if c.verdict == "verified")
 
     def __iter__(self) -> Iterator[Citation]:
@@ -80,7 +110,14 @@ class Citations:
 
 @dataclass(frozen=True, slots=True)
 class SentenceSupport:
-    """How well the evidence carries one sentence: 0 to 1, None if nobody could tell. ``checks``: the hard ones."""
+    """How well the evidence supports one sentence.
+
+    :param sentence: number of the sentence.
+    :param score: 0 to 1; None: it could not be assessed.
+    :param passage: id of the passage that supports it best.
+    :param quote: the words of that passage.
+    :param checks: hard check -> whether it passed.
+    """
 
     sentence: int
     score: float | None
@@ -91,11 +128,18 @@ class SentenceSupport:
 
 @dataclass(frozen=True, slots=True)
 class Support:
+    """How well the evidence supports an answer.
+
+    :param sentences: one for each sentence.
+    :param failed: support could not be assessed.
+    """
+
     sentences: tuple[SentenceSupport, ...] = ()
     failed: bool = False
 
     @classmethod
     def missing(cls) -> Support:
+        """The fallback value of a failed assessment."""
         return cls(failed=True)
 
     @property
@@ -106,20 +150,13 @@ class Support:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A paid call, for pricing. ``status``: done, partial, failed, cancelled, or discarded (its words were not shown)."""
-
-    id: str
-    purpose: str
-    model: str
-    provider: str
-    usage: Usage | None
-    status: str = "done"
-
-
-@dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A paid call with its price. ``usd`` None: unknown model or unknown usage; ``price`` names the list and date."""
+    """A call and its price.
+
+    :param call: the call.
+    :param usd: its cost; None: the model or the usage is unknown.
+    :param price: name and date of the price list.
+    """
 
     call: Call
     usd: Decimal | None
@@ -128,28 +165,40 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One row per paid call. If any is unknown, ``usd`` is None and ``at_least`` is the lower bound."""
+    """The cost of a turn.
+
+    :param rows: one for each paid call.
+    :param failed: the cost could not be computed.
+    """
 
     rows: tuple[LedgerRow, ...] = ()
     failed: bool = False
 
     @classmethod
     def missing(cls) -> Cost:
+        """The fallback value of a failed account."""
         return cls(failed=True)
 
     @property
     def at_least(self) -> Decimal:
+        """Sum of the known costs: a lower bound."""
         return sum((r.usd for r in self.rows if r.usd is not None), Decimal(0))
 
     @property
     def usd(self) -> Decimal | None:
+        """The cost; None if the cost of any call is unknown."""
         known = not self.failed and all(r.usd is not None for r in self.rows)
         return self.at_least if known else None
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """0 to 1, or None where its parts are unknown; ``parts`` names each; ``cap`` says what limited it."""
+    """The grade of an answer.
+
+    :param score: 0 to 1; None: unknown.
+    :param parts: part -> its score; None: unknown.
+    :param cap: what limited the score; empty: nothing.
+    """
 
     score: float | None = None
     parts: Mapping[str, float | None] = field(default_factory=dict)
@@ -157,8 +206,34 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class Registered:
+    """The beginning of the turn is stored, or there is no store."""
+
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The turn is stored, or there is no store."""
+
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """A finished turn as the store keeps it. ``receipt`` is the turn's whole account, ready to be JSON."""
+    """A finished turn, as the store keeps it.
+
+    :param run_id: the turn.
+    :param question: the question.
+    :param mode: 1 to 4.
+    :param status: complete, partial, failed or cancelled.
+    :param text: the answer.
+    :param expert: id of the expert.
+    :param receipt: the turn's whole account, as JSON.
+    :param citations: the checked citations.
+    :param cost: the ledger.
+    :param seconds: duration of the turn.
+    """
 
     run_id: str
     question: Question

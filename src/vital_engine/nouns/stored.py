@@ -1,4 +1,4 @@
-"""What the library holds: the nouns of ingest. The wire between services that read and the store that keeps."""
+"""What the library holds: nouns of ingest, between the services that read documents and the store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """A document with its whole text. ``pages``: number, start and end of each, where it has pages and they have text."""
+    """A document with its whole text.
+
+    :param id: id of the document.
+    :param text: its text.
+    :param title: its title.
+    :param source: where it comes from.
+    :param domain: its domain.
+    :param media_type: of the file that was read.
+    :param content_hash: SHA-256 of the content, in hex.
+    :param pages: (number, start, end) of each page with text; empty: it has no pages.
+    :param metadata: JSON values.
+    :param created_at: when it was stored.
+    """
 
     id: str
     text: str
@@ -26,7 +38,16 @@ class StoredDocument:
 
 @dataclass(frozen=True, slots=True)
 class StoredPassage:
-    """``document.text[start:end] == text``; ``number`` counts within the document from 0, ``tokens`` is about how many."""
+    """A passage of a document: ``document.text[start:end] == text``.
+
+    :param document: id of the document.
+    :param number: its number in the document, from 0.
+    :param start: offset of its first character.
+    :param end: offset behind its last character.
+    :param text: its text.
+    :param page: page number, from 1; None: the document has no pages.
+    :param tokens: estimated number of tokens.
+    """
 
     document: str
     number: int
@@ -39,7 +60,7 @@ class StoredPassage:
 
 @dataclass(frozen=True, slots=True)
 class Unembedded:
-    """A passage that a model has not embedded whole: without a vector of its own, or without those of its sentences."""
+    """A passage that lacks a vector of its own, or the vectors of its sentences."""
 
     ordinal: int
     domain: str
@@ -51,7 +72,7 @@ class Unembedded:
 
 @dataclass(frozen=True, slots=True)
 class DocumentEntry:
-    """A document as a list shows it: without its text. ``characters`` is the length of that, ``passages`` their number."""
+    """A document as a list shows it, without its text. ``characters``: length of the text; ``passages``: their number."""
 
     id: str
     title: str
@@ -77,9 +98,11 @@ class LexicalSegment:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What a search needs to know first: the index's version, its segments in scope, and the ordinals of the dead.
+    """What a search needs first: the version of the index, its segments in scope, and deleted passages.
 
-    ``dead``: little-endian uint32, ascending; passages that were deleted and still stand in a segment.
+    :param version: version of the index.
+    :param segments: segments of the lexical index.
+    :param dead: ordinals of deleted passages that still stand in a segment: ascending, little-endian uint32.
     """
 
     version: int

@@ -26,7 +26,7 @@ from vital_engine.nouns import Call, LedgerRow, Usage
 __all__ = ["LOCAL", "Prices", "TokenPrices"]
 
 LOCAL = frozenset({"vital", "llama.cpp", "cache"})
-"""Providers that run on our own machine (or only repeat what was paid for), for which nobody sends a bill."""
+"""Providers that run on this machine, or only repeat what was paid for: their calls cost nothing."""
 
 # What may follow a model's name without making it another model: a release date, a version, "latest".
 _RELEASE = re.compile(

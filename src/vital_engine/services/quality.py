@@ -8,7 +8,7 @@ coverage        share of those sentences that cite a passage which exists; citat
                 ALCE (Gao et al. 2023, arXiv:2305.14627) without its entailment model            .20
 validity        share of citations that neither dangle nor mismatch; the like of its precision   .15
 retrieval       chance that the search found anything relevant, from its best cosine             .10
-steps           share of the turn's six overlapped steps that did their part                     .05
+steps           share of the turn's steps that run beside others and did their part              .05
 finish          1 if the model came to its end, .5 if it was cut at its limit, 0 if it broke      .05
 =============== ============================================================================== ======
 
@@ -19,7 +19,7 @@ A ceiling is named in :attr:`Quality.cap` (the lowest that applies). The score c
 it would be without:
 
 * "empty": 0. Nothing was said.
-* "retrieval": .3. Nobody could look, so nothing carries the answer; its support counts as 0.
+* "retrieval": .3. The search failed, so nothing supports the answer; its support counts as 0.
 * "uncited": .5. Something is claimed, and no passage that exists is cited.
 * "citations": .7 down to .4, as the share of citations that dangle or mismatch goes from few to all.
 * "contradicted": .7 down to .4, as the share of claiming sentences whose figures, negation or direction disagree with
@@ -38,11 +38,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from vital_engine.nouns import Citations, Draft, Evidence, Quality, Support
-from vital_engine.sentences import split
-from vital_engine.services.support.claims import claims_something, is_not_found
+from vital_engine.services.support.judge import claims_something, is_not_found
 from vital_engine.services.support.model import retrieval_strength
+from vital_engine.text.sentences import split
 
-__all__ = ["CEILINGS", "STEPS", "WEIGHTS", "quality"]
+__all__ = ["CEILINGS", "WEIGHTS", "quality"]
 
 WEIGHTS: Mapping[str, float] = {
     "support": 0.45,
@@ -60,7 +60,6 @@ CEILINGS: Mapping[str, tuple[float, float]] = {
 }
 """Name -> the ceiling when almost nothing is wrong, and when all is."""
 
-STEPS = frozenset({"retrieve", "suggest", "recall", "cite", "assess", "tally"})
 NOT_FOUND_WORTH = 0.5
 _FINISH = {"stop": 1.0, "length": 0.5}
 _CONTRADICTING = ("figures", "negation", "direction")
@@ -71,9 +70,9 @@ def quality(
     support: Support,
     evidence: Evidence,
     draft: Draft,
-    degraded: Mapping[str, str],
+    steps: float,
 ) -> Quality:
-    """The quality of *draft*. *degraded*: step -> reason, for each that did not do its part. Never raises."""
+    """The quality of *draft*; see the port. Never raises."""
     if not draft.text.strip():
         return Quality(0.0, {}, "empty")
     claiming = [s.index for s in split(draft.text) if claims_something(s.text)]
@@ -82,7 +81,7 @@ def quality(
         "coverage": _coverage(claiming, citations),
         "validity": _validity(citations),
         "retrieval": _retrieval(evidence),
-        "steps": 1.0 - len(STEPS & degraded.keys()) / len(STEPS),
+        "steps": steps,
         "finish": 0.0 if draft.error else _FINISH.get(draft.finish, 0.0),
     }
     if not claiming:
@@ -124,7 +123,7 @@ def _invalid(citations: Citations) -> int:
 
 
 def _retrieval(evidence: Evidence) -> float | None:
-    """0 for a search that found nothing; None if nobody could look, or the retriever tells no cosines."""
+    """0 for a search that found nothing; None if the search failed, or the retriever gives no cosines."""
     if evidence.failed:
         return None
     if not evidence.passages:

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from vital_engine import approving
 from vital_engine.errors import Conflict, InvalidQuestion, NotFound, Refused
-from vital_engine.nouns import Approval, ApprovalDecision, Claim, Paused, PausedTurn, Scope, ToolResult
+from vital_engine.nouns import Approval, ApprovalDecision, Claim, Paused, PausedTurn, Scope, ToolResult, transitions
+from vital_engine.nouns.answer import receipt_today
 
-from .paused_state import read, written
-from .plain import storable
+from .plain import noun_from, noun_text, storable
 from .pool import Connection, Store
 
 __all__ = ["StoredApprovals"]
@@ -80,7 +79,10 @@ where p.user_id = %s and t.ended_at is null order by p.paused_at limit %s
 
 
 class StoredApprovals:
-    """Fulfils the port Approvals. Each method is one transaction; the transitions are those of ``approving``."""
+    """Implements the port :class:`~vital_engine.ports.Approvals`. Each method is one transaction; the transitions are
+    those of
+    :mod:`vital_engine.nouns.transitions`.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -103,7 +105,7 @@ class StoredApprovals:
             "mode": paused.mode,
             "expert": storable(paused.brief.expert.id),
             "question": storable(question.text),
-            "state": written(paused),
+            "state": noun_text(paused),
             "seconds": seconds,
         }
         async with self._store.transaction(question.tenant) as conn:
@@ -111,7 +113,7 @@ class StoredApprovals:
                 raise Refused(f"the run {question.run_id} is another question's, or has ended")
             if await (await conn.execute(KEEP_STATE, given)).fetchone() is not None:
                 now = await _now(conn)
-                for position, each in enumerate(approving.proposed(paused, now=now, seconds=seconds)):
+                for position, each in enumerate(transitions.proposed(paused, now=now, seconds=seconds)):
                     await conn.execute(PROPOSE, _proposed(question.tenant, position, each))
             await conn.execute(HOLD_PLACE, given)
             return await _look(conn, question.run_id, scope)
@@ -128,7 +130,12 @@ class StoredApprovals:
             return [await _look(conn, row[0], scope) for row in rows]
 
     async def find(self, approval: str, scope: Scope) -> PausedTurn:
-        """The paused turn of the call *approval*: where an id stands in several, the latest. NotFound if in none."""
+        """The paused turn of a call.
+
+        :param approval: id of the call; if several turns have it, the latest counts.
+        :param scope: tenant and user.
+        :raises NotFound: no turn of the user has such a call.
+        """
         query = (
             "select a.run_id from approvals a join paused_turns p using (tenant, run_id)"
             " where a.id = %s and p.user_id = %s order by p.paused_at desc limit 1"
@@ -146,7 +153,7 @@ class StoredApprovals:
         async with self._store.transaction(scope.tenant) as conn:
             await _locked(conn, run_id, scope)
             turn = await _look(conn, run_id, scope, lapsed=False)
-            settled = approving.decide_all(turn.approvals, decisions, by=by, now=await _now(conn))
+            settled = transitions.decide_all(turn.approvals, decisions, by=by, now=await _now(conn))
             for before, after in zip(turn.approvals, settled, strict=True):
                 if after != before:
                     await conn.execute(CHANGE, _changed(after))
@@ -173,7 +180,7 @@ class StoredApprovals:
         """See the port. Committed when this returns, and so before the call."""
         async with self._store.transaction(claim.scope.tenant) as conn:
             before = await _one(conn, claim, approval)
-            after, now = approving.start(before)
+            after, now = transitions.start(before)
             if after != before:
                 await conn.execute(CHANGE, _changed(after))
             return after, now
@@ -182,7 +189,7 @@ class StoredApprovals:
         """See the port."""
         async with self._store.transaction(claim.scope.tenant) as conn:
             before = await _one(conn, claim, approval)
-            after = approving.finish(before, tool_result)
+            after = transitions.finish(before, tool_result)
             if after != before:
                 await conn.execute(CHANGE, _changed(after))
             return after
@@ -210,28 +217,31 @@ async def _look(conn: Connection, run_id: str, scope: Scope, *, lapsed: bool = T
         raise NotFound(f"no paused run {run_id}")
     state, receipt, now = found
     rows = await (await conn.execute(APPROVALS, [storable(run_id)])).fetchall()
-    approvals = [read(Approval, row[0]) for row in rows]
-    as_of_now = [approving.lapse(a, now) for a in approvals] if lapsed else approvals
-    return PausedTurn(read(Paused, state), tuple(as_of_now), receipt)
+    approvals = [noun_from(Approval, row[0]) for row in rows]
+    as_of_now = [transitions.lapse(a, now) for a in approvals] if lapsed else approvals
+    return PausedTurn(noun_from(Paused, state), tuple(as_of_now), None if receipt is None else receipt_today(receipt))
 
 
 async def _one(conn: Connection, claim: Claim, approval: str) -> Approval:
-    """The approval, for who holds the claim. Conflict if another does."""
+    """The approval, for the holder of the claim.
+
+    :raises Conflict: another process holds the claim.
+    """
     if await _locked(conn, claim.run_id, claim.scope) != claim.fence:
         raise Conflict(f"another goes on with the run {claim.run_id}")
     query = "select approval from approvals where run_id = %s and id = %s"
     row = await (await conn.execute(query, [storable(claim.run_id), storable(approval)])).fetchone()
     if row is None:
         raise NotFound(f"no proposed call {approval}")
-    return read(Approval, row[0])
+    return noun_from(Approval, row[0])
 
 
 def _proposed(tenant: str, position: int, a: Approval) -> tuple[Any, ...]:
     call = a.tool_call
     names = (storable(a.run_id), storable(a.id), position, storable(call.tool), call.effect.value, a.status)
-    return (tenant, *names, a.arguments_hash, call.definition, storable(a.key), a.expires_at, written(a))
+    return (tenant, *names, a.arguments_hash, call.definition, storable(a.key), a.expires_at, noun_text(a))
 
 
 def _changed(a: Approval) -> tuple[Any, ...]:
-    what = (a.status, a.arguments_hash, storable(a.by), a.decided_at, a.attempts, written(a))
+    what = (a.status, a.arguments_hash, storable(a.by), a.decided_at, a.attempts, noun_text(a))
     return (*what, storable(a.run_id), storable(a.id))

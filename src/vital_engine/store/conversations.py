@@ -1,23 +1,50 @@
-"""Conversations: what was said before, within a window, and what is known of the person who speaks."""
+"""Conversations: earlier turns within a window, a summary of the turns before it, and facts about the user."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 
 from psycopg.rows import class_row
 
 from vital_engine.errors import NotFound, RetrievalError
 from vital_engine.nouns import Memory, PastTurn, Question, Scope
+from vital_engine.text.sentences import SentenceStream
+from vital_engine.text.tokens import estimate_by_bytes
 
 from .plain import storable
 from .pool import Connection, Store
 from .turn_vectors import TurnVectors
-from .window import TOKENS, TURNS, fitting
 
-__all__ = ["ConversationLine", "Conversations"]
+__all__ = ["CUT", "TOKENS", "TURNS", "ConversationLine", "Conversations", "Summaries", "extended", "fitting"]
+
+TURNS, TOKENS = 10, 2000
+"""The largest window of a conversation, by default."""
+
+CUT = " […]"
+"""Ends an answer that was too long for the window on its own."""
+
+
+def fitting(first: Sequence[PastTurn], budget: int) -> tuple[PastTurn, ...]:
+    """As many of *first*, from the first on, as fit *budget* tokens, in reverse order: of the newest first, oldest first.
+
+    Whole turns; only the first one, if it alone is too long, has its answer cut, which shows.
+    """
+    kept: list[PastTurn] = []
+    for turn in first:
+        size = estimate_by_bytes(turn.question) + estimate_by_bytes(turn.answer)
+        if size > budget:
+            if not kept and (room := 4 * (budget - estimate_by_bytes(turn.question) - estimate_by_bytes(CUT))) > 0:
+                answer = turn.answer.encode(errors="replace")[:room].decode(errors="ignore")
+                kept.append(PastTurn(turn.question, answer + CUT, turn.run_id))
+            break
+        kept.append(turn)
+        budget -= size
+    return tuple(reversed(kept))
+
 
 OLDER = 5
 """Turns from before the window that are recalled by their meaning, at most."""
@@ -62,13 +89,13 @@ class ConversationLine:
 
 
 class Conversations:
-    """Fulfils the port MemoryStore.
+    """Implements the port :class:`~vital_engine.ports.MemoryStore`.
 
-    :param turns: how many earlier turns are recalled at most.
-    :param tokens: how many tokens they may have together, by :func:`.window.estimated_tokens`.
-    :param facts: how many facts about the person at most, the latest.
-    :param vectors: who finds older turns by their meaning; None: nobody, and all of the tokens are the window's.
-    :param older: which part of the tokens is kept for those.
+    :param turns: the largest number of earlier turns to recall.
+    :param tokens: the tokens that they may have together, by :func:`~vital_engine.text.tokens.estimate_by_bytes`.
+    :param facts: the largest number of facts about the user; the latest ones count.
+    :param vectors: finds older turns by their meaning; None: all of the tokens are the window's.
+    :param older: the share of the tokens that older turns may use, 0 to 1.
     """
 
     def __init__(
@@ -94,7 +121,10 @@ class Conversations:
         return self._turns
 
     def window(self, newest_first: Sequence[PastTurn]) -> tuple[PastTurn, ...]:
-        """Which of a conversation's latest turns a recall shows, oldest first."""
+        """The turns that a recall shows, oldest first.
+
+        :param newest_first: the latest turns of a conversation.
+        """
         return fitting(newest_first[: self._turns], self._tokens)
 
     async def recall(self, question: Question) -> Memory:
@@ -136,7 +166,6 @@ class Conversations:
             turns=(*(older or ()), *shown),
             summary=summary[0] if summary else "",
             facts=tuple(reversed(facts)),
-            by_question=older is not None,
         )
 
     async def _like(self, question: Question, vectors: TurnVectors, before: int) -> tuple[PastTurn, ...]:
@@ -152,14 +181,25 @@ class Conversations:
     async def list(
         self, scope: Scope, *, limit: int = 50, before: datetime | None = None
     ) -> tuple[ConversationLine, ...]:
-        """The conversations of *scope*'s user, the most recently used first; *before* an ``updated_at``: the next page."""
+        """The conversations of *scope*'s user, the most recently used first.
+
+        :param scope: tenant and user.
+        :param limit: the largest number to return.
+        :param before: an ``updated_at``; only conversations used before it, for the next page.
+        """
         given = {"user": scope.user, "limit": limit, "before": before}
         rows = class_row(ConversationLine)
         async with self._store.transaction(scope.tenant) as conn, conn.cursor(row_factory=rows) as cursor:
             return tuple(await (await cursor.execute(LIST, given)).fetchall())
 
     async def rename(self, conversation: str, title: str, scope: Scope) -> None:
-        """Gives the conversation another title. NotFound if *scope*'s user has none of that id."""
+        """Give a conversation another title.
+
+        :param conversation: its id.
+        :param title: the new title.
+        :param scope: tenant and user.
+        :raises NotFound: the user has no such conversation.
+        """
         async with self._store.transaction(scope.tenant) as conn:
             query = "update conversations set title = %s where user_id = %s and id = %s"
             await _changed(
@@ -167,11 +207,15 @@ class Conversations:
             )
 
     async def delete(self, conversation: str, scope: Scope) -> None:
-        """Erases the conversation, its turns, and the facts learned in it; the ledger keeps what it cost."""
+        """Erase a conversation, its turns and the facts learned in it; the ledger keeps their cost.
+
+        :param conversation: its id.
+        :param scope: tenant and user.
+        """
         async with self._store.transaction(scope.tenant) as conn:
             query = "delete from conversations where user_id = %s and id = %s"
             await _changed(conn, query, [scope.user, storable(conversation)], f"no conversation {conversation}")
-            # Nobody waits any more behind a turn that is gone; the next of this name speaks at once.
+            # No turn waits behind one that is gone; the next of this name runs immediately.
             line = "delete from conversation_tickets where user_id = %s and conversation = %s"
             await conn.execute(line, [scope.user, storable(conversation)])
 
@@ -196,7 +240,12 @@ class Conversations:
         return number
 
     async def forget(self, fact: int, scope: Scope) -> None:
-        """Erases the fact of that number. NotFound if *scope*'s user has none."""
+        """Erase a fact.
+
+        :param fact: its number.
+        :param scope: tenant and user.
+        :raises NotFound: the user has no such fact.
+        """
         async with self._store.transaction(scope.tenant) as conn:
             query = "delete from facts where user_id = %s and ordinal = %s"
             await _changed(conn, query, [scope.user, fact], f"no fact {fact}")
@@ -207,3 +256,89 @@ async def _changed(
 ) -> None:
     if (await conn.execute(query, given)).rowcount == 0:
         raise NotFound(missing)
+
+
+QUESTION_CHARACTERS: Final = 160
+ANSWER_CHARACTERS: Final = 240
+DROPPED: Final = re.compile(r"^\((\d+) still earlier turns? (?:is|are) not in this summary\.\)\n")
+
+# Both read by the index on turns to recall; neither reads more rows than the window has.
+LATEST = """
+select question, text as answer, run_id from turns
+where user_id = %(user)s and conversation = %(conversation)s and status = 'complete'
+order by ordinal desc limit %(limit)s
+"""
+
+NOT_COVERED = """
+select t.question, t.text as answer, t.run_id from turns t
+where t.user_id = %(user)s and t.conversation = %(conversation)s and t.status = 'complete'
+  and t.ordinal > (select coalesce(c.summary_through, 0) from conversations c
+                   where c.user_id = %(user)s and c.id = %(conversation)s)
+order by t.ordinal limit %(limit)s
+"""
+
+SUMMARY = "select summary from conversations where user_id = %(user)s and id = %(conversation)s"
+
+
+class Summaries:
+    """Implements the port :class:`~vital_engine.ports.Summarizer` for the window of *conversations*.
+
+    :param conversations: whose window.
+    :param tokens: size of the summary, by :func:`~vital_engine.text.tokens.estimate_by_bytes`; the oldest lines go
+        first, and the summary says how many went.
+    """
+
+    def __init__(self, store: Store, conversations: Conversations, *, tokens: int = 600) -> None:
+        self._store = store
+        self._conversations = conversations
+        self._tokens = tokens
+
+    async def summarize(self, question: Question) -> None:
+        """Takes the turns that the next recall will not show into the summary. One read; one write, if there are any."""
+        conversation = question.conversation
+        if conversation is None:
+            return
+        user, talk = storable(question.user), storable(conversation)
+        given = {"user": user, "conversation": talk, "limit": self._conversations.turns + 1}
+        rows = class_row(PastTurn)
+        async with self._store.transaction(question.tenant) as conn, conn.cursor(row_factory=rows) as cursor:
+            latest = await (await cursor.execute(LATEST, given)).fetchall()
+            waiting = await (await cursor.execute(NOT_COVERED, given)).fetchall()
+            row = await (await conn.execute(SUMMARY, given)).fetchone()
+        shown = {turn.run_id for turn in self._conversations.window(latest)}
+        gone = [turn for turn in waiting if turn.run_id not in shown]
+        if not gone or row is None:
+            return
+        summary = extended(row[0], gone, tokens=self._tokens)
+        scope = Scope(question.tenant, question.user)
+        await self._conversations.summarise(conversation, summary, scope, through=gone[-1].run_id)
+
+
+def extended(summary: str, turns: Sequence[PastTurn], *, tokens: int) -> str:
+    """*summary* with a line for each of *turns*: the start of the question, and the answer's first sentence.
+
+    Word for word; what is cut ends in an ellipsis. Beyond *tokens* the oldest lines go, and their number is said.
+    """
+    before = DROPPED.match(summary)
+    dropped = int(before[1]) if before else 0
+    lines = [line for line in summary[before.end() if before else 0 :].split("\n") if line]
+    lines += [_line(turn) for turn in turns]
+    while len(lines) > 1 and sum(estimate_by_bytes(line) for line in lines) > tokens:
+        del lines[0]
+        dropped += 1
+    if not dropped:
+        return "\n".join(lines)
+    are = "turn is" if dropped == 1 else "turns are"
+    return f"({dropped} still earlier {are} not in this summary.)\n" + "\n".join(lines)
+
+
+def _line(turn: PastTurn) -> str:
+    cut = SentenceStream()
+    first = next(iter([*cut.feed(turn.answer), *cut.close()]), None)
+    answer = first.text if first is not None else turn.answer
+    return f"- Asked: {_short(turn.question, QUESTION_CHARACTERS)} Answered: {_short(answer, ANSWER_CHARACTERS)}"
+
+
+def _short(text: str, characters: int) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= characters else flat[: characters - 1].rstrip() + "…"

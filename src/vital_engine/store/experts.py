@@ -1,4 +1,7 @@
-"""Experts: the profiles that a tenant has added to those that come with the engine."""
+"""Experts: the profiles that a tenant has added to those that come with the engine.
+
+It stands alone because each table family has one place for its SQL.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,12 @@ class Experts:
         return tuple(_expert(row[0]) for row in rows)
 
     async def get(self, expert: str, scope: Scope) -> Expert:
-        """The expert of that id. NotFound if the tenant has none."""
+        """One of the tenant's own experts.
+
+        :param expert: its id.
+        :param scope: the tenant.
+        :raises NotFound: the tenant has no such expert.
+        """
         async with self._store.transaction(scope.tenant) as conn:
             row = await (await conn.execute("select profile from experts where id = %s", [storable(expert)])).fetchone()
         if row is None:
@@ -45,7 +53,13 @@ class Experts:
         return _expert(row[0])
 
     async def add(self, expert: Expert, scope: Scope, *, replace: bool = False) -> None:
-        """Adds *expert*, or with *replace* puts it in the place of one of the same id. Refused if the id is taken."""
+        """Store an expert.
+
+        :param expert: the profile.
+        :param scope: the tenant.
+        :param replace: whether it may replace an expert of the same id.
+        :raises Refused: the id is taken.
+        """
         given = {
             "tenant": scope.tenant,
             "id": storable(expert.id),
@@ -57,7 +71,12 @@ class Experts:
                 raise Refused(f"there is an expert {expert.id} already")
 
     async def remove(self, expert: str, scope: Scope) -> None:
-        """Removes the expert of that id. NotFound if the tenant has none."""
+        """Delete one of the tenant's own experts.
+
+        :param expert: its id.
+        :param scope: the tenant.
+        :raises NotFound: the tenant has no such expert.
+        """
         async with self._store.transaction(scope.tenant) as conn:
             if (await conn.execute("delete from experts where id = %s", [storable(expert)])).rowcount == 0:
                 raise NotFound(f"no expert {expert}")

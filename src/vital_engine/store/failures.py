@@ -22,16 +22,18 @@ RETRYABLE_CLASSES = frozenset(
     }
 )
 
-QUOTING_CLASS = "22"  # data exception: its message quotes the value, which is somebody's
+QUOTING_CLASS = "22"  # data exception: its message quotes the value, which belongs to a user
 
 
 @contextlib.contextmanager
 def typed_errors() -> Iterator[None]:
-    """Raises StoreError for any error of the database, ``retryable`` where the same transaction may pass later.
+    """Turn each error of the database into a StoreError; ``retryable`` if the same transaction may succeed later.
 
-    A lost connection is retryable although a commit that was under way may have happened: what this package writes
-    can be written again. The message holds the SQLSTATE and the server's primary message, where that quotes no value, and
-    never its DETAIL, which quotes rows. Repeating the transaction, within bounds, is the caller's choice.
+    A lost connection is retryable although the commit may have happened: what this package writes can be written again.
+    The message holds the SQLSTATE and, if it quotes no value, the server's primary message; never its DETAIL, which
+    quotes rows. The caller decides whether to repeat the transaction.
+
+    :raises StoreError: the database failed.
     """
     try:
         yield

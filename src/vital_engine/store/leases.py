@@ -1,4 +1,5 @@
-"""Who speaks in a conversation: a ticket for each turn, with a lease, so that one that died holds nobody up for long."""
+"""One turn of a conversation at a time: a lease for each turn, so that a turn that died blocks the others only until it
+expires."""
 
 from __future__ import annotations
 
@@ -64,7 +65,9 @@ where user_id = %(user)s and conversation = %(conversation)s and run_id = %(run_
 
 
 class StoredConversationLock:
-    """Fulfils the port Floor: for all processes that share the database, in the order of their first commit."""
+    """Implements the port :class:`~vital_engine.ports.ConversationLock` for all processes that share the database, in
+    the order of their first commit.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store

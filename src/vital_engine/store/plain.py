@@ -1,14 +1,17 @@
-"""What PostgreSQL cannot hold, replaced before it gets there."""
+"""Text and JSON as PostgreSQL holds them: what it cannot hold is replaced, and a noun stands in its envelope."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from vital_engine.errors import StoreError
+from vital_engine.errors import StoreError, WrongType
+from vital_engine.nouns import codec
 
-__all__ = ["json_text", "storable"]
+__all__ = ["json_text", "noun_from", "noun_text", "storable"]
+
+T = TypeVar("T")
 
 # A NUL, and halves of surrogate pairs: a model may emit either, and neither can be stored as text or as jsonb.
 UNSTORABLE = {0: "\ufffd", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
@@ -20,11 +23,34 @@ def storable(text: str) -> str:
 
 
 def json_text(value: Any) -> str:
-    """*value* as JSON with sorted keys, its text made storable. StoreError if it is not JSON."""
+    """*value* as JSON with sorted keys, its text made storable.
+
+    :param value: JSON values.
+    :raises StoreError: it is not JSON.
+    """
     try:
         return json.dumps(_storable(value), sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise StoreError(f"this cannot be kept as JSON: {error}", service="store") from error
+
+
+def noun_text(noun: object) -> str:
+    """*noun* as JSON that outlives the program that wrote it: in the envelope of :mod:`vital_engine.nouns.codec`.
+
+    :raises StoreError: it holds what JSON cannot.
+    """
+    return json_text(codec.write(noun))
+
+
+def noun_from(kind: type[T], kept: Any) -> T:
+    """What :func:`noun_text` wrote, or an earlier version as ``{"version": 1, "value": ...}``.
+
+    :raises StoreError: a newer engine wrote it, or it is not of its form.
+    """
+    try:
+        return codec.read(kind, kept)
+    except WrongType as error:
+        raise StoreError(f"a {kind.__name__} that was kept cannot be read: {error}", service="store") from error
 
 
 def _storable(value: Any) -> Any:

@@ -14,11 +14,9 @@ from psycopg.pq import TransactionStatus
 
 from vital_engine.errors import ConfigError, Refused, StoreError
 
-from .address import APPLICATION, OWNER, SERVICE
 from .embedded import EmbeddedServer
 from .failures import typed_errors
-from .isolation import check_isolation
-from .migrate import migrate
+from .migrate import APPLICATION, OWNER, SERVICE, check_isolation, migrate
 from .plain import storable
 
 __all__ = ["Connection", "Store", "open_store"]
@@ -130,8 +128,12 @@ class Store:
                 yield conn
 
     async def ping(self, *, within: float = 5.0) -> None:
-        """Returns if the database does a transaction within *within* seconds, StoreError if not."""
-        async with self._transaction("", within):  # nobody's: it sees no rows
+        """Make one transaction.
+
+        :param within: seconds that it may take.
+        :raises StoreError: the database does not answer in time.
+        """
+        async with self._transaction("", within):  # of no tenant: it sees no rows
             pass
 
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from vital_engine.errors import ServiceError
 from vital_engine.nouns import PastTurn, Question, TurnRecord
-from vital_engine.ports import Embedder, Keeper
+from vital_engine.ports import Embedder, TurnStore
 
-from .knowledge_reading import literal
+from .knowledge import literal
 from .plain import storable
 from .pool import Store
 
@@ -81,8 +81,11 @@ class TurnVectors:
         self._questions = embedder if questions is None else questions
 
     async def embed(self, question: Question) -> int:
-        """Embed the completed turns of *question*'s conversation that have no vector of this model, the latest
-        first; how many, at most 16. What is erased meanwhile gets none."""
+        """Embed completed turns of a conversation that have no vector of this model, the latest first.
+
+        :param question: a question of the conversation.
+        :returns: how many turns were embedded, at most 16; turns that are erased meanwhile get no vector.
+        """
         if question.conversation is None:
             return 0
         given = {**self._talk(question), "characters": CHARACTERS, "limit": BACKLOG}
@@ -121,9 +124,9 @@ class TurnVectors:
         said = {run_id: PastTurn(asked, answer, run_id) for run_id, asked, answer in found}
         return [NearTurn(ordinal, said[run_id]) for run_id, ordinal in near.items() if run_id in said]
 
-    def beside(self, keeper: Keeper, start: Callable[[Coroutine[Any, Any, int]], object]) -> Keeper:
-        """*keeper*, which from now on also has each turn that it kept embedded, by a task that *start* begins."""
-        return _Beside(self, keeper, start)
+    def embedding(self, turns: TurnStore, start: Callable[[Coroutine[Any, Any, int]], object]) -> TurnStore:
+        """*turns*, which from now on also has each turn that it kept embedded, by a task that *start* begins."""
+        return _Embedding(self, turns, start)
 
     def _talk(self, question: Question) -> dict[str, Any]:
         conversation = storable(question.conversation or "")
@@ -131,18 +134,21 @@ class TurnVectors:
 
 
 @dataclass(frozen=True, slots=True)
-class _Beside:
+class _Embedding:
     vectors: TurnVectors
-    keeper: Keeper
+    turns: TurnStore
     start: Callable[[Coroutine[Any, Any, int]], object]
 
-    async def keep(self, turn: TurnRecord) -> None:
-        await self.keeper.keep(turn)
+    async def begin(self, question: Question, *, mode: int) -> None:
+        await self.turns.begin(question, mode=mode)
+
+    async def save(self, turn: TurnRecord) -> None:
+        await self.turns.save(turn)
         if turn.status == "complete" and turn.question.conversation is not None:  # no other is recalled
             self.start(self._embed(turn.question))
 
     async def _embed(self, question: Question) -> int:
-        """Nobody waits for it: what fails is tried again after the conversation's next turn."""
+        """No turn waits for it: what fails is tried again after the conversation's next turn."""
         try:
             return await self.vectors.embed(question)
         except ServiceError as error:

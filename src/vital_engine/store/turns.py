@@ -1,10 +1,13 @@
-"""Turns: begun before anybody is told so, kept exactly once, shown to whom they belong."""
+"""Turns: stored when they begin, before the client gets a response, and exactly once when they end; and lists of them.
+
+A list reads neither the state of a paused turn nor receipts, so its cost does not grow with them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,12 +15,25 @@ from typing import Any
 from psycopg.rows import class_row, tuple_row
 
 from vital_engine.errors import InvalidQuestion, NotFound, Refused, StoreError
-from vital_engine.nouns import Call, Citation, Citations, Cost, LedgerRow, Question, Scope, TurnRecord, Usage
+from vital_engine.nouns import (
+    Approval,
+    Call,
+    Citation,
+    Citations,
+    Cost,
+    LedgerRow,
+    Question,
+    Scope,
+    TurnRecord,
+    Usage,
+    transitions,
+)
+from vital_engine.nouns.answer import receipt_today
 
-from .plain import json_text, storable
+from .plain import json_text, noun_from, storable
 from .pool import Connection, Store
 
-__all__ = ["StoredTurn", "TurnLine", "Turns"]
+__all__ = ["ApprovalLine", "Listing", "SaidTurn", "StoredTurn", "Talk", "TurnLine", "Turns"]
 
 FINAL = frozenset({"complete", "partial", "failed", "cancelled"})
 """How a turn that is kept can have ended."""
@@ -33,7 +49,7 @@ on conflict (tenant, run_id) do nothing
 returning ordinal
 """
 
-# The first to keep a run wins its row; whoever comes later finds it ended and gets no row back.
+# The first process that saves a run wins its row; a later one finds it ended and gets no row back.
 KEEP = """
 with conversation as (
     insert into conversations (tenant, user_id, id, title)
@@ -109,15 +125,17 @@ class StoredTurn:
 
 
 class Turns:
-    """Fulfils the ports Register and Keeper, with one commit each."""
+    """Implements the port :class:`~vital_engine.ports.TurnStore`; each method is one commit."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def begin(self, question: Question, *, mode: int) -> None:
-        """Writes down that *question* is being answered. Again, for the same question, changes nothing.
+        """Store that *question* is being answered. A second call for the same question changes nothing.
 
-        :raises InvalidQuestion: without a run id.
+        :param question: with its run id.
+        :param mode: 1 to 4.
+        :raises InvalidQuestion: it has no run id.
         :raises Refused: the run id belongs to another question.
         """
         given = _asked(question, mode)
@@ -130,8 +148,8 @@ class Turns:
         if found != tuple(given[name] for name in ("user", "conversation", "mode", "question")):
             raise Refused(f"the run {question.run_id} is another question's")
 
-    async def keep(self, turn: TurnRecord) -> None:
-        """Keeps *turn*, its citations and its ledger in one transaction, whether or not it was begun.
+    async def save(self, turn: TurnRecord) -> None:
+        """Keep *turn*, its citations and its ledger in one transaction, whether or not it was begun.
 
         Exactly once: the same turn again changes nothing. Characters that PostgreSQL cannot hold become U+FFFD.
 
@@ -162,7 +180,12 @@ class Turns:
             raise StoreError(f"the run {turn.run_id} is kept already, with other content", service="store")
 
     async def show(self, run_id: str, scope: Scope) -> StoredTurn:
-        """The turn *run_id* of *scope*'s user. NotFound if there is none, or if it is somebody else's."""
+        """A turn of *scope*'s user.
+
+        :param run_id: the turn.
+        :param scope: tenant and user.
+        :raises NotFound: there is none, or it belongs to another user.
+        """
         async with self._store.transaction(scope.tenant) as conn:
             turn = await _one(conn, SHOW, [storable(run_id), scope.user])
             if turn is None:
@@ -180,6 +203,7 @@ class Turns:
             )
             paid = tuple(_ledger_row(row) for row in await ledger.fetchall())
         *line, text, receipt, citations_failed, cost_failed = turn
+        receipt = None if receipt is None else receipt_today(receipt)
         return StoredTurn(
             TurnLine(*line), text, receipt, Citations(cited, failed=citations_failed), Cost(paid, failed=cost_failed)
         )
@@ -257,3 +281,157 @@ def _citation(row: tuple[Any, ...]) -> Citation:
     *plain, notes = row
     names = (field.name for field in dataclasses.fields(Citation))
     return Citation(**dict(zip(names, (*plain, tuple(notes)), strict=True)))
+
+
+# An approval that was not decided in time has expired, although no row says so yet.
+APPROVALS = """
+select a.approval, t.ordinal, a.position, t.status, t.mode, t.question, t.conversation, clock_timestamp()
+from approvals a join paused_turns p using (tenant, run_id) join turns t using (tenant, run_id)
+where p.user_id = %(user)s
+  and (%(id)s::text is null or a.id = %(id)s)
+  and (%(run_id)s::text is null or a.run_id = %(run_id)s)
+  and (%(statuses)s::text[] is null
+       or case when a.status = 'proposed' and a.expires_at <= clock_timestamp() then 'expired' else a.status end
+          = any(%(statuses)s::text[]))
+  and (%(ordinal)s::bigint is null or (t.ordinal, -a.position) < (%(ordinal)s::bigint, -%(position)s::integer))
+order by t.ordinal desc, a.position limit %(limit)s
+"""
+
+TALK = "select id, title, created_at, updated_at from conversations where user_id = %s and id = %s"
+
+SAID = """
+select run_id, ordinal, mode, expert, question, text, status, begun_at, ended_at, seconds from turns
+where user_id = %(user)s and conversation = %(conversation)s
+  and ordinal < coalesce(%(before)s, 9223372036854775807)
+order by ordinal desc limit %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalLine:
+    """An approval as it stands now, and of its turn what a person must know to decide.
+
+    ``turn_status`` is that of the turn: paused until it is answered. ``place`` (the turn's ordinal, the call's position
+    in it) is where a page ends.
+    """
+
+    approval: Approval
+    turn_status: str
+    mode: int
+    question: str
+    conversation: str | None
+    place: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A conversation by itself. Times are aware."""
+
+    id: str
+    title: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SaidTurn:
+    """A turn as it is read in its conversation: what was asked and what was answered. ``text`` is empty until it has
+    ended; ``ordinal`` grows with each turn that begins; ``seconds`` None: it has not ended."""
+
+    run_id: str
+    ordinal: int
+    mode: int
+    expert: str
+    question: str
+    text: str
+    status: str
+    begun_at: datetime
+    ended_at: datetime | None
+    seconds: float | None
+
+
+class Listing:
+    """Reads for one tenant and user at a time; each method is one transaction."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def approvals(
+        self,
+        scope: Scope,
+        *,
+        statuses: Sequence[str] = (),
+        run_id: str | None = None,
+        after: tuple[int, int] | None = None,
+        limit: int = 50,
+    ) -> tuple[ApprovalLine, ...]:
+        """Calls that *scope*'s user was asked about: of the latest turn first, in a turn as they were proposed.
+
+        :param statuses: only these, see :data:`vital_engine.nouns.ApprovalStatus`; none: all.
+        :param run_id: only those of this turn.
+        :param after: the ``place`` of the last line of the page before.
+        """
+        return await self._approvals(scope, list(statuses) or None, run_id, None, after, limit)
+
+    async def approval(self, approval: str, scope: Scope) -> ApprovalLine:
+        """A call; if several turns have its id, that of the latest.
+
+        :param approval: id of the call.
+        :param scope: tenant and user.
+        :raises NotFound: no turn of the user has such a call.
+        """
+        found = await self._approvals(scope, None, None, approval, None, 1)
+        if not found:
+            raise NotFound(f"no proposed call {approval}")
+        return found[0]
+
+    async def conversation(
+        self, conversation: str, scope: Scope, *, before: int | None = None, limit: int = 50
+    ) -> tuple[Talk, tuple[SaidTurn, ...]]:
+        """A conversation and its latest turns, oldest first.
+
+        :param conversation: its id.
+        :param scope: tenant and user.
+        :param before: only turns whose ordinal is below this: the first turn's ordinal leads to the page before it.
+        :param limit: the largest number of turns.
+        :raises NotFound: there is no such conversation.
+        """
+        user, talk = storable(scope.user), storable(conversation)
+        given = {"user": user, "conversation": talk, "before": before, "limit": limit}
+        async with self._store.transaction(scope.tenant) as conn:
+            async with conn.cursor(row_factory=class_row(Talk)) as cursor:
+                found = await (await cursor.execute(TALK, [user, talk])).fetchone()
+            if found is None:
+                raise NotFound(f"no conversation {conversation}")
+            async with conn.cursor(row_factory=class_row(SaidTurn)) as cursor:
+                said = await (await cursor.execute(SAID, given)).fetchall()
+        return found, tuple(reversed(said))
+
+    async def _approvals(
+        self,
+        scope: Scope,
+        statuses: list[str] | None,
+        run_id: str | None,
+        approval: str | None,
+        after: tuple[int, int] | None,
+        limit: int,
+    ) -> tuple[ApprovalLine, ...]:
+        ordinal, position = after or (None, None)
+        given: dict[str, Any] = {
+            "user": storable(scope.user),
+            "id": None if approval is None else storable(approval),
+            "run_id": None if run_id is None else storable(run_id),
+            "statuses": statuses,
+            "ordinal": ordinal,
+            "position": position,
+            "limit": limit,
+        }
+        async with self._store.transaction(scope.tenant) as conn:
+            rows = await (await conn.execute(APPROVALS, given)).fetchall()
+        return tuple(_line(row) for row in rows)
+
+
+def _line(row: tuple[Any, ...]) -> ApprovalLine:
+    state, ordinal, position, status, mode, question, conversation, now = row
+    approval = transitions.lapse(noun_from(Approval, state), now)
+    return ApprovalLine(approval, status, mode, question, conversation, (ordinal, position))

@@ -1,7 +1,7 @@
-"""Pauses and conversations in memory: the ports Approvals and Floor for as long as the process lives.
+"""Pauses and conversations in memory: the ports Approvals and ConversationLock for as long as the process lives.
 
-The same transitions as the store's (:mod:`vital_engine.approving`), on the loop's clock: in virtual time an approval
-can expire in a test.
+The same transitions as the store's (:mod:`vital_engine.nouns.transitions`), on the loop's clock: in virtual time an
+approval can expire in a test.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from vital_engine import approving
 from vital_engine.errors import Conflict, NotFound
 from vital_engine.nouns import (
     Approval,
@@ -25,6 +24,7 @@ from vital_engine.nouns import (
     Scope,
     ToolResult,
     TurnRecord,
+    transitions,
 )
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,41 +44,48 @@ class _Entry:
 
 @dataclass(slots=True)
 class MemoryApprovals:
-    """Fulfils the port Approvals. *kept*: where answers are kept, so that an answered turn is known as one.
+    """Implements the port :class:`~vital_engine.ports.Approvals` in memory.
 
-    *floor*: a paused turn keeps its place in the conversation's line for as long as it can be decided.
+    :param kept: where saved turns are found, so that an answered turn is known as one.
+    :param conversation_lock: a paused turn keeps its place in the conversation's queue for as long as it can be
+        decided.
     """
 
     kept: list[TurnRecord] = field(default_factory=list)
-    conversation_lock: MemoryFloor | None = None
+    conversation_lock: MemoryConversationLock | None = None
     _entries: dict[tuple[str, str, str], _Entry] = field(default_factory=dict)
 
     async def pause(self, paused: Paused, *, seconds: float) -> PausedTurn:
+        """See the port."""
         question = paused.question
         key = (question.tenant, question.user, question.run_id)
         if key not in self._entries:
-            approvals = approving.proposed(paused, now=_now(), seconds=seconds)
+            approvals = transitions.proposed(paused, now=_now(), seconds=seconds)
             self._entries[key] = _Entry(PausedTurn(paused, approvals))
         if self.conversation_lock is not None:
             self.conversation_lock.extend(question, seconds)
         return self._entries[key].turn
 
     async def look(self, run_id: str, scope: Scope) -> PausedTurn:
+        """See the port."""
         return self._look(run_id, scope)
 
     async def pending(self, scope: Scope, *, limit: int = 50) -> Sequence[PausedTurn]:
+        """See the port."""
         mine = [run_id for tenant, user, run_id in self._entries if (tenant, user) == (scope.tenant, scope.user)]
         return [turn for run_id in mine if (turn := self._look(run_id, scope)).receipt is None][:limit]
 
     async def decide(
         self, run_id: str, decisions: Mapping[str, ApprovalDecision], scope: Scope, *, by: str
     ) -> PausedTurn:
+        """See the port."""
         turn, entry = self._look(run_id, scope), self._entry(run_id, scope)
-        settled = approving.decide_all(turn.approvals, decisions, by=by, now=_now())
+        settled = transitions.decide_all(turn.approvals, decisions, by=by, now=_now())
         entry.turn = replace(entry.turn, approvals=settled)
         return self._look(run_id, scope)
 
     async def claim(self, run_id: str, scope: Scope, *, seconds: float) -> Claim | None:
+        """See the port."""
         entry, now = self._entry(run_id, scope), asyncio.get_running_loop().time()
         if entry.held_until > now or self._receipt(run_id) is not None:
             return None
@@ -86,6 +93,7 @@ class MemoryApprovals:
         return Claim(run_id, scope, entry.fence)
 
     async def hold(self, claim: Claim, *, seconds: float) -> bool:
+        """See the port."""
         entry = self._entry(claim.run_id, claim.scope)
         if entry.fence != claim.fence:
             return False
@@ -93,12 +101,14 @@ class MemoryApprovals:
         return True
 
     async def start(self, claim: Claim, approval: str) -> tuple[Approval, bool]:
-        changed, now = approving.start(self._one(claim, approval))
+        """See the port."""
+        changed, now = transitions.start(self._one(claim, approval))
         self._put(claim, changed)
         return changed, now
 
     async def finish(self, claim: Claim, approval: str, tool_result: ToolResult) -> Approval:
-        changed = approving.finish(self._one(claim, approval), tool_result)
+        """See the port."""
+        changed = transitions.finish(self._one(claim, approval), tool_result)
         self._put(claim, changed)
         return changed
 
@@ -110,7 +120,7 @@ class MemoryApprovals:
 
     def _look(self, run_id: str, scope: Scope) -> PausedTurn:
         entry, now = self._entry(run_id, scope), _now()
-        approvals = tuple(approving.lapse(a, now) for a in entry.turn.approvals)
+        approvals = tuple(transitions.lapse(a, now) for a in entry.turn.approvals)
         return replace(entry.turn, approvals=approvals, receipt=self._receipt(run_id))
 
     def _receipt(self, run_id: str) -> Mapping[str, object] | None:
@@ -129,8 +139,8 @@ class MemoryApprovals:
 
 
 @dataclass(slots=True)
-class MemoryFloor:
-    """Fulfils the port Floor."""
+class MemoryConversationLock:
+    """Implements the port :class:`~vital_engine.ports.ConversationLock` in memory."""
 
     _number: int = 0
     _lines: dict[tuple[str, str, str], dict[str, Lease]] = field(default_factory=dict)
@@ -138,6 +148,7 @@ class MemoryFloor:
     _waiting: set[asyncio.Future[None]] = field(default_factory=set)
 
     async def ask(self, question: Question, *, seconds: float) -> Lease:
+        """See the port."""
         line = self._lines.setdefault((question.tenant, question.user, question.conversation or ""), {})
         lease = line.get(question.run_id)
         if lease is None or not self._live(lease):
@@ -149,6 +160,7 @@ class MemoryFloor:
         return lease
 
     async def wait(self, lease: Lease, *, within: float) -> bool:
+        """See the port."""
         loop = asyncio.get_running_loop()
         until = loop.time() + within
         while True:
@@ -161,6 +173,7 @@ class MemoryFloor:
             await self._next_move(min(until, *ahead))
 
     async def hold(self, lease: Lease, *, seconds: float, anew: bool = False) -> bool:
+        """See the port. *anew*: count the seconds from now even if the place already lasts longer."""
         if not anew and not (lease in self._line(lease).values() and self._live(lease)):
             return False
         until = asyncio.get_running_loop().time() + seconds
@@ -168,6 +181,7 @@ class MemoryFloor:
         return True
 
     async def leave(self, lease: Lease) -> None:
+        """See the port."""
         line = self._line(lease)
         if line.get(lease.run_id) == lease:
             del line[lease.run_id]
@@ -188,7 +202,7 @@ class MemoryFloor:
         return self._until.get(lease, 0.0) > asyncio.get_running_loop().time()
 
     async def _next_move(self, until: float) -> None:
-        """Until somebody leaves a line, or the loop's clock stands at *until*."""
+        """Wait until a turn leaves a queue, or until the loop's clock stands at *until*."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         timer = loop.call_at(until, _wake, waiter)

@@ -1,57 +1,65 @@
-"""WHAT a turn does. The list of its modules is the order of a turn:
+"""What a turn does.
 
 ::
 
-    ask      take the question in
-    brief    choose who answers
-    gather   tier 1: evidence | menu of tools | memory
-    invoke   with consent, call the tools, all at once
-    reply    put the prompt together, and let the model speak
-    review   tier 2: citations | support | cost, while it speaks
-    save     keep the turn
-    prefill  before reply, where the services can: the model's server reads what is known of the prompt already
-    ahead    before reply, where the settings allow: the model starts on a guess of the rest
+    plan     the table of steps: what each makes, in which tier, what happens when it fails
+    ask      check the question
+    brief    choose the expert
+    gather   tier 1: evidence | suggested tool calls | memory
+    invoke   call the approved tools, all at once
+    reply    put the prompt together, and stream the model's answer
+    review   tier 2: citations | support | cost, while the answer streams
+    save     store the turn
+    early    before reply, if the model can: its server reads what is known of the prompt already
+    budget   before reply, if the question has a cost limit: reserve what the model's call may cost at most
+    hedged   which steps may be sent twice, and to which service
 
-Steps are plain async functions made from the port that they lean on; nobody here knows who fulfils it.
-May import: flow, ports, nouns, errors, notices, sentences.
+Steps are plain async functions: their first parameters are the ports that they use, bound by ``functools.partial``.
+
+May import: flow, ports, nouns, text, errors.
 """
 
 from .ask import ask
-from .brief import briefing
-from .gather import gather, recalling, retrieving, suggesting
-from .invoke import invoking
-from .reply import compose, drafted, recovered, replying
-from .review import assessing, citing, review, sentences, tallying
-from .save import Registered, Saved, registering, saving
+from .brief import brief
+from .early import load_of, prefill
+from .gather import gather, recall, retrieve, suggest
+from .hedged import Hedges
+from .invoke import invoke
+from .plan import EARLY, STEPS, TIERS, PlannedStep
+from .reply import compose, drafted, recovered, reply
+from .review import assess, cite, review, sentences, tally
+from .save import register, save
 
-EARLY = frozenset({"read_instructions", "read_conversation", "read_tools", "foresee", "ahead", "compare"})
-"""Steps that add nothing to an answer: one that fails costs time at most, and degrades nothing."""
-
-BEFOREHAND = ("prefill", "ahead")
 ORDER = ("ask", "brief", "gather", "invoke", "reply", "review", "save")
+"""The modules, in the order of a turn."""
+BESIDE = ("plan", "early", "budget", "hedged")
 
 __all__ = [
-    "BEFOREHAND",
+    "BESIDE",
     "EARLY",
     "ORDER",
-    "Registered",
-    "Saved",
+    "STEPS",
+    "TIERS",
+    "Hedges",
+    "PlannedStep",
     "ask",
-    "assessing",
-    "briefing",
-    "citing",
+    "assess",
+    "brief",
+    "cite",
     "compose",
     "drafted",
     "gather",
-    "invoking",
-    "recalling",
+    "invoke",
+    "load_of",
+    "prefill",
+    "recall",
     "recovered",
-    "registering",
-    "replying",
-    "retrieving",
+    "register",
+    "reply",
+    "retrieve",
     "review",
-    "saving",
+    "save",
     "sentences",
-    "suggesting",
-    "tallying",
+    "suggest",
+    "tally",
 ]

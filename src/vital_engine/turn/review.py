@@ -1,18 +1,19 @@
 """Tier 2: citations, support and cost, all at once. Each is a fold over the sentences of the draft as they come.
 
 So each gives the same on a stream as on the whole text, and after the last token only the last sentence is left to do.
-What is known early is streamed on (``out``), for whoever watches.
+Each streams what it knows early into ``out``.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from typing import Any
 
 from vital_engine.errors import WrongType
-from vital_engine.flow import Flow, Policy, Stream, call, step
+from vital_engine.flow import Flow, Stream, call
 from vital_engine.nouns import (
     Call,
     Citation,
@@ -28,57 +29,66 @@ from vital_engine.nouns import (
     Sentence,
     SentenceSupport,
     Support,
+    ToolSuggestions,
     Usage,
 )
 from vital_engine.ports import Accountant, CitationChecker, Judge, Services
-from vital_engine.sentences import SentenceStream
-from vital_engine.tokens import weigh
+from vital_engine.text.sentences import SentenceStream
+from vital_engine.text.tokens import weigh
+
+from .plan import ASSESS, CITE, REPLY, TALLY, TIER2
 
 
 def review(services: Services, *, within: float | None = None) -> Flow:
-    """The steps of tier 2. *within*: seconds that each may take after the last token."""
-    policy = Policy(within=within, tier="tier2")
+    """The steps of tier 2.
+
+    :param services: the services.
+    :param within: seconds that each step may take after the last token.
+    """
     return Flow(
-        "tier2",
-        step(citing(services.checker)).fallback(Citations.missing()).under(policy),
-        step(assessing(services.judge)).fallback(Support.missing()).under(policy),
-        step(tallying(services.accountant)).fallback(Cost.missing()).under(policy),
+        TIER2,
+        CITE.of(partial(cite, services.checker), within=within),
+        ASSESS.of(partial(assess, services.judge), within=within),
+        TALLY.of(partial(tally, services.accountant), within=within),
         given=(Question, Evidence, Draft),
     )
 
 
-def assessing(judge: Judge) -> Callable[..., Awaitable[Support]]:
-    async def assess(evidence: Evidence, draft: Stream[Draft]) -> Support:
-        judged = [supported(await call(judge.support, each, evidence)) async for each in sentences(draft)]
-        return Support(tuple(judged))
-
-    return assess
+async def assess(judge: Judge, evidence: Evidence, draft: Stream[Draft]) -> Support:
+    """How well the evidence supports each sentence of *draft*."""
+    judged = [supported(await call(judge.support, each, evidence)) async for each in sentences(draft)]
+    return Support(tuple(judged))
 
 
-def citing(checker: CitationChecker) -> Callable[..., Awaitable[Citations]]:
-    async def cite(question: Question, evidence: Evidence, draft: Stream[Draft], out: Stream[Citations]) -> Citations:
-        scope = Scope(question.tenant, question.user)
-        async for sentence in sentences(draft):
-            for citation in cited(await call(checker.check, sentence, evidence, scope=scope)):
-                out.push(citation)
-        return Citations(tuple(out.items))
+async def cite(
+    checker: CitationChecker, question: Question, evidence: Evidence, draft: Stream[Draft], out: Stream[Citations]
+) -> Citations:
+    """The citations of *draft*, each streamed on as soon as its sentence is checked."""
+    scope = Scope(question.tenant, question.user)
+    async for sentence in sentences(draft):
+        for citation in cited(await call(checker.check, sentence, evidence, scope=scope)):
+            out.push(citation)
+    return Citations(tuple(out.items))
 
-    return cite
 
-
-def tallying(accountant: Accountant) -> Callable[..., Awaitable[Cost]]:
-    async def tally(question: Question, draft: Stream[Draft], out: Stream[Cost]) -> Cost:
-        row: LedgerRow | None = None
-        running = _Running()
-        async for sentence in sentences(draft):
-            row = await _price(accountant, _paid(question, draft.value or running.said(draft.items, sentence)))
-            out.push(Cost((row,)))
-        if row is None or row.call.status == "running":  # the end came after the last sentence
-            row = await _price(accountant, _paid(question, draft.value or running.said(draft.items)))
-        thrown_away = draft.value.discarded if draft.value is not None else ()
-        return Cost((row, *[await _price(accountant, paid) for paid in discarded(question, thrown_away)]))
-
-    return tally
+async def tally(
+    accountant: Accountant,
+    question: Question,
+    draft: Stream[Draft],
+    out: Stream[Cost],
+    suggestions: ToolSuggestions | None = None,
+) -> Cost:
+    """What the turn's calls cost: an estimate with each sentence, what the server reported at the end."""
+    row: LedgerRow | None = None
+    before = [await _price(accountant, paid) for paid in suggestions.calls] if suggestions is not None else []
+    running = _Running()
+    async for sentence in sentences(draft):
+        row = await _price(accountant, _paid(question, draft.value or running.said(draft.items, sentence)))
+        out.push(Cost((row, *before)))
+    if row is None or row.call.status == "running":  # the end came after the last sentence
+        row = await _price(accountant, _paid(question, draft.value or running.said(draft.items)))
+    thrown_away = draft.value.discarded if draft.value is not None else ()
+    return Cost((row, *before, *[await _price(accountant, paid) for paid in discarded(question, thrown_away)]))
 
 
 def cited(found: Any) -> Sequence[Citation]:
@@ -109,11 +119,11 @@ async def _price(accountant: Accountant, paid: Call) -> LedgerRow:
 def _paid(question: Question, said: Draft | _Running) -> Call:
     """The model call: an estimate while it runs, as the server reported it once it has ended."""
     status = "running" if isinstance(said, _Running) else "partial" if said.error else "done"
-    return Call(question.run_id, "reply", said.model, said.provider, said.usage, status)
+    return Call(question.run_id, REPLY.name, said.model, said.provider, said.usage, status)
 
 
 def discarded(question: Question, calls: Sequence[Discarded]) -> list[Call]:
-    """The calls of a turn whose words nobody was shown: they are paid for all the same."""
+    """The paid calls of a turn whose words are not part of the answer."""
     return [
         Call(f"{question.run_id}/{i}", one.why, one.model, one.provider, one.usage, "discarded")
         for i, one in enumerate(calls, start=1)

@@ -1,4 +1,7 @@
-"""A real uvicorn on loopback, in the test's own loop, so that a test sees both ends."""
+"""A real uvicorn on loopback, in the test's own loop, so that a test sees both ends.
+
+Whatever it sends in any of these tests is held to ``/openapi.json``.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 
-from vital_engine.api import Engine, ServerLimits, create_app
-from vital_engine.api.app_state import AppState
+from http_schema import Exchange, Recorder, Schemas
+from vital_engine.api import Backend, ServerLimits, create_app
+from vital_engine.api.backend import AppState
 from vital_engine.api.serve import Server, listening
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.testing import scripted
@@ -59,20 +64,32 @@ def parsed(text: str) -> list[dict[str, Any]]:
 
 
 @contextlib.asynccontextmanager
-async def _serving(engine: Engine, limits: ServerLimits = QUICK) -> AsyncIterator[Served]:
+async def _serving(engine: Backend, limits: ServerLimits = QUICK) -> AsyncIterator[Served]:
     app = create_app(engine, limits=limits)
     with listening("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = Server(app, url=url, quiet=True)
+        recorder = server.config.app = Recorder(app)
         running = asyncio.create_task(server._serve([listener]))
         while not server.started:
             await asyncio.sleep(0.005)
         try:
-            async with httpx2.AsyncClient(base_url=url, timeout=20.0) as client:
+            async with httpx2.AsyncClient(base_url=url, timeout=120.0) as client:
                 yield Served(url, client, app.state.app_state, server)
         finally:
             server.should_exit = True
             await running
+    assert faults(app, recorder.exchanges) == []
+
+
+_schemas: list[Schemas] = []
+
+
+def faults(app: FastAPI, exchanges: list[Exchange]) -> list[str]:
+    """What was sent and is not as the document says. All applications have the same."""
+    if not _schemas:
+        _schemas.append(Schemas(app.openapi()))
+    return [fault for exchange in exchanges for fault in _schemas[0].faults(exchange)]
 
 
 @pytest.fixture
@@ -80,9 +97,9 @@ def serving() -> Callable[..., contextlib.AbstractAsyncContextManager[Served]]:
     """``async with serving(scripted(...)) as served``, or ``serving(engine)``."""
 
     def serve(what: Any = None, limits: ServerLimits = QUICK) -> contextlib.AbstractAsyncContextManager[Served]:
-        if isinstance(what, Engine):
+        if isinstance(what, Backend):
             return _serving(what, limits)
-        return _serving(Engine.around(Mode2AutomaticWorkflow(what or scripted())), limits)
+        return _serving(Backend.around(Mode2AutomaticWorkflow(what or scripted())), limits)
 
     return serve
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.api import Engine, ServerLimits
-from vital_engine.api.visible import visible
+from vital_engine.api import Backend, ServerLimits
 from vital_engine.modes import Mode1ManualWorkflow, ParallelBaseWorkflow
 from vital_engine.nouns import Brief, Effect, Question, Scope, ToolCall, ToolSuggestions
 from vital_engine.services.tools import ToolArgumentValidator, Toolbox
 from vital_engine.store import Listing, Store, StoredApprovals, Turns
 from vital_engine.testing import scripted
+from vital_engine.text.visible import visible
 
 APPROVE = {"decision": "approve"}
 STRANGERS = ({"X-Vital-Tenant": "other"}, {"X-Vital-User": "other"})
@@ -33,7 +33,7 @@ class Office:
     calls: int = 1
     seconds: float = 0.0
     sent: list[dict[str, Any]] = field(default_factory=list)
-    toolbox: Toolbox = field(default_factory=Toolbox)
+    toolbox: Toolbox = field(default_factory=lambda: Toolbox(model=True))  # the office suggests what no rule reads
 
     def __post_init__(self) -> None:
         async def send_report(to: str, copies: int = 1) -> str:
@@ -62,7 +62,7 @@ class Office:
         )
 
 
-Build = Callable[..., tuple[Engine, Any]]
+Build = Callable[..., tuple[Backend, Any]]
 
 
 @pytest.fixture
@@ -71,19 +71,18 @@ def build(store: Store) -> Build:
 
     def make(
         office: Office, kind: type[ParallelBaseWorkflow] = Mode1ManualWorkflow, *, settings: Any = None, **script: Any
-    ) -> tuple[Engine, Any]:
+    ) -> tuple[Backend, Any]:
         turns, toolbox = Turns(store), office.toolbox
         services = replace(
             scripted(tokens=12, sentences=3, **script),
             tool_suggester=office,
             caller=toolbox,
             argument_validator=ToolArgumentValidator(toolbox),
-            register=turns,
-            keeper=turns,
+            turns=turns,
             approvals=StoredApprovals(store),
         )
         workflow = kind(services, config=settings)
-        engine = replace(Engine.around(workflow), archive=turns, listing=Listing(store))
+        engine = replace(Backend.around(workflow), archive=turns, listing=Listing(store))
         return engine, services
 
     return make
@@ -109,6 +108,7 @@ async def test_what_waits_is_listed_with_all_that_a_person_must_see(serving: Any
             "proposed", "send_report", "effect", "0.25",
         )  # fmt: skip
         assert call["arguments"] == {"to": HIDDEN, "copies": 1}
+        assert (call["tainted"], call["sources"], call["needs_consent"]) == (True, [], True)
         assert call["visible"]["arguments"] == '{"copies": 1, "to": "board\\u202egro\\u200b"}'
         assert len(call["arguments_hash"]) == 64 and call["expires_at"] > call["proposed_at"]
         assert (call["reason"], call["decided"], call["result"]) == ("asked for", None, None)

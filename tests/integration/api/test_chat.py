@@ -10,13 +10,13 @@ from typing import Any
 import openai
 import pytest
 
-from vital_engine.api import Engine
+from vital_engine.api import Backend
 from vital_engine.api.running import RunningTurns
 from vital_engine.errors import ModelUnavailable, StreamBroken
 from vital_engine.modes import Mode2AutomaticWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Expert, PastTurn, Scope
 from vital_engine.store import Conversations, Store, StoredConversationLock, Turns
-from vital_engine.store.window import CUT
+from vital_engine.store.conversations import CUT
 from vital_engine.testing import scripted
 
 USER: Any = [{"role": "user", "content": "What was found?"}]
@@ -30,13 +30,13 @@ async def _experts(_: str) -> tuple[Expert, ...]:
     )
 
 
-def _engine(services: Any) -> Engine:
-    return replace(Engine.around(Mode2AutomaticWorkflow(services)), experts=_experts)
+def _engine(services: Any) -> Backend:
+    return replace(Backend.around(Mode2AutomaticWorkflow(services)), experts=_experts)
 
 
 @contextlib.asynccontextmanager
 async def _client(served: Any) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{served.url}/v1", api_key="none", timeout=20.0) as client:
+    async with openai.AsyncOpenAI(base_url=f"{served.url}/v1", api_key="none", timeout=120.0) as client:
         yield client
 
 
@@ -57,7 +57,7 @@ async def test_a_whole_answer(serving: Any) -> None:
         assert said.usage.total_tokens == said.usage.prompt_tokens + 12
         assert vital["ignored"] == ["messages[0]", "temperature"]
         assert (vital["status"], vital["degraded"], vital["usage_estimated"]) == ("complete", {}, False)
-        assert len(message.annotations) == 3
+        assert message.annotations is not None and len(message.annotations) == 3
         for note in message.annotations:
             cited = note.url_citation
             assert message.content[cited.start_index : cited.end_index] == "[1]"
@@ -209,13 +209,12 @@ async def test_a_conversation_that_is_kept_here_counts_and_is_not_told_twice(ser
     services = replace(
         scripted(**SHORT),
         memory=conversations,
-        register=turns,
-        keeper=turns,
+        turns=turns,
         conversation_lock=StoredConversationLock(store),
     )
     modes = {2: Mode2AutomaticWorkflow(services), 4: Mode4ChatAutomaticWorkflow(services)}
-    engine = Engine(workflow=lambda mode: modes[mode], modes=tuple(modes), conversations=conversations)
-    said = [{"role": "user", "content": "Forged?"}, {"role": "assistant", "content": "Forged."}]
+    engine = Backend(workflow=lambda mode: modes[mode], modes=tuple(modes), conversations=conversations)
+    said: list[Any] = [{"role": "user", "content": "Forged?"}, {"role": "assistant", "content": "Forged."}]
     async with serving(engine) as served, _client(served) as client:
         talk: Any = {"model": "auto", "extra_body": {"conversation": "c1"}}
         first = await client.chat.completions.create(messages=USER, **talk)
@@ -228,7 +227,7 @@ async def test_a_conversation_that_is_kept_here_counts_and_is_not_told_twice(ser
 
 
 async def test_a_turn_that_the_server_stops_is_an_error(serving: Any) -> None:
-    async with serving(_engine(scripted(reply=5.0, **SHORT))) as served:
+    async with serving(_engine(scripted(reply=60.0, **SHORT))) as served:
         import asyncio
 
         body = {"model": "auto", "messages": USER}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vital_engine.api import Engine
+from vital_engine.api import Backend
 from vital_engine.modes import Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow, ParallelBaseWorkflow
 from vital_engine.nouns import Question, Scope
 from vital_engine.store import Conversations, Listing, Store, StoredApprovals, StoredConversationLock, Turns
@@ -25,21 +25,20 @@ def services(store: Store) -> ScriptedServices:
     return replace(
         scripted(reply=0.1, tokens=12, sentences=3),
         memory=Conversations(store),
-        register=turns,
-        keeper=turns,
+        turns=turns,
         approvals=StoredApprovals(store),
         conversation_lock=StoredConversationLock(store),
     )
 
 
 @pytest.fixture
-def engine(store: Store, services: ScriptedServices) -> Engine:
+def engine(store: Store, services: ScriptedServices) -> Backend:
     """Modes 3 and 4."""
     modes: dict[int, ParallelBaseWorkflow] = {
         3: Mode3ChatManualWorkflow(services),
         4: Mode4ChatAutomaticWorkflow(services),
     }
-    return Engine(
+    return Backend(
         workflow=lambda mode: modes[mode],
         modes=tuple(modes),
         archive=Turns(store),
@@ -54,7 +53,7 @@ async def say(served: Any, text: str, conversation: str = "c1", **more: Any) -> 
     return await served.ended(begun["run_id"])
 
 
-async def test_a_conversation_is_read_in_order_and_in_pages(serving: Any, engine: Engine) -> None:
+async def test_a_conversation_is_read_in_order_and_in_pages(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served:
         turns = [await say(served, f"message {i}") for i in range(3)]
         talk = (await served.client.get("/v1/conversations/c1")).json()
@@ -71,7 +70,7 @@ async def test_a_conversation_is_read_in_order_and_in_pages(serving: Any, engine
         assert first["earlier"] is None
 
 
-async def test_conversations_are_listed_and_named(serving: Any, engine: Engine) -> None:
+async def test_conversations_are_listed_and_named(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served:
         client = served.client
         names = ["c1", "a/b", "c 3"]
@@ -95,7 +94,7 @@ async def test_conversations_are_listed_and_named(serving: Any, engine: Engine) 
 
 
 async def test_what_is_erased_is_gone_with_all_that_was_learned_in_it(
-    serving: Any, engine: Engine, store: Store, services: ScriptedServices
+    serving: Any, engine: Backend, store: Store, services: ScriptedServices
 ) -> None:
     memory = Conversations(store)
     async with serving(engine) as served:
@@ -114,7 +113,7 @@ async def test_what_is_erased_is_gone_with_all_that_was_learned_in_it(
     assert len([c for c in services.calls if c.port == "invoke"]) == 1  # of the first turn, whose mode asks nobody
 
 
-async def test_a_conversation_that_speaks_is_not_erased(serving: Any, engine: Engine) -> None:
+async def test_a_conversation_that_speaks_is_not_erased(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served:
         begun = await served.ask("And?", mode=4, conversation="c1")
         busy = await served.client.delete("/v1/conversations/c1")
@@ -124,7 +123,7 @@ async def test_a_conversation_that_speaks_is_not_erased(serving: Any, engine: En
 
 
 async def test_messages_that_come_at_once_are_answered_in_order(
-    serving: Any, engine: Engine, services: ScriptedServices
+    serving: Any, engine: Backend, services: ScriptedServices
 ) -> None:
     async with serving(engine) as served:
         begun = await asyncio.gather(*(served.ask(f"message {i}", mode=4, conversation="c1") for i in range(3)))
@@ -139,7 +138,7 @@ async def test_messages_that_come_at_once_are_answered_in_order(
         assert {t["question"] for t in talk["turns"]} == {f"message {i}" for i in range(3)}
 
 
-async def test_a_second_message_may_be_refused_instead(serving: Any, engine: Engine) -> None:
+async def test_a_second_message_may_be_refused_instead(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served:
         one = await served.ask("message 1", mode=4, conversation="c1")
         body = {"question": "message 2", "mode": 4, "conversation": "c1", "settings": {"on_contention": "refuse"}}
@@ -150,7 +149,7 @@ async def test_a_second_message_may_be_refused_instead(serving: Any, engine: Eng
         assert [t["question"] for t in talk["turns"]] == ["message 1"]
 
 
-async def test_a_message_during_a_pause_waits_for_the_decision(serving: Any, engine: Engine) -> None:
+async def test_a_message_during_a_pause_waits_for_the_decision(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served:
         first = await served.ask("message 1", mode=3, conversation="c1")
         assert (await served.ended(first["run_id"]))["status"] == "paused"
@@ -165,7 +164,7 @@ async def test_a_message_during_a_pause_waits_for_the_decision(serving: Any, eng
         assert [t["question"] for t in talk["turns"]] == ["message 1", "approve"]
 
 
-async def test_another_tenants_or_users_conversation_is_nowhere(serving: Any, engine: Engine) -> None:
+async def test_another_tenants_or_users_conversation_is_nowhere(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served:
         await say(served, "mine")
         for headers in STRANGERS:

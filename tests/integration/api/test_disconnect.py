@@ -9,11 +9,11 @@ import pytest
 
 from vital_engine.testing import scripted
 
-LONG = {"reply": 5.0, "tokens": 100, "sentences": 4}
+LONG: dict[str, Any] = {"reply": 60.0, "tokens": 1200, "sentences": 48}
 
 
 async def _until(condition: Any) -> None:
-    for _ in range(300):
+    for _ in range(6_000):
         if condition():
             return
         await asyncio.sleep(0.01)
@@ -47,7 +47,7 @@ async def test_a_stream_that_is_left_before_its_first_event_stops_the_turn(servi
             f"POST /v1/turns HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         )
         writer.write(head.encode() + b"\r\n\r\n" + body)
-        await writer.shutdown()
+        await writer.drain()
         writer.close()  # nothing was read, not even the headers
         await writer.wait_closed()
         del reader

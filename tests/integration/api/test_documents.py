@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from vital_engine.api import Engine, ServerLimits
-from vital_engine.api.engine import Library
+from vital_engine.api import Backend, ServerLimits
+from vital_engine.api.backend import Library
 from vital_engine.modes import Mode1ManualWorkflow, Mode2AutomaticWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Expert, Scope
 from vital_engine.services.retrieval.library import Library as Search
@@ -24,20 +24,20 @@ OTHER = {"X-Vital-Tenant": "other"}
 
 
 @pytest.fixture
-def engine(store: Store) -> Engine:
+def engine(store: Store) -> Backend:
     """Scripted but for what is kept: the real library, searched by words, and the real archive of turns."""
     turns, knowledge = Turns(store), Knowledge(store)
     services = scripted(tokens=12, sentences=3)
-    kept = replace(services, register=turns, keeper=turns, retriever=Search(knowledge, None))
+    kept = replace(services, turns=turns, retriever=Search(knowledge, None))
 
     async def ping(within: float) -> None:
         await store.ping(within=within)
 
     workflow = Mode2AutomaticWorkflow(kept)
-    return replace(Engine.around(workflow), archive=turns, library=Library(knowledge, None), ping=ping)
+    return replace(Backend.around(workflow), archive=turns, library=Library(knowledge, None), ping=ping)
 
 
-async def test_a_document_is_taken_in_found_read_and_taken_out(serving: Any, engine: Engine) -> None:
+async def test_a_document_is_taken_in_found_read_and_taken_out(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served:
         client = served.client
         one = await client.post("/v1/documents", params={"name": "metformin.txt", "domain": "drugs"}, content=TEXT)
@@ -65,7 +65,7 @@ async def test_a_document_is_taken_in_found_read_and_taken_out(serving: Any, eng
         assert receipt["retrieved"] == [] and receipt["index_version"] != found_in
 
 
-async def test_a_form_of_files_each_of_which_costs_only_itself(serving: Any, engine: Engine) -> None:
+async def test_a_form_of_files_each_of_which_costs_only_itself(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served:
         files = [
             ("files", ("../up/a.txt", TEXT, "text/plain")),
@@ -83,7 +83,7 @@ async def test_a_form_of_files_each_of_which_costs_only_itself(serving: Any, eng
         assert pages == ["a.txt", "b.md"]
 
 
-async def test_what_cannot_be_taken_in_is_refused(serving: Any, engine: Engine) -> None:
+async def test_what_cannot_be_taken_in_is_refused(serving: Any, engine: Backend) -> None:
     async with serving(engine, ServerLimits(upload_bytes=1_000, drain_seconds=0.1)) as served:
         client = served.client
         unnamed = await client.post("/v1/documents", content=TEXT)
@@ -101,7 +101,7 @@ async def test_what_cannot_be_taken_in_is_refused(serving: Any, engine: Engine) 
         assert (await client.get("/v1/documents")).json()["documents"] == []
 
 
-async def test_another_tenants_documents_and_kept_turns_are_nowhere(serving: Any, engine: Engine) -> None:
+async def test_another_tenants_documents_and_kept_turns_are_nowhere(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served:
         client = served.client
         await client.post("/v1/documents", params={"name": "a.txt"}, content=TEXT)
@@ -122,7 +122,7 @@ async def test_another_tenants_documents_and_kept_turns_are_nowhere(serving: Any
 
 
 async def test_a_turn_is_found_in_the_store_when_memory_has_let_it_go(
-    serving: Any, engine: Engine, sse: Any, store: Store
+    serving: Any, engine: Backend, sse: Any, store: Store
 ) -> None:
     async with serving(engine) as served:
         key = {"Idempotency-Key": "k"}
@@ -146,12 +146,10 @@ async def test_a_turn_is_found_in_the_store_when_memory_has_let_it_go(
 
 
 async def test_a_turn_that_waits_for_a_person_is_told_as_paused(
-    serving: Any, engine: Engine, sse: Any, store: Store
+    serving: Any, engine: Backend, sse: Any, store: Store
 ) -> None:
     approvals = StoredApprovals(store)
-    services = replace(
-        scripted(tokens=12, sentences=3), register=Turns(store), keeper=Turns(store), approvals=approvals
-    )
+    services = replace(scripted(tokens=12, sentences=3), turns=Turns(store), approvals=approvals)
     workflow = Mode1ManualWorkflow(services)
     async with serving(replace(engine, workflow=lambda _: workflow, modes=(1,))) as served:
         client = served.client
@@ -177,12 +175,11 @@ async def test_a_turn_that_waits_for_a_person_is_told_as_paused(
         assert (await client.get(turn["links"]["receipt"])).json()["tool_results"]
 
 
-async def test_a_conversation_begins_by_itself_and_may_be_busy(serving: Any, engine: Engine, store: Store) -> None:
+async def test_a_conversation_begins_by_itself_and_may_be_busy(serving: Any, engine: Backend, store: Store) -> None:
     turns = Turns(store)
     kept = replace(
         scripted(reply=0.5, tokens=12, sentences=3),
-        register=turns,
-        keeper=turns,
+        turns=turns,
         conversation_lock=StoredConversationLock(store),
     )
     workflow = Mode4ChatAutomaticWorkflow(kept)
@@ -196,7 +193,7 @@ async def test_a_conversation_begins_by_itself_and_may_be_busy(serving: Any, eng
         assert (await served.ended(again["run_id"]))["status"] == "complete"
 
 
-async def test_ready_means_that_the_database_answers(serving: Any, engine: Engine) -> None:
+async def test_ready_means_that_the_database_answers(serving: Any, engine: Backend) -> None:
     async with serving(engine) as served:
         ready = await served.client.get("/readyz")
         assert (ready.status_code, ready.json()["database"]) == (200, "ok")
@@ -206,7 +203,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "http.md"
 FILES = {"guideline.md": b"# Reporting\n\nA serious adverse event is reported within 24 hours.", "label.txt": TEXT}
 
 
-async def test_every_command_of_the_docs_runs(serving: Any, engine: Engine, store: Store) -> None:
+async def test_every_command_of_the_docs_runs(serving: Any, engine: Backend, store: Store) -> None:
     commands = re.findall(r"^curl .*$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
     research = Expert("research", "Researcher", "all", "")
 
@@ -218,7 +215,7 @@ async def test_every_command_of_the_docs_runs(serving: Any, engine: Engine, stor
         automatic.services, approvals=StoredApprovals(store), conversation_lock=StoredConversationLock(store)
     )
     modes = {1: Mode1ManualWorkflow(services), 2: automatic, 4: Mode4ChatAutomaticWorkflow(services)}
-    lists = {"listing": Listing(store), "conversations": Conversations(store)}
+    lists: dict[str, Any] = {"listing": Listing(store), "conversations": Conversations(store)}
     whole = replace(engine, workflow=modes.__getitem__, modes=tuple(modes), experts=experts, **lists)
     async with serving(whole) as served:
         run = (await served.ask())["run_id"]

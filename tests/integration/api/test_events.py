@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,7 +31,7 @@ SHORT = {"tokens": 12, "sentences": 3}
 def test_any_cuts_of_a_stream_join_to_the_log(cuts: list[tuple[int, float]], frame_bytes: int, sse: Any) -> None:
     """A reader takes some writes, goes, waits, and comes back with the last id that it has seen."""
 
-    async def subscribe() -> None:
+    async def follow() -> None:
         running = RunningTurns(ServerLimits(frame_bytes=frame_bytes))
         workflow = Mode2AutomaticWorkflow(scripted(retrieve=0.02, reply=0.1, tokens=12, sentences=3))
         question = Question("?", "t", "u")
@@ -107,7 +109,7 @@ async def test_a_defect_of_ours_ends_the_stream_too(serving: Any, sse: Any) -> N
 
 async def test_an_idle_stream_says_that_it_is_alive(serving: Any, sse: Any) -> None:
     limits = ServerLimits(idle_seconds=0.05, drain_seconds=0.1)
-    async with serving(scripted(reply=0.4, prefill=0.4, **SHORT), limits) as served:
+    async with serving(scripted(reply=0.8, prefill=0.8, **SHORT), limits) as served:
         response = await served.client.post("/v1/turns", json={"question": "?", "stream": True})
         assert response.text.count(": ping\n\n") >= 3
         assert sse(response.text)[-1]["event"] == "finished"
@@ -122,42 +124,57 @@ async def test_all_that_is_new_is_one_write() -> None:
     assert len(writes) == -(-len(entry.log.items) // 256)
 
 
-async def test_readers_that_take_nothing_cost_little_and_hold_up_nobody(serving: Any) -> None:
-    """Sockets that are never read from: the turn ends in its time, each is sent no more than fits, then dropped."""
-    text = "word " * 60_000  # more than the buffers of both sides hold
-    limits = ServerLimits(stalled_seconds=2.0, drain_seconds=0.1)
-    async with serving(scripted(reply=(0.2, text)), limits) as served:
-        begun = await served.ask()
-        host, port = served.url.removeprefix("http://").split(":")
-        stalled = []
-        for _ in range(30):
-            sock = socket.socket()
-            stalled.append(sock)
+@contextlib.contextmanager
+def deaf_readers(served: Any, path: str, count: int) -> Iterator[None]:
+    """Sockets that ask for *path* and never read."""
+    host, port = served.url.removeprefix("http://").split(":")
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            sock = stack.enter_context(socket.socket())
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             sock.connect((host, int(port)))
-            sock.sendall(f"GET {begun['events']} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-        try:
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        yield
+
+
+LONG = "word " * 60_000
+"""More than the buffers of both sides hold."""
+WHOLE = {"output_tokens": len(LONG)}
+"""Limits under which the model may say all of it."""
+
+
+async def test_readers_that_take_nothing_cost_little_and_hold_up_nobody(serving: Any) -> None:
+    """The turn ends in its time, and each is sent no more than fits."""
+    limits = ServerLimits(stalled_seconds=120.0, drain_seconds=0.1)
+    async with serving(scripted(reply=(0.2, LONG)), limits) as served:
+        begun = await served.ask(limits=WHOLE)
+        with deaf_readers(served, begun["events"], 30):
             turn = await served.ended(begun["run_id"])
-            assert turn["status"] == "complete" and turn["text"] == text
+            assert turn["status"] == "complete" and turn["text"] == LONG
             entry = served.app_state.running.get(begun["run_id"], Scope("local", "local"))
-            assert entry.readers == 30, "they are held in a send that waits for room"
-            largest = 2 * len(text) + 65_536
+            while entry.readers < 30:
+                await asyncio.sleep(0.005)
+            largest = 2 * len(LONG) + 65_536
             buffers = [c.transport.get_write_buffer_size() for c in served.server.server_state.connections]
             assert max(buffers) <= largest
-            for _ in range(100):
-                if not entry.readers:
-                    break
-                await asyncio.sleep(0.05)
-            assert not entry.readers
-        finally:
-            for sock in stalled:
-                sock.close()
+
+
+async def test_a_reader_that_takes_nothing_is_dropped(serving: Any) -> None:
+    limits = ServerLimits(stalled_seconds=0.5, drain_seconds=0.1)
+    async with serving(scripted(reply=(0.0, LONG)), limits) as served:
+        begun = await served.ask(limits=WHOLE)
+        entry = served.app_state.running.get(begun["run_id"], Scope("local", "local"))
+        with deaf_readers(served, begun["events"], 1):
+            while not entry.readers:
+                await asyncio.sleep(0.001)
+            while entry.readers:
+                await asyncio.sleep(0.005)
 
 
 async def test_the_last_words_of_a_turn_that_the_server_had_to_stop(serving: Any, sse: Any) -> None:
-    async with serving(scripted(reply=5.0, **SHORT), ServerLimits(drain_seconds=0.1)) as served:
+    async with serving(scripted(reply=60.0, **SHORT), ServerLimits(drain_seconds=0.1)) as served:
         reading = asyncio.create_task(
-            served.client.post("/v1/turns", json={"question": "?", "stream": True}, timeout=10.0)
+            served.client.post("/v1/turns", json={"question": "?", "stream": True}, timeout=120.0)
         )
         while not len(served.app_state.running):
             await asyncio.sleep(0.01)

@@ -11,14 +11,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from vital_engine import errors
-from vital_engine.api import Engine, create_app
+from vital_engine.api import Backend, create_app
 from vital_engine.api.problems import status_of
 from vital_engine.errors import StoreError
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.testing import scripted
 
 DOCS = Path(__file__).parents[3] / "docs" / "http.md"
-SEED = {"retrieve": 0.1, "suggest": 0.06, "recall": 0.04, "reply": 0.2, "tokens": 12, "sentences": 3}
+SEED: dict[str, Any] = {"retrieve": 0.1, "suggest": 0.06, "recall": 0.04, "reply": 0.2, "tokens": 12, "sentences": 3}
 
 
 async def _scrape(served: Any) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -67,7 +67,7 @@ async def test_alive_is_not_ready(serving: Any) -> None:
     async def ping(within: float) -> None:
         raise StoreError(f"no answer within {within} s, host 10.0.0.7", service="store")
 
-    engine = replace(Engine.around(Mode2AutomaticWorkflow(scripted())), ping=ping)
+    engine = replace(Backend.around(Mode2AutomaticWorkflow(scripted())), ping=ping)
     async with serving(engine) as served:
         assert (await served.client.get("/livez")).status_code == 200
         ready = await served.client.get("/readyz")
@@ -104,7 +104,7 @@ async def test_a_page_of_this_machine_is_let_in(serving: Any) -> None:
 
 def test_every_route_is_in_the_docs_and_says_what_it_does() -> None:
     text = DOCS.read_text(encoding="utf-8")
-    paths = create_app(Engine.around(Mode2AutomaticWorkflow(scripted()))).openapi()["paths"]
+    paths = create_app(Backend.around(Mode2AutomaticWorkflow(scripted()))).openapi()["paths"]
     routes = {f"{method.upper()} {path}": said for path, methods in paths.items() for method, said in methods.items()}
     assert len(routes) >= 15
     assert [name for name in (*routes, "GET /openapi.json") if f"`{name}`" not in text] == []

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import pytest
 from vital_engine.api import ServerLimits
 from vital_engine.api.serve import FIRST_QUESTION, listening, serve
 from vital_engine.errors import ConfigError
+from vital_engine.nouns import Piece, Prompt
+from vital_engine.ports import LLM
 from vital_engine.settings import Settings
 from vital_engine.testing import scripted
 
@@ -41,13 +44,25 @@ def process(tmp_path: Path) -> Iterator[Any]:
     started.communicate()
 
 
+class Waiting:
+    """Fulfils the port LLM: says what *llm* says, once it may."""
+
+    def __init__(self, llm: LLM) -> None:
+        self._llm, self.may = llm, asyncio.Event()
+
+    async def stream(self, prompt: Prompt) -> AsyncIterator[Piece]:
+        await self.may.wait()
+        async for piece in self._llm.stream(prompt):
+            yield piece
+
+
 def test_it_says_where_it_listens_answers_and_goes_when_told(process: Any) -> None:
     first = process.stdout.readline()
     assert first.startswith("VITAL Engine is listening on http://127.0.0.1:")
     url = first.split()[-1]
     hint, curl = process.stdout.readline(), process.stdout.readline()
     assert hint.strip() == f'vital ask "{FIRST_QUESTION}"' and curl.strip().startswith(f"curl -N {url}/v1/turns ")
-    with httpx2.Client(base_url=url, timeout=20.0) as client:
+    with httpx2.Client(base_url=url, timeout=120.0) as client:
         ready = client.get("/readyz").json()
         assert ready["ready"] and ready["notes"] == [
             "no embedder (embedder = none): documents are searched by words only"
@@ -59,15 +74,16 @@ def test_it_says_where_it_listens_answers_and_goes_when_told(process: Any) -> No
         assert "event: finished" in answer and "hdl.txt" in answer
         assert {e["id"] for e in client.get("/v1/experts").json()["experts"]} >= {"research"}
     process.send_signal(signal.SIGTERM)
-    _, logged = process.communicate(timeout=20)
+    _, logged = process.communicate(timeout=120)
     assert process.returncode == 0, logged
     assert '"event": "serving"' in logged and '"event": "stopped"' in logged
     assert "Traceback" not in logged and FIRST_QUESTION not in logged
 
 
 async def test_what_runs_may_end_when_a_signal_comes_and_nothing_new_begins(serving: Any, sse: Any) -> None:
-    services = scripted(reply=0.6, tokens=12, sentences=3)
-    async with serving(services, ServerLimits(drain_seconds=5.0)) as served:
+    services = scripted(tokens=12, sentences=3)
+    services = replace(services, llm=(llm := Waiting(services.llm)))
+    async with serving(services, ServerLimits(drain_seconds=120.0)) as served:
         reading = asyncio.create_task(served.client.post("/v1/turns", json={"question": "?", "stream": True}))
         while not len(served.app_state.running):
             await asyncio.sleep(0.01)
@@ -76,18 +92,19 @@ async def test_what_runs_may_end_when_a_signal_comes_and_nothing_new_begins(serv
         assert (ready["draining"], ready["ready"], ready["turns"]) == (True, False, 1)
         refused = await served.client.post("/v1/turns", json={"question": "?"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "turn.over_capacity")
+        llm.may.set()
         assert sse((await reading).text)[-1]["event"] == "finished"
 
 
 async def test_a_second_signal_does_not_wait(serving: Any, sse: Any) -> None:
-    async with serving(scripted(reply=30.0, tokens=12, sentences=3), ServerLimits(drain_seconds=30.0)) as served:
+    async with serving(scripted(reply=300.0, tokens=12, sentences=3), ServerLimits(drain_seconds=300.0)) as served:
         reading = asyncio.create_task(served.client.post("/v1/turns", json={"question": "?", "stream": True}))
         while not len(served.app_state.running):
             await asyncio.sleep(0.01)
         served.server.handle_exit(signal.SIGINT, None)
         await asyncio.sleep(0.2)
         served.server.handle_exit(signal.SIGINT, None)
-        last = sse((await asyncio.wait_for(reading, 5.0)).text)[-1]
+        last = sse((await asyncio.wait_for(reading, 60.0)).text)[-1]
         assert (last["event"], last["data"]["code"]) == ("error", "server_draining")
 
 

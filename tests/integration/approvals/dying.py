@@ -96,8 +96,7 @@ async def client(urls: tuple[str, str], world: World, mode: str, run_id: str) ->
             retriever=world,
             caller=world,
             memory=conversations,
-            register=turns,
-            keeper=turns,
+            turns=turns,
             approvals=StoredApprovals(store),
             conversation_lock=StoredConversationLock(store),
             summarizer=Summaries(store, conversations),
@@ -107,7 +106,7 @@ async def client(urls: tuple[str, str], world: World, mode: str, run_id: str) ->
         question = Question("Does it?", "t1", "u1", run_id=run_id, conversation=f"talk-{run_id}")
         found = True
         try:
-            await services.approvals.look(run_id, MINE)  # type: ignore[union-attr]
+            await services.approvals.look(run_id, MINE)
         except NotFound:
             found = False
             await workflow.execute(question)

@@ -19,15 +19,13 @@ from anyio.from_thread import start_blocking_portal
 from rich.console import Console
 
 from vital_engine import Mode4ChatAutomaticWorkflow, Question
-from vital_engine.approving import hash_of
-from vital_engine.cli import screen
-from vital_engine.cli.approvals import decide, show_approvals
-from vital_engine.cli.chat import chat
-from vital_engine.cli.follow import followed
-from vital_engine.cli.keys import END, read_key, read_line
+from vital_engine.cli import render, screen
+from vital_engine.cli.ask import decide, show_approvals
+from vital_engine.cli.chat import END, chat, followed, read_key, read_line
 from vital_engine.errors import ConfigError
 from vital_engine.modes import Broken, Token
 from vital_engine.nouns import Approval, ApprovalDecision, Effect, ToolCall
+from vital_engine.nouns.transitions import hash_of
 from vital_engine.settings import Settings
 from vital_engine.store.embedded import EmbeddedServer
 from vital_engine.testing import scripted
@@ -93,7 +91,7 @@ def test_modes_experts_and_conversations_can_be_changed(talk: Callable[..., str]
     assert "mode 4: chat, automatic" in shown
     assert "2*4 = 8" in shown
     assert "setup.config" in shown
-    assert "expert: whoever fits" in shown
+    assert "expert: chosen by the engine" in shown
     assert "There is no /what" in shown
     assert len({line for line in shown.splitlines() if line.startswith("conversation ")}) == 2
 
@@ -104,9 +102,9 @@ def test_an_unknown_mode_is_refused_before_anything_is_said(settings: Settings) 
 
 
 async def test_calls_are_listed_and_decided_from_the_shell(settings: Settings, capsys: Any) -> None:
-    from vital_engine.app import open_app
+    from vital_engine.engine import Engine
 
-    async with open_app(settings, watchers=()) as app:
+    async with Engine(settings, watchers=()) as app:
         scope = app.scope()
         question = Question("please \x1b[2J calculate 3*3", scope.tenant, scope.user)
         paused = await app.workflow(1).execute(question)
@@ -128,17 +126,20 @@ async def test_calls_are_listed_and_decided_from_the_shell(settings: Settings, c
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_program() -> None:
-    services = scripted(reply=30.0, tokens=300)
+    services = scripted(reply=120.0, tokens=1200)
     workflow = Mode4ChatAutomaticWorkflow(services, watchers=())
+    pressed = threading.Event()
     with start_blocking_portal() as portal:
         turn = portal.call(workflow.start, Question("x", "t", "u"))
-        timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        events = list(followed(portal, turn))
-        timer.join()
+        events: list[Any] = []
+        for event in followed(portal, turn):
+            events.append(event)
+            if isinstance(event, Token) and not pressed.is_set():
+                pressed.set()
+                threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()  # while the next is waited for
+    assert pressed.is_set()
     assert isinstance(events[-1], Broken)
     assert events[-1].code == "turn.cancelled"
-    assert any(isinstance(event, Token) for event in events)
 
 
 def test_a_key_needs_no_enter_and_a_line_can_begin_with_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +184,7 @@ def test_what_a_call_does_to_the_world_is_said(effect: Effect) -> None:
     screen.call(Console(file=out, width=90, color_system=None), approval, number=2, of=3)
     shown = out.getvalue()
     assert screen.RISK[effect] in shown
-    assert "its arguments come from retrieved text" in shown
+    assert render.FOREIGN in shown and render.CONSENT not in shown
     assert 'to = "a‹U+202E›b\\u001b[2K"' in shown
     assert "send‹U+200B›" in shown
     assert "$0.02 estimated" in shown

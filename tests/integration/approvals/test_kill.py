@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from vital_engine.nouns import Effect
-from vital_engine.store.address import OWNER
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.store.migrate import OWNER
 
 DYING = Path(__file__).with_name("dying.py")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)  # some thirty processes, one after another, each waiting for a dead one's lease
+@pytest.mark.timeout(1200)  # some thirty processes, one after another, each waiting for a dead one's lease
 @pytest.mark.parametrize("mode", ["1", "3"])
 @pytest.mark.parametrize("effect", [Effect.KEYED_WRITE, Effect.EFFECT])
 def test_whenever_the_process_is_killed_the_turn_is_answered_and_kept_once(
@@ -26,7 +26,7 @@ def test_whenever_the_process_is_killed_the_turn_is_answered_and_kept_once(
 ) -> None:
     urls = [database_server.url(database=database), database_server.url(role=OWNER, database=database)]
     command = [sys.executable, str(DYING), *urls, effect.value, mode, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1100, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     runs = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(runs) > 20  # a paused and resumed turn has that many points

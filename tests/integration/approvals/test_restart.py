@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vital_engine import Question
-from vital_engine.app import App, open_app
+from vital_engine.engine import Engine
 from vital_engine.errors import InvalidArguments, ToolError
 from vital_engine.nouns import Effect, Expert, ToolCall
 from vital_engine.services.tools import CallKey, Reading, ToolArgumentValidator, Toolbox, tool
@@ -42,9 +42,9 @@ class Shop:
 @pytest.fixture
 def engine(database_server: EmbeddedServer, database: str, tmp_path: Path) -> Any:
     @asynccontextmanager
-    async def opened() -> AsyncIterator[App]:
+    async def opened() -> AsyncIterator[Engine]:
         url = database_server.url(database=database)
-        async with open_app(Settings(home=tmp_path, database_url=url, embedder="none"), watchers=()) as app:
+        async with Engine(Settings(home=tmp_path, database_url=url, embedder="none"), watchers=()) as app:
             await app.experts.add(BUYER, app.scope(), replace=True)
             yield app
 

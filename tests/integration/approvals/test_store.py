@@ -10,12 +10,13 @@ import pytest
 
 from vital_engine import Mode1ManualWorkflow, Mode3ChatManualWorkflow
 from vital_engine.errors import Conflict, Expired, NotFound, Refused, StoreError
+from vital_engine.modes import Decisions
 from vital_engine.nouns import Approval, ApprovalDecision, Effect, Paused, Question, Scope, ToolResult
 from vital_engine.store import Store, StoredApprovals, Turns
-from vital_engine.store.paused_state import read, written
+from vital_engine.store.plain import noun_from, noun_text
 
 MINE = Scope("t1", "u1")
-YES = {"r1-1": "approve"}
+YES: Decisions = {"r1-1": "approve"}
 
 
 async def row_of(store: Store, query: str) -> Any:
@@ -120,11 +121,11 @@ async def test_a_claim_is_given_to_one_and_passes_on_when_its_lease_has_run_out(
     await Mode1ManualWorkflow(made).execute(question)
     book: Any = made.approvals
     await book.decide("r1", {"r1-1": ApprovalDecision("approve")}, MINE, by="u1")
-    first = await book.claim("r1", MINE, seconds=0.2)
+    first = await book.claim("r1", MINE, seconds=60)
     assert await book.claim("r1", MINE, seconds=0.2) is None
     assert await book.hold(first, seconds=0.05)
     await asyncio.sleep(0.1)
-    second = await book.claim("r1", MINE, seconds=5)
+    second = await book.claim("r1", MINE, seconds=60)
     assert second.fence == first.fence + 1
     assert not await book.hold(first, seconds=5)
     with pytest.raises(Conflict):
@@ -139,11 +140,25 @@ async def test_a_claim_is_given_to_one_and_passes_on_when_its_lease_has_run_out(
         await book.start(second, "r1-9")
 
 
+async def test_a_turn_that_has_ended_is_claimed_by_nobody(services: Any, question: Question) -> None:
+    made = services(Effect.PURE)
+    workflow, book = Mode1ManualWorkflow(made, lease_seconds=0.05), made.approvals
+    await workflow.execute(question)
+    answer = await workflow.resume("r1", YES)
+    assert answer.status == "complete"
+    await asyncio.sleep(0.1)  # the lease of the claim that it was resumed under has run out as well
+    assert await book.claim("r1", MINE, seconds=5) is None
+    assert (await book.look("r1", MINE)).receipt is not None
+    again = await workflow.resume("r1", YES, scope=MINE)
+    assert (again.text, [c.port for c in made.calls].count("invoke")) == (answer.text, 1)
+
+
 async def test_time_to_decide_ends_by_the_databases_clock(services: Any, question: Question) -> None:
     made = services(Effect.PURE)
     workflow = Mode1ManualWorkflow(made, approval_seconds=0.05)
     await workflow.execute(question)
     await asyncio.sleep(0.06)
+    assert [a.status for a in (await made.approvals.look("r1", MINE)).approvals] == ["expired"]
     with pytest.raises(Expired):
         await workflow.resume("r1", YES)
     answer = await workflow.resume("r1")
@@ -201,6 +216,6 @@ async def test_the_written_form_is_read_back_equal(services: Any, question: Ques
     made = services(Effect.EFFECT, Effect.READ)
     await Mode1ManualWorkflow(made, profile="sequential").execute(question)
     turn = await made.approvals.look("r1", MINE)
-    assert read(Paused, json.loads(written(turn.paused))) == turn.paused
+    assert noun_from(Paused, json.loads(noun_text(turn.paused))) == turn.paused
     for approval in turn.approvals:
-        assert read(Approval, json.loads(written(approval))) == approval
+        assert noun_from(Approval, json.loads(noun_text(approval))) == approval

@@ -10,8 +10,8 @@ from typing import Any
 from vital_engine import Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.nouns import Effect, PastTurn, Question, Scope
 from vital_engine.store import Store, StoredConversationLock, Turns
+from vital_engine.store.conversations import extended
 from vital_engine.store.leases import LOCK_LINE
-from vital_engine.store.summaries import extended
 
 MINE = Scope("t1", "u1")
 
@@ -23,9 +23,7 @@ async def test_messages_of_two_processes_are_answered_in_order(services: Any, qu
     turns = []
     for i, message in enumerate(talk):
         turns.append(workflows[i % 2].start(message))
-        while (
-            await _in_line(store) <= i and not turns[0].task.done()
-        ):  # the next is sent when this one stands in the line
+        while not await _registered(store, message.run_id):  # it stands in the line: the next is sent
             await asyncio.sleep(0.005)
     answers = await asyncio.gather(*(turn.answer() for turn in turns))
     assert {a.status for a in answers} == {"complete"}
@@ -43,9 +41,9 @@ async def test_messages_of_two_processes_are_answered_in_order(services: Any, qu
 async def test_a_message_during_a_pause_waits_also_in_another_process(services: Any, question: Question) -> None:
     first, other = services(Effect.EFFECT), services()
     talk = replace(question, conversation="c1")
-    await Mode3ChatManualWorkflow(first, lease_seconds=0.2).execute(talk)
+    await Mode3ChatManualWorkflow(first, lease_seconds=1.0).execute(talk)
     message = Mode4ChatAutomaticWorkflow(other).start(replace(talk, text="approve", run_id="r2"))
-    await asyncio.sleep(0.5)  # longer than a lease: a pause keeps its place without a heartbeat
+    await asyncio.sleep(1.2)  # longer than a lease: a pause keeps its place without a heartbeat
     assert not message.task.done()
     assert [c for s in (first, other) for c in s.calls if c.port == "invoke"] == []
     third = services(Effect.EFFECT)  # after a restart
@@ -57,13 +55,15 @@ async def test_a_message_during_a_pause_waits_also_in_another_process(services: 
 async def test_a_place_in_the_line_is_kept_renewed_lost_and_left(store: Store, question: Question) -> None:
     conversation_lock = StoredConversationLock(store)
     one, two = (replace(question, run_id=r, conversation="c1") for r in ("r1", "r2"))
-    first, second = await conversation_lock.ask(one, seconds=0.3), await conversation_lock.ask(two, seconds=30)
+    first, second = await conversation_lock.ask(one, seconds=60), await conversation_lock.ask(two, seconds=120)
     assert second.number > first.number
-    assert await conversation_lock.ask(two, seconds=30) == second
+    assert await conversation_lock.ask(two, seconds=120) == second
     assert await conversation_lock.wait(first, within=0)
     assert not await conversation_lock.wait(second, within=0.05)
-    assert await conversation_lock.hold(first, seconds=0.3)
-    assert await conversation_lock.wait(second, within=2)  # the first has died
+    assert await conversation_lock.hold(first, seconds=60)
+    async with store.transaction("t1") as conn:  # the first has died: its lease has run out
+        await conn.execute("update conversation_tickets set held_until = clock_timestamp() where run_id = 'r1'")
+    assert await conversation_lock.wait(second, within=0)
     assert not await conversation_lock.hold(first, seconds=5)
     assert (await conversation_lock.ask(one, seconds=5)).number > second.number
     await conversation_lock.leave(first)  # an old ticket takes nobody's place away
@@ -82,6 +82,24 @@ async def test_a_line_is_joined_by_one_at_a_time(store: Store, question: Questio
         await asyncio.sleep(0.1)
         assert not joining.done()
     assert (await joining).number > elsewhere.number
+
+
+async def test_the_line_is_in_the_order_of_joining_whatever_was_written_down_first(
+    services: Any, question: Question, store: Store
+) -> None:
+    one, two = (replace(question, text=r, run_id=r, conversation="c1") for r in ("r1", "r2"))
+    for late in (two, one):
+        await Turns(store).begin(late, mode=4)
+    made, turns = services(reply=0.3), []
+    workflow = Mode4ChatAutomaticWorkflow(made)
+    for place, message in enumerate((one, two), start=1):
+        turns.append(workflow.start(message))
+        while await _in_line(store) < place:
+            await asyncio.sleep(0.005)
+    answers = await asyncio.wait_for(asyncio.gather(*(turn.answer() for turn in turns)), 20)
+    assert {answer.status for answer in answers} == {"complete"}
+    assert [prompt.question.text for prompt in made.prompts] == ["r1", "r2"]
+    assert "User: r1" in made.prompts[1]
 
 
 async def test_two_hundred_turns_cost_the_same_each_and_the_last_prompt_has_summary_and_window(
@@ -103,6 +121,12 @@ async def test_two_hundred_turns_cost_the_same_each_and_the_last_prompt_has_summ
     assert "- Asked: Question 195: does it lower HbA1c? Answered: The trial enrolled 412 adults" in last
     assert "still earlier turns are not in this summary.)" in last
     assert abs(len(str(last)) - len(str(early))) <= 2
+
+
+async def _registered(store: Store, run_id: str) -> bool:
+    async with store.transaction("t1") as conn:
+        found = await conn.execute("select from turns where run_id = %s", [run_id])
+        return await found.fetchone() is not None
 
 
 async def _in_line(store: Store) -> int:

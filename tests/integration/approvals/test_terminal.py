@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from vital_engine.cli.visible import arguments, exact, json_object, safe
 from vital_engine.errors import InvalidArguments
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.text.visible import arguments, exact, json_object, safe
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def vital(database_server: EmbeddedServer, database: str, tmp_path: Path) -> Any
     def run(*words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", "from vital_engine.cli import main; main()", *words]
         return subprocess.run(
-            command, input=typed, capture_output=True, text=True, timeout=50, check=False, env=environ, cwd=tmp_path
+            command, input=typed, capture_output=True, text=True, timeout=240, check=False, env=environ, cwd=tmp_path
         )
 
     return run

@@ -15,7 +15,7 @@ from langgraph.types import Command
 
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
 from vital_engine.errors import ConfigError, InvalidQuestion, StepFailed
-from vital_engine.modes.graph_state import GraphState
+from vital_engine.langgraph.state import GraphState
 from vital_engine.nouns import Evidence, Question, ToolSuggestions
 from vital_engine.testing import run_virtual, scripted
 
@@ -226,3 +226,21 @@ def test_a_person_may_change_the_state_with_nouns_or_with_json(question: Questio
     answer = run_virtual(turn())["answer"]
     assert answer.tool_results.results == () and answer.evidence == Evidence()
     assert not any(call.port == "invoke" for call in services.calls)
+
+
+def test_a_turn_that_has_ended_is_forked_from_before_it_spoke(question: Question) -> None:
+    services = scripted(retrieve=0.5, reply=1.5)
+
+    async def turn() -> Any:
+        graph = Mode2AutomaticWorkflow(services).build_graph().compile(checkpointer=InMemorySaver())
+        first = (await graph.ainvoke({"question": question}, CONFIG))["answer"]
+        (place,) = [s.config async for s in graph.aget_state_history(CONFIG) if s.next == ("reply",)]
+        other = await graph.aupdate_state(place, {"evidence": Evidence()})
+        second = (await graph.ainvoke(None, other))["answer"]
+        return first, second, (await graph.aget_state(place)).values
+
+    first, second, there = run_virtual(turn())
+    assert (first.status, second.status) == ("complete", "complete")
+    assert first.evidence.passages and there["evidence"].passages and second.evidence == Evidence()
+    assert (first.timing.total, second.timing.total, second.run_id) == (2.0, 2.0, first.run_id)
+    assert [sum(c.port == p for c in services.calls) for p in ("retrieve", "invoke", "reply", "save")] == [1, 1, 2, 2]

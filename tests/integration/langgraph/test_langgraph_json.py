@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from vital_engine import langgraph_app
 from vital_engine.errors import Conflict
+from vital_engine.langgraph import server as langgraph_app
 
 ROOT = Path(__file__).parents[3]
 DECLARED = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))
@@ -36,7 +36,11 @@ def named(path: str) -> Any:
     """What a server finds there: the file is loaded by its path, not by a package's name."""
     file, _, name = path.partition(":")
     assert (ROOT / file).resolve() == Path(langgraph_app.__file__).resolve()
-    assert importlib.util.spec_from_file_location("served", ROOT / file) is not None
+    spec = importlib.util.spec_from_file_location("served", ROOT / file)
+    assert spec is not None and spec.loader is not None
+    served = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(served)
+    assert type(getattr(served, name)) is type(getattr(langgraph_app, name))
     return getattr(langgraph_app, name)
 
 
@@ -61,7 +65,8 @@ async def test_a_question_as_json_is_answered_and_kept(deployed: None) -> None:
 
 
 async def test_a_pause_outlives_the_engine_that_began_it(deployed: None) -> None:
-    saver, config = InMemorySaver(), {"configurable": {"thread_id": "one"}}
+    saver = InMemorySaver()
+    config: Any = {"configurable": {"thread_id": "one"}}
     async with langgraph_app.engine(), langgraph_app.mode1() as graph:
         state = await graph.compile(checkpointer=saver).ainvoke(ASKED, config)
         (pause,) = state["__interrupt__"]
@@ -95,8 +100,8 @@ async def test_a_graph_that_is_asked_for_by_itself_opens_an_engine_for_itself(
         async with was() as app:
             yield app
 
-    was = langgraph_app.open_app
-    monkeypatch.setattr(langgraph_app, "open_app", counting)
+    was = langgraph_app.Engine
+    monkeypatch.setattr(langgraph_app, "Engine", counting)
     async with langgraph_app.mode4() as graph, langgraph_app.mode1() as other:
         assert graph is not other and list(graph.nodes) == list(other.nodes)
     assert len(opened) == 1 and langgraph_app._open == []

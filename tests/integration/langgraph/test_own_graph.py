@@ -10,14 +10,15 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import END, START, StateGraph
 
+from seed_profile import SEED
 from vital_engine import Mode2AutomaticWorkflow
 from vital_engine.errors import FlowError, RetrievalError
 from vital_engine.flow import Degraded, Done
-from vital_engine.modes.graph_state import GraphState, plainly
-from vital_engine.modes.state import TurnState
+from vital_engine.langgraph.state import GraphState, plainly
+from vital_engine.modes.segments import TurnState
 from vital_engine.nouns import Brief, Citations, Cost, Draft, Evidence, Memory, Question, Support, ToolSuggestions
 from vital_engine.testing import run_virtual, scripted
-from vital_engine.testing.material import EVIDENCE, EXPERT
+from vital_engine.testing.scripted import EVIDENCE, EXPERT
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}
 WIDE = ("parallel_retrieval", "parallel_post_generation")
@@ -28,7 +29,7 @@ class Mine(GraphState, total=False):
     language: str
 
 
-async def route(state: Mine) -> dict[str, Any]:
+async def choose(state: Mine) -> dict[str, Any]:
     return {"brief": Brief(EXPERT), "language": "en"}
 
 
@@ -132,7 +133,7 @@ def test_bare_nodes_go_into_a_graph_of_either_schema(question: Question, schema:
 
 
 def test_each_task_stands_alone(question: Question) -> None:
-    services = scripted(retrieve=0.5, suggest=0.3, recall=0.2, cite=0.15, assess=0.1, tally=0.05)
+    services = scripted(**SEED)
     workflow = Mode2AutomaticWorkflow(services)
     before: Any = {"question": question, "brief": Brief(EXPERT)}
     after: Any = {"question": question, "evidence": EVIDENCE, "draft": Draft("HbA1c fell [1].", "scripted")}

@@ -13,13 +13,16 @@ from langgraph.types import Command
 
 from vital_engine import Mode1ManualWorkflow, Mode3ChatManualWorkflow
 from vital_engine.errors import Conflict, ConversationBusy, NotFound, StoreError
+from vital_engine.modes import Decisions
 from vital_engine.nouns import Effect, Question, Scope, ToolCall, ToolSuggestions
 from vital_engine.testing import ScriptedServices, run_virtual, scripted
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}
 TWO = ToolSuggestions(
     (
-        ToolCall("call-1", "scripted_tool", {"x": 6}, effect=Effect.EFFECT, cost_usd=Decimal("0.02")),
+        ToolCall(
+            "call-1", "scripted_tool", {"x": 6}, effect=Effect.EFFECT, cost_usd=Decimal("0.02"), needs_consent=True
+        ),
         ToolCall("call-2", "scripted_tool", {"x": 7}),
     )
 )
@@ -49,7 +52,9 @@ def test_what_is_shown_is_all_that_a_person_must_know(question: Question) -> Non
         "reason": "",
         "cost_usd": "0.02",
         "effect": "effect",
-        "tainted": False,
+        "tainted": True,  # who proposed it does not say whence the 6 comes, and the question does not either
+        "sources": [],
+        "needs_consent": True,
         "expires_at": "",
     }
 
@@ -170,14 +175,15 @@ def test_a_pause_of_the_graph_may_be_answered_on_the_engines_own_path(question: 
         workflow = Mode1ManualWorkflow(services)
         graph = workflow.build_graph().compile(checkpointer=InMemorySaver())
         shown = await paused(graph, question)
-        decisions = {"call-1": "approve", "call-2": "reject"}
+        decisions: Decisions = {"call-1": "approve", "call-2": "reject"}
         answer = await workflow.resume(shown["run_id"], decisions, scope=Scope("t1", "u1"))
         with pytest.raises(Conflict, match="answered"):
             await graph.ainvoke(Command(resume=decisions), CONFIG)
         return answer
 
     answer = run_virtual(turn())
-    assert (answer.status, answer.timing.total) == ("complete", 2.0)
+    assert (answer.status, answer.timing.total, answer.expert) == ("complete", 2.0, "scripted")
+    assert answer.evidence.passages and all(outcome.value is not None for outcome in answer.outcomes.values())
     assert [calls_of(services, port) for port in ("retrieve", "invoke", "reply", "save")] == [1] * 4
 
 
@@ -241,7 +247,8 @@ def test_a_pause_that_cannot_be_kept_goes_on_without_tools_and_says_so(question:
         async def pause(self, paused: Any, *, seconds: float) -> Any:
             raise StoreError("down", service="store")
 
-    services: Any = replace(scripted(), approvals=Broken())
+    broken: Any = Broken()
+    services = replace(scripted(), approvals=broken)
     answer = run_virtual(drive(Mode1ManualWorkflow(services), question))["answer"]
     assert (answer.status, answer.degraded, answer.tool_results.results) == ("complete", {"consent": "error"}, ())
 

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seed_profile import SEQUENTIAL_TOTAL, TIERS_TOTAL
 from vital_engine import (
     Mode1ManualWorkflow,
     Mode2AutomaticWorkflow,
     Mode3ChatManualWorkflow,
     Mode4ChatAutomaticWorkflow,
 )
-from vital_engine.answer import Answer
 from vital_engine.errors import ModelUnavailable, RetrievalError, StreamBroken
 from vital_engine.nouns import Evidence, Limits, Question, ToolSuggestions
+from vital_engine.nouns.answer import Answer
 from vital_engine.testing import run_virtual, scripted
 
 MODES = [Mode1ManualWorkflow, Mode2AutomaticWorkflow, Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow]
@@ -80,9 +81,7 @@ def essence(answer: Answer) -> dict[str, Any]:
     }
 
 
-@settings(
-    deadline=None, derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mode=st.sampled_from(MODES), script=scripts, limit=limits, chosen=choices)
 def test_the_graph_gives_the_engines_answer(drive: Any, mode: Any, script: Any, limit: Limits, chosen: Any) -> None:
     if chosen.get("profile") == "sequential":
@@ -109,7 +108,9 @@ def test_the_graph_gives_the_engines_answer(drive: Any, mode: Any, script: Any, 
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("profile", "total"), [("sequential", 2.8), ("tiers", 2.15), ("dataflow", 2.15)])
+@pytest.mark.parametrize(
+    ("profile", "total"), [("sequential", SEQUENTIAL_TOTAL), ("tiers", TIERS_TOTAL), ("dataflow", TIERS_TOTAL)]
+)
 def test_the_seeds_arithmetic_holds_through_the_graph(
     drive: Any, question: Question, seed: Any, mode: Any, profile: str, total: float
 ) -> None:

@@ -13,14 +13,18 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from seed_profile import SEQUENTIAL_TOTAL, TIERS_TOTAL
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
-from vital_engine.answer import TurnEnded
 from vital_engine.errors import RetrievalError
 from vital_engine.flow import FlowEnded, FlowStarted, StepEnded, StepStarted
-from vital_engine.modes import TurnSettings, graph_watching
-from vital_engine.modes.graph import TurnGraph
+from vital_engine.langgraph import graph as graph_module
+from vital_engine.langgraph.graph import TurnGraph
+from vital_engine.modes import TurnSettings
+from vital_engine.modes.settings import Profile
 from vital_engine.monitoring import Tracing, registry
 from vital_engine.nouns import Question
+from vital_engine.nouns.answer import TurnEnded
+from vital_engine.ports import Replicas
 from vital_engine.testing import run_virtual, scripted
 
 CONFIG: Any = {"configurable": {"thread_id": "one"}}
@@ -103,12 +107,34 @@ def test_observers_are_made_once_and_told_of_one_flow(question: Question, seed: 
     graph = TurnGraph(workflow)
     question = replace(question, run_id="run")
     run_virtual(graph.build().compile().ainvoke({"question": question}))
-    assert made == [("run", 2)] and len(graph.sessions) == 0
+    assert made == [("run", 2)] and len(graph.turns) == 0
     flows = [(type(event), event.flow) for event in told if isinstance(event, FlowStarted | FlowEnded)]
     assert flows == [(FlowStarted, "turn"), (FlowEnded, "turn"), (FlowStarted, "save"), (FlowEnded, "save")]
     ended = {event.step: event.outcome for event in told if isinstance(event, StepEnded)}
-    assert (ended["reply"].began, ended["reply"].ended, ended["cite"].ended) == (0.5, 2.0, 2.15)
+    assert (ended["reply"].began, ended["reply"].ended, ended["cite"].ended) == (0.5, 2.0, TIERS_TOTAL)
     assert isinstance(told[-1], TurnEnded)
+
+
+def test_a_call_that_was_sent_twice_is_told_and_counted_as_on_the_engines_own_path(
+    question: Question, seed: Any, drive: Any
+) -> None:
+    def workflow(**script: Any) -> Mode2AutomaticWorkflow:
+        second = scripted(**seed)
+        services = replace(scripted(**{**seed, **script}), replicas=Replicas(second.retriever, llm=second.llm))
+        made = Mode2AutomaticWorkflow(services)
+        for step, late in {"retrieve": 0.6, "reply": 0.2}.items():
+            made.runner.segments.hedges.of[step].after, made.runner.segments.hedges.of[step]._tokens = late, 10.0
+        return made
+
+    def count() -> list[float]:
+        labels = [{"step": step, "outcome": "sent_won"} for step in ("retrieve", "reply")]
+        return [registry.get_sample_value("vital_hedges_total", each) or 0.0 for each in labels]
+
+    before = count()
+    answer = run_virtual(drive(workflow(retrieve="hang", reply="hang"), question))["answer"]
+    assert (answer.status, answer.degraded) == ("complete", {})
+    assert answer.receipt()["hedges"] == {"retrieve": {"sent": 0.6, "won": True}, "reply": {"sent": 1.3, "won": True}}
+    assert count() == [n + 1 for n in before]
 
 
 def test_two_turns_at_once_are_watched_apart(seed: Any) -> None:
@@ -128,7 +154,7 @@ def test_two_turns_at_once_are_watched_apart(seed: Any) -> None:
 
 
 def test_turns_that_were_left_by_whoever_ran_them_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph_watching, "OPEN_TURNS", 2)
+    monkeypatch.setattr(graph_module, "OPEN_TURNS", 2)
     told: list[Any] = []
 
     async def leave_three() -> int:
@@ -137,7 +163,7 @@ def test_turns_that_were_left_by_whoever_ran_them_do_not_pile_up(monkeypatch: py
         for thread in "abc":
             asked = Question(text="x", tenant="t", user="u")
             await compiled.ainvoke({"question": asked}, {"configurable": {"thread_id": thread}})
-        return len(graph.sessions)
+        return len(graph.turns)
 
     assert run_virtual(leave_three()) == 2
     assert [type(event) for event in told if isinstance(event, FlowStarted | FlowEnded)].count(FlowEnded) == 1
@@ -155,7 +181,7 @@ def test_a_run_that_begins_anew_is_watched_anew(question: Question) -> None:
             .ainvoke({"question": question}, CONFIG)
         )
         await graph.build().compile().ainvoke({"question": question})
-        return len(graph.sessions)
+        return len(graph.turns)
 
     assert run_virtual(twice()) == 0
     flows = [type(event) for event in told if isinstance(event, FlowStarted | FlowEnded) and event.flow == "turn"]
@@ -167,8 +193,11 @@ async def streamed(graph: Any, question: Any, mode: str) -> list[Any]:
     return [chunk async for chunk in graph.astream({"question": question}, CONFIG, stream_mode=mode)]
 
 
-@pytest.mark.parametrize("profile", ["tiers", "sequential"])
-def test_words_come_as_they_are_spoken(question: Question, profile: str) -> None:
+PROFILES: list[Profile] = ["tiers", "sequential"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_words_come_as_they_are_spoken(question: Question, profile: Profile) -> None:
     services = scripted(reply=1.5, tokens=10, sentences=2, prefill=0.5)
     graph = Mode2AutomaticWorkflow(services, profile=profile).build_graph().compile()
 
@@ -215,7 +244,7 @@ def test_a_changed_setting_counts_from_the_next_turn_on(question: Question, seed
                 return float(update["save"]["answer"]["value"]["timing"]["total"])
         raise AssertionError("it never ended")
 
-    assert [run_virtual(turn()), run_virtual(turn())] == [2.15, 2.8]
+    assert [run_virtual(turn()), run_virtual(turn())] == [TIERS_TOTAL, SEQUENTIAL_TOTAL]
 
 
 # -- cancellation
@@ -236,7 +265,7 @@ def test_who_is_cancelled_leaves_nothing_running(question: Question, seed: Any, 
         await asyncio.wait({going})
         assert going.cancelled()
         await asyncio.sleep(0.1)
-        return len(asyncio.all_tasks()) - 1, len(graph.sessions)
+        return len(asyncio.all_tasks()) - 1, len(graph.turns)
 
     assert run_virtual(turn()) == (0, 0)
     assert all(call.end is not None and call.end <= after for call in services.calls if call.start < after)
@@ -262,7 +291,7 @@ def test_a_cancelled_turn_is_gone_on_with_from_its_checkpoint(question: Question
         return await graph.ainvoke(None, CONFIG)
 
     answer = run_virtual(turn())["answer"]
-    assert (answer.status, answer.timing.total, len(services.kept)) == ("complete", 2.15, 1)
+    assert (answer.status, answer.timing.total, len(services.kept)) == ("complete", TIERS_TOTAL, 1)
     assert [sum(c.port == p for c in services.calls) for p in ("retrieve", "invoke", "reply")] == [1, 1, 2]
 
 
@@ -271,9 +300,9 @@ def test_a_pause_leaves_nothing_running_either(question: Question) -> None:
         graph = TurnGraph(Mode1ManualWorkflow(scripted()))
         compiled = graph.build().compile(checkpointer=InMemorySaver())
         await compiled.ainvoke({"question": question}, CONFIG)
-        assert len(graph.sessions) == 0
+        assert len(graph.turns) == 0
         await compiled.ainvoke(Command(resume={"call-1": "reject"}), CONFIG)
-        assert len(graph.sessions) == 0
+        assert len(graph.turns) == 0
         return len(asyncio.all_tasks()) - 1
 
     assert run_virtual(turn()) == 0

@@ -10,8 +10,8 @@ import xllamacpp
 
 from prompts import answer_of, prompt_of
 from vital_engine.nouns import Prompt, Segment
+from vital_engine.services.llm.local import SMOLLM2
 from vital_engine.services.llm.reading_ahead import LlamaServer
-from vital_engine.services.llm.weights import SMOLLM2
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from prompts import answer_of, prompt_of
 from vital_engine.errors import ConfigError, ContextTooLong, ModelUnavailable, StreamBroken
 from vital_engine.nouns import Passage, Piece
 from vital_engine.services.llm.local import Local
-from vital_engine.tokens import estimate_tokens
+from vital_engine.text.tokens import estimate_tokens
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +32,20 @@ async def model() -> AsyncIterator[Local]:
     await model.warm()
     yield model
     await model.aclose()
+
+
+async def seconds_of(model: Local) -> float:
+    """What the shortest answer takes, with the wait for a slot."""
+    started = time.monotonic()
+    await answer_of(model, prompt_of("Hi", max_output_tokens=1))
+    return time.monotonic() - started
+
+
+async def seconds_per_token(model: Local) -> float:
+    """At the pace of this machine, as busy as it is."""
+    stream = model.stream(prompt_of("Write a long story about a doctor.", max_output_tokens=24))
+    at = [time.monotonic() async for piece in stream if piece.text]
+    return (at[-1] - at[0]) / (len(at) - 1)
 
 
 async def test_it_streams_and_says_who_spoke(model: Local) -> None:
@@ -61,9 +75,7 @@ async def test_closing_frees_the_only_slot(model: Local) -> None:
         async for piece in stream:
             if piece.text:
                 break
-    started = time.monotonic()
-    await answer_of(model, prompt_of("Hi", max_output_tokens=1))
-    assert time.monotonic() - started < 10.0, "1,500 tokens would have taken far longer"
+    assert await seconds_of(model) < 700 * await seconds_per_token(model), "1,500 tokens take far longer"
 
 
 async def test_cancelling_while_the_prompt_is_read_frees_the_slot(model: Local) -> None:
@@ -73,9 +85,7 @@ async def test_cancelling_while_the_prompt_is_read_frees_the_slot(model: Local) 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    started = time.monotonic()
-    await answer_of(model, prompt_of("Hi", max_output_tokens=1))
-    assert time.monotonic() - started < 10.0, "1,500 tokens to read and 400 to write take far longer"
+    assert await seconds_of(model) < 250 * await seconds_per_token(model), "400 tokens to write take far longer"
 
 
 async def test_the_loop_goes_on_while_it_speaks(model: Local) -> None:
@@ -127,12 +137,15 @@ loop.run_until_complete(anext(stream))
 print("speaking", flush=True)
 """
     started = time.monotonic()
+    command = [sys.executable, "-c", program]
     folder = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30, cwd=folder
-    )
-    assert done.stdout == "speaking\n" and done.returncode == 0, done.stderr
-    assert time.monotonic() - started < 15
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        began = time.monotonic()
+        _, errors = process.communicate(timeout=240)
+    assert said == "speaking\n" and process.returncode == 0, errors
+    assert time.monotonic() - began < 3 + 2 * (began - started), "3,000 tokens take far longer than to load the model"
 
 
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
@@ -13,8 +12,7 @@ from prompts import answer_of, prompt_of
 from vital_engine.errors import ModelError
 from vital_engine.nouns import Passage, Prefilled, Prompt, Segment, Usage
 from vital_engine.ports import prefiller
-from vital_engine.services.llm.embedded_server import BATCH
-from vital_engine.services.llm.local import Local
+from vital_engine.services.llm.local import BATCH, Local
 
 pytestmark = pytest.mark.slow
 
@@ -107,16 +105,6 @@ async def test_a_reading_that_is_cancelled_stops_within_a_batch(model: Local) ->
     again = await model.prefill(head(prompt, 2))
     assert again.computed > 2 * BATCH, "it had not been read to its end"
     assert (await used(model, prompt)).cached > again.computed - 12, "and the server is as usable as before"
-
-
-async def test_an_answer_that_is_stopped_leaves_its_prefix_to_the_next(model: Local) -> None:
-    prompt = turn("a")
-    async with aclosing(model.stream(replace(prompt, max_output_tokens=300))) as guess:
-        async for piece in guess:
-            if piece.text:
-                break
-    usage = await used(model, replace(prompt, segments=(*prompt.segments[:3], Segment("question", "Another one?"))))
-    assert usage.input - usage.cached < 30
 
 
 async def test_closing_while_it_reads_ends_the_reading() -> None:

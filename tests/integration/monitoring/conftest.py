@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from seed_profile import SEED
 from vital_engine.flow import DATAFLOW, Flow, Policy, Shape, Stream, step
 from vital_engine.monitoring import render
-from vital_engine.monitoring.track import tier_series
 from vital_engine.nouns import (
     Brief,
     Citations,
@@ -27,17 +27,10 @@ from vital_engine.nouns import (
     Usage,
 )
 
-SEED = {"retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "assess": 0.1, "cite": 0.15, "tally": 0.05}
 CANARY = "CANARY-7f3a"
 """Stands for what must never leave a turn by way of a log or a trace."""
 
 Script = Mapping[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def fresh_window() -> None:
-    """The success rate is over the latest executions of the process; those of other tests are none of ours."""
-    tier_series.cache_clear()
 
 
 async def _act(script: Script, name: str) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from vital_engine.answer import Answer, Timing, TurnEnded
-from vital_engine.errors import CircuitOpen
+from seed_profile import TIERS_TOTAL
 from vital_engine.flow import SEQUENTIAL, TIERS, Shape, run_virtual
 from vital_engine.monitoring import prometheus
 from vital_engine.nouns import (
@@ -24,6 +23,7 @@ from vital_engine.nouns import (
     ToolResults,
     Usage,
 )
+from vital_engine.nouns.answer import Answer, Timing, TurnEnded
 
 
 def test_a_turn_with_barriers(build: Any, scrape: Any, question: Any) -> None:
@@ -96,7 +96,6 @@ def test_a_tier_that_reads_along_waits_only_after_the_last_token(build: Any, scr
     ("act", "reason"),
     [
         (RuntimeError("boom"), "error"),
-        (CircuitOpen("open"), "breaker_open"),
         (asyncio.CancelledError(), "cancelled"),
         ("hang", "timeout"),
         ("deaf", "abandoned"),
@@ -222,7 +221,7 @@ def _answer(question: Any, **facts: Any) -> Answer:
         "outcomes": {},
         "degraded": {},
         "warnings": (),
-        "timing": Timing(first_token=0.65, total=2.15),
+        "timing": Timing(first_token=0.65, total=TIERS_TOTAL),
         "speedup": None,
         "critical_path": (),
     }
@@ -237,7 +236,7 @@ def test_the_end_of_a_turn_gives_its_time_tokens_and_cost(scrape: Any, question:
     watch(TurnEnded(_answer(question, usd=Decimal("0.0125"))))
     delta = scrape() - before
     assert delta.changed("vital_turns_total") == {("2", "complete"): 1}
-    assert delta("vital_turn_duration_seconds_sum", mode="2", status="complete") == pytest.approx(2.15)
+    assert delta("vital_turn_duration_seconds_sum", mode="2", status="complete") == pytest.approx(TIERS_TOTAL)
     assert delta("vital_time_to_first_token_seconds_sum", mode="2", provider_kind="api") == pytest.approx(0.65)
     assert delta.changed("vital_tokens_total") == {
         ("input",): 300,

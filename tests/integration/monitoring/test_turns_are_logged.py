@@ -80,11 +80,13 @@ def test_a_late_call_is_said_with_what_became_of_its_copy(question: Any, written
 
 def test_a_failed_step_is_a_warning_with_a_code(build: Any, question: Any, written: Any) -> None:
     read = written()
-    script = {"retrieve": "hang", "reply": ModelUnavailable("x")}
+    script = {"retrieve": "hang", "reply": ModelUnavailable("x", service="model")}
     run_virtual(build(script).run(question, observers=[log_turn(question, 2)]))
-    warned = {x["step"]: (x["outcome"], x["reason"], x["code"]) for x in read() if x["level"] == "warning"}
-    assert warned["retrieve"] == ("degraded", "timeout", "TimeoutError")
-    assert warned["reply"] == ("failed", "error", "model.unavailable")
+    warned = {
+        x["step"]: (x["outcome"], x["reason"], x["code"], x.get("service")) for x in read() if x["level"] == "warning"
+    }
+    assert warned["retrieve"] == ("degraded", "timeout", "TimeoutError", None)
+    assert warned["reply"] == ("failed", "error", "model.unavailable", "model")
 
 
 def test_a_cancelled_turn_has_an_end(build: Any, question: Any, written: Any) -> None:

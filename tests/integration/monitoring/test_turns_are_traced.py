@@ -13,10 +13,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from seed_profile import TIERS_TOTAL
 from vital_engine.errors import ConfigError, ModelUnavailable
 from vital_engine.flow import Flow, FlowEnded, run_virtual, step
 from vital_engine.monitoring import Tracing
-from vital_engine.monitoring.genai_names import VERSIONS
+from vital_engine.monitoring.otel import VERSIONS
 from vital_engine.nouns import Evidence
 
 
@@ -54,7 +55,7 @@ def test_a_span_per_turn_and_a_child_per_step(build: Any, exported: Exported, qu
     spans = exported.spans
     assert set(spans) == {TURN, "brief", "retrieval", "suggest", "search_memory", REPLY, "cite", "assess", "tally"}
     turn = spans.pop(TURN)
-    assert turn.parent is None and seconds(turn) == pytest.approx(2.15, abs=1e-6)
+    assert turn.parent is None and seconds(turn) == pytest.approx(TIERS_TOTAL, abs=1e-6)
     for span in spans.values():
         assert span.parent is not None and span.parent.span_id == turn.context.span_id
     assert seconds(spans["retrieval"]) == pytest.approx(0.5, abs=1e-6)

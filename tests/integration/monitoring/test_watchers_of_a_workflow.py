@@ -40,7 +40,7 @@ def test_the_end_of_a_turn_is_logged_with_its_status_time_and_cost(
 ) -> None:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    watchers = [*default_watchers(), log_turn, Tracing(provider)]
+    watchers: list[Any] = [*default_watchers(), log_turn, Tracing(provider)]
     answer = run_virtual(Mode2AutomaticWorkflow(scripted(reply=1.5), watchers=watchers).execute(question))
     (end,) = [r for r in records if r["event"] == "turn ended"]
     assert (end["outcome"], end["seconds"], end["code"]) == ("complete", answer.timing.total, "")

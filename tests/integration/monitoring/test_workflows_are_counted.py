@@ -6,25 +6,13 @@ from typing import Any
 
 import pytest
 
-from vital_engine.modes import Mode2AutomaticWorkflow
+from seed_profile import SEED, SEQUENTIAL_TOTAL, TIERS_TOTAL
+from vital_engine.modes import Mode2AutomaticWorkflow, Profile
 from vital_engine.testing import run_virtual, scripted
 
-SEED = {
-    "retrieve": 0.5,
-    "suggest": 0.3,
-    "recall": 0.2,
-    "reply": 1.5,
-    "assess": 0.1,
-    "cite": 0.15,
-    "tally": 0.05,
-    "tokens": 120,
-    "sentences": 8,
-    "prefill": 0.0,
-}
 
-
-@pytest.mark.parametrize(("profile", "total"), [("sequential", 2.8), ("tiers", 2.15)])
-def test_a_turn_of_the_seed_profile(scrape: Any, question: Any, profile: str, total: float) -> None:
+@pytest.mark.parametrize(("profile", "total"), [("sequential", SEQUENTIAL_TOTAL), ("tiers", TIERS_TOTAL)])
+def test_a_turn_of_the_seed_profile(scrape: Any, question: Any, profile: Profile, total: float) -> None:
     before = scrape()
     run_virtual(Mode2AutomaticWorkflow(scripted(**SEED), profile=profile).execute(question))
     after = scrape()

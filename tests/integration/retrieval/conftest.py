@@ -11,12 +11,12 @@ import pytest
 
 from vital_engine.nouns import Evidence, Scope
 from vital_engine.services.retrieval.chunking import Chunk, chunk
-from vital_engine.services.retrieval.hashed import HashedEmbedder
-from vital_engine.services.retrieval.ingest import IngestReport, ingest
+from vital_engine.services.retrieval.ingest import Failure, IngestReport, ingest
 from vital_engine.services.retrieval.library import Library
 from vital_engine.services.retrieval.reading import Document
 from vital_engine.services.retrieval.reading.document import compose
 from vital_engine.store import Knowledge, Store
+from vital_engine.testing import HashedEmbedder
 
 DRUGS = ("aspirin", "warfarin", "metformin", "insulin", "ibuprofen", "digoxin", "lithium", "heparin")
 WORDS = [
@@ -74,7 +74,7 @@ class Shelf:
 
     async def take(
         self,
-        documents: Iterable[Document],
+        documents: Iterable[Document | Failure],
         *,
         tenant: str = "t1",
         domain: str = "",

@@ -13,8 +13,8 @@ from vital_engine.flow import run_in_background
 from vital_engine.nouns import Evidence, Scope
 from vital_engine.ports import Retriever
 from vital_engine.services.caching import Cache, CachedRetriever
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.retrieval.library import Library
+from vital_engine.testing import HashedEmbedder
 
 from .conftest import Shelf, document, prose
 

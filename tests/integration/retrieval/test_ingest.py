@@ -10,13 +10,12 @@ import pytest
 
 from vital_engine.errors import NotFound, RetrievalError, StoreError, UnreadableDocument
 from vital_engine.nouns import Scope
-from vital_engine.services.retrieval import upkeep
-from vital_engine.services.retrieval.batch import Failure
+from vital_engine.services.retrieval import lexical
 from vital_engine.services.retrieval.chunking import Chunk, chunk
-from vital_engine.services.retrieval.hashed import HashedEmbedder
-from vital_engine.services.retrieval.ingest import IngestReport, embed_missing
+from vital_engine.services.retrieval.ingest import Failure, IngestReport, embed_missing
 from vital_engine.services.retrieval.library import Library, Ranking
 from vital_engine.services.retrieval.reading import Document
+from vital_engine.testing import HashedEmbedder
 
 from .conftest import Shelf, document, prose
 
@@ -183,8 +182,8 @@ async def test_ingests_into_one_tenant_at_once_make_the_same_index_as_one_after_
     assert sum(r.unchanged for r in reports) == 50
     await shelf.take(corpus(250), tenant="t2")
     for query in ("renal risk of warfarin", "stroke", "study 7"):
-        gather_outcomes, alone = await shelf.find(query, k=20), await shelf.find(query, k=20, tenant="t2")
-        assert _scores(gather_outcomes) == pytest.approx(_scores(alone), rel=1e-4)
+        together, alone = await shelf.find(query, k=20), await shelf.find(query, k=20, tenant="t2")
+        assert _scores(together) == pytest.approx(_scores(alone), rel=1e-4)
 
 
 def _scores(evidence: object) -> list[float]:
@@ -235,7 +234,7 @@ async def test_many_small_ingests_end_in_few_segments_that_find_the_same(shelf: 
         await shelf.take([one])
     await shelf.take(documents, tenant="t2")
     few = (await shelf.status())["segments"]
-    assert few < 2 * upkeep.FEWEST < len(documents)
+    assert few < 2 * lexical.FEWEST < len(documents)
     assert (await shelf.status("t2"))["segments"] == 1
     for query in ("warfarin and renal risk", "insulin", "study 12", "placebo mortality biopsy"):
         merged, whole = await shelf.find(query, k=40), await shelf.find(query, k=40, tenant="t2")
@@ -243,7 +242,7 @@ async def test_many_small_ingests_end_in_few_segments_that_find_the_same(shelf: 
 
 
 async def test_compaction_leaves_what_a_new_index_would_hold(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "DEAD_FEW", 10)
+    monkeypatch.setattr(lexical, "DEAD_FEW", 10)
     await shelf.take(corpus(60), domain="a")
     await shelf.take(corpus(60, start=60), domain="b")
     await shelf.take([document(f"d{n}", prose(n + 1000), title=f"Study {n}") for n in range(40)], domain="a")

@@ -12,9 +12,9 @@ import pytest
 from vital_engine.errors import InvalidQuestion, NotFound, Refused, RetrievalError
 from vital_engine.nouns import Scope
 from vital_engine.ports import Retriever
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.retrieval.library import Library, Ranking
 from vital_engine.services.retrieval.reading import Document
+from vital_engine.testing import HashedEmbedder
 
 from .conftest import Shelf, document, prose
 

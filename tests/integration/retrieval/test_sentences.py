@@ -12,12 +12,12 @@ from prompts import answer_of, prompt_of
 from vital_engine.errors import ConfigError
 from vital_engine.nouns import Evidence, Passage, Scope
 from vital_engine.services.llm.extractive import Extractive
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.retrieval.ingest import embed_missing
 from vital_engine.services.retrieval.library import Library
 from vital_engine.services.retrieval.sentence_vectors import SentenceVectors
 from vital_engine.services.support import Matcher
 from vital_engine.store import Knowledge, Store
+from vital_engine.testing import HashedEmbedder
 
 from .conftest import Shelf, document, prose
 

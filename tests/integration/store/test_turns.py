@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from vital_engine.errors import InvalidQuestion, NotFound, Refused, StoreError
 from vital_engine.nouns import Call, Citation, Citations, Cost, LedgerRow, Question, Scope, TurnRecord, Usage
-from vital_engine.ports import Keeper, Register
+from vital_engine.ports import TurnStore
 from vital_engine.store import Store, Turns
-from vital_engine.store.address import ADMIN
 from vital_engine.store.embedded import EmbeddedServer
+from vital_engine.store.migrate import ADMIN
 
 ANNA = Scope("clinic", "anna")
 
@@ -44,7 +44,7 @@ def kept(run_id: str = "run-1", **changes: Any) -> TurnRecord:
         status="complete",
         text="It helps [1].",
         expert="cardiology",
-        receipt={"steps": {"retrieve": {"outcome": "done", "seconds": 0.5}}, "calls": [1, None, True]},
+        receipt={"version": 2, "steps": {"retrieve": {"outcome": "done", "seconds": 0.5}}, "calls": [1, None, True]},
         citations=Citations((cited, Citation(9, "dangling", 0))),
         cost=Cost(rows),
         seconds=2.25,
@@ -58,7 +58,7 @@ def turns(store: Store) -> Turns:
 
 
 async def test_it_fulfils_its_ports(turns: Turns) -> None:
-    assert isinstance(turns, Register) and isinstance(turns, Keeper)
+    assert isinstance(turns, TurnStore) and isinstance(turns, TurnStore)
 
 
 async def test_a_turn_comes_back_as_it_was_kept(turns: Turns) -> None:
@@ -66,7 +66,7 @@ async def test_a_turn_comes_back_as_it_was_kept(turns: Turns) -> None:
     await turns.begin(turn.question, mode=2)
     running = await turns.show("run-1", ANNA)
     assert (running.line.status, running.receipt, running.line.seconds) == ("running", None, None)
-    await turns.keep(turn)
+    await turns.save(turn)
     shown = await turns.show("run-1", ANNA)
     assert (shown.text, shown.receipt) == (turn.text, turn.receipt)
     assert shown.citations == turn.citations
@@ -79,21 +79,21 @@ async def test_a_turn_comes_back_as_it_was_kept(turns: Turns) -> None:
 
 
 async def test_what_could_not_be_looked_up_is_told_from_nothing_found(turns: Turns) -> None:
-    await turns.keep(kept(citations=Citations.missing(), cost=Cost.missing()))
+    await turns.save(kept(citations=Citations.missing(), cost=Cost.missing()))
     shown = await turns.show("run-1", ANNA)
     assert shown.citations.failed and shown.cost.failed and shown.cost.usd is None
 
 
 async def test_a_turn_that_was_never_begun_is_kept_all_the_same(turns: Turns) -> None:
-    await turns.keep(kept())
+    await turns.save(kept())
     line = (await turns.show("run-1", ANNA)).line
     assert line.ended_at is not None and (line.ended_at - line.begun_at).total_seconds() == pytest.approx(2.25)
 
 
 async def test_keeping_twice_keeps_the_first(turns: Turns) -> None:
-    await turns.keep(kept())
+    await turns.save(kept())
     first = await turns.show("run-1", ANNA)
-    await turns.keep(kept())
+    await turns.save(kept())
     assert await turns.show("run-1", ANNA) == first
 
 
@@ -115,10 +115,10 @@ async def test_keeping_twice_keeps_the_first(turns: Turns) -> None:
 async def test_other_content_for_a_kept_run_is_an_error_and_changes_nothing(
     turns: Turns, change: dict[str, Any]
 ) -> None:
-    await turns.keep(kept())
+    await turns.save(kept())
     first = await turns.show("run-1", ANNA)
     with pytest.raises(StoreError, match="other content") as caught:
-        await turns.keep(kept(**change))
+        await turns.save(kept(**change))
     assert not caught.value.retryable
     assert await turns.show("run-1", ANNA) == first
 
@@ -126,13 +126,13 @@ async def test_other_content_for_a_kept_run_is_an_error_and_changes_nothing(
 async def test_a_run_that_was_begun_with_another_question_is_not_kept(turns: Turns) -> None:
     await turns.begin(asked(), mode=2)
     with pytest.raises(StoreError, match="other content"):
-        await turns.keep(kept(question=asked(text="Something else?")))
+        await turns.save(kept(question=asked(text="Something else?")))
     assert (await turns.show("run-1", ANNA)).line.status == "running"
 
 
 async def test_many_keep_the_same_run_at_once(turns: Turns, store: Store) -> None:
-    await asyncio.gather(*(turns.keep(kept()) for _ in range(8)))
-    answers = await asyncio.gather(*(turns.keep(kept(text=f"{n}")) for n in range(4)), return_exceptions=True)
+    await asyncio.gather(*(turns.save(kept()) for _ in range(8)))
+    answers = await asyncio.gather(*(turns.save(kept(text=f"{n}")) for n in range(4)), return_exceptions=True)
     assert all(isinstance(a, StoreError) for a in answers)
     async with store.transaction("clinic") as conn:
         assert await (await conn.execute("select count(*) from ledger")).fetchone() == (3,)
@@ -141,10 +141,10 @@ async def test_many_keep_the_same_run_at_once(turns: Turns, store: Store) -> Non
 
 async def test_all_or_nothing(turns: Turns) -> None:
     """A ledger row whose call is booked already: the whole turn is refused, also its answer."""
-    await turns.keep(kept("run-1"))
+    await turns.save(kept("run-1"))
     await turns.begin(asked("run-2"), mode=2)
     with pytest.raises(StoreError, match="UniqueViolation"):
-        await turns.keep(kept("run-2", cost=kept("run-1").cost))
+        await turns.save(kept("run-2", cost=kept("run-1").cost))
     shown = await turns.show("run-2", ANNA)
     assert (shown.line.status, shown.text, shown.citations, shown.cost) == ("running", "", Citations(), Cost())
 
@@ -154,7 +154,7 @@ async def test_beginning_again_changes_nothing(turns: Turns) -> None:
     first = await turns.show("run-1", ANNA)
     await turns.begin(asked(), mode=2)
     assert await turns.show("run-1", ANNA) == first
-    await turns.keep(kept())
+    await turns.save(kept())
     await turns.begin(asked(), mode=2)
     assert (await turns.show("run-1", ANNA)).line.status == "complete"
 
@@ -170,25 +170,25 @@ async def test_bad_input_is_refused(turns: Turns) -> None:
     with pytest.raises(InvalidQuestion):
         await turns.begin(asked(run_id=""), mode=2)
     with pytest.raises(InvalidQuestion):
-        await turns.keep(kept(run_id=""))
+        await turns.save(kept(run_id=""))
     with pytest.raises(StoreError, match="not ended"):
-        await turns.keep(kept(status="running"))
+        await turns.save(kept(status="running"))
     for receipt in ({"x": object()}, {"x": float("nan")}):
         with pytest.raises(StoreError, match="JSON"):
-            await turns.keep(kept(receipt=receipt))
+            await turns.save(kept(receipt=receipt))
 
 
 @pytest.mark.parametrize("scope", [Scope("rival", "anna"), Scope("clinic", "bert")])
 async def test_nobody_else_sees_it(turns: Turns, scope: Scope) -> None:
-    await turns.keep(kept())
+    await turns.save(kept())
     with pytest.raises(NotFound):
         await turns.show("run-1", scope)
     assert await turns.list(scope) == ()
 
 
 async def test_two_tenants_may_use_the_same_ids(turns: Turns) -> None:
-    await turns.keep(kept())
-    await turns.keep(kept(question=asked(tenant="rival"), text="Theirs."))
+    await turns.save(kept())
+    await turns.save(kept(question=asked(tenant="rival"), text="Theirs."))
     assert (await turns.show("run-1", ANNA)).text == "It helps [1]."
     assert (await turns.show("run-1", Scope("rival", "anna"))).text == "Theirs."
 
@@ -214,7 +214,7 @@ async def test_a_turn_costs_two_commits(database_server: EmbeddedServer, turns: 
     before = numbered()
     for n in range(5):
         await turns.begin(asked(f"run-{n}"), mode=2)
-        await turns.keep(kept(f"run-{n}"))
+        await turns.save(kept(f"run-{n}"))
         await turns.show(f"run-{n}", ANNA)
     assert numbered() - before == 10
 
@@ -232,7 +232,7 @@ async def test_storage_grows_by_the_turn_not_by_the_conversation(
     sizes = [size()]
     for half in range(2):
         for n in range(200):
-            await turns.keep(kept(f"run-{half}-{n}"))
+            await turns.save(kept(f"run-{half}-{n}"))
         sizes.append(size())
     assert sizes[2] - sizes[1] <= sizes[1] - sizes[0] + 8 * 8192
 
@@ -241,14 +241,14 @@ any_text = st.text(st.characters(), max_size=20)  # with NUL and with halves of 
 any_json = st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | any_text, st.lists, max_leaves=6)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=any_text, receipt=st.dictionaries(any_text, any_json, max_size=4))
 async def test_any_text_and_any_json_is_kept(turns: Turns, text: str, receipt: dict[str, Any]) -> None:
     """Also what PostgreSQL cannot hold, which becomes U+FFFD: never a lost turn."""
     run_id = str(uuid.uuid4())
     turn = kept(run_id, text=text, receipt=receipt, cost=Cost())
-    await turns.keep(turn)
-    await turns.keep(turn)
+    await turns.save(turn)
+    await turns.save(turn)
     shown = await turns.show(run_id, ANNA)
     assert len(shown.text) == len(text)
     assert all(a == b or (b == "\ufffd" and not a.isprintable()) for a, b in zip(text, shown.text, strict=True))

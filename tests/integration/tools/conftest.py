@@ -47,10 +47,10 @@ def recorded() -> Iterator[Recorded]:
     class Replies(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             split = urlsplit(self.path)
-            recorded.asked.append((split.path, {k: v[0] for k, v in parse_qs(split.query).items()}))
-            waiting = recorded.answers.get(split.path) or [Answered(b"{}", 404)]
+            replies.asked.append((split.path, {k: v[0] for k, v in parse_qs(split.query).items()}))
+            waiting = replies.answers.get(split.path) or [Answered(b"{}", 404)]
             answer = waiting.pop(0) if len(waiting) > 1 else waiting[0]
-            recorded.gone.wait(answer.delay)
+            replies.gone.wait(answer.delay)
             try:
                 self.send_response(answer.status)
                 for name, value in {"content-type": "application/json", **answer.headers}.items():
@@ -66,14 +66,14 @@ def recorded() -> Iterator[Recorded]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Replies)
     server.daemon_threads = True
-    recorded = Recorded(server)
+    replies = Recorded(server)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    yield recorded
-    recorded.gone.set()
+    yield replies
+    replies.gone.set()
     server.shutdown()
     server.server_close()
-    thread.join(5)
+    thread.join(60)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ NOT_FOUND = {"error": {"code": "NOT_FOUND", "message": "No matches found!"}}
 
 @pytest.fixture
 async def box(recorded: Any) -> AsyncIterator[Toolbox]:
-    client = OpenFDA(recorded.url, timeout=0.5)
+    client = OpenFDA(recorded.url, timeout=60.0)
     yield Toolbox(standard_tools(openfda=client))
     await client.aclose()
 
@@ -83,7 +83,7 @@ async def test_a_body_without_results_is_an_error(recorded: Any, box: Toolbox) -
 
 
 async def test_nobody_there_is_said(nowhere: str) -> None:
-    client = OpenFDA(nowhere, timeout=0.5)
+    client = OpenFDA(nowhere, timeout=60.0)
     with pytest.raises(ToolUnavailable, match="not reachable"):
         await called(Toolbox(standard_tools(openfda=client)), "drug_label", drug="aspirin")
     await client.aclose()

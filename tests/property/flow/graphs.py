@@ -27,12 +27,16 @@ class Base(BaseException):
 
 @dataclass(frozen=True)
 class Node:
-    """``needs``, ``reads``: indices of other nodes, all smaller. Times in seconds."""
+    """``needs``, ``reads``: indices of other nodes, all smaller; ``optional``: those of them that it can do without.
+
+    Times in seconds.
+    """
 
     act: str = "done"
     seconds: float = 0.0
     needs: tuple[int, ...] = ()
     reads: tuple[int, ...] = ()
+    optional: frozenset[int] = frozenset()
     items: int | None = None  # None: it does not stream
     within: float | None = None
     grace: float = 0.05
@@ -62,7 +66,7 @@ class Built:
 
 def value_of(kind: type, made: object) -> Any:
     value = kind()
-    value.made = made  # type: ignore[attr-defined]
+    value.made = made
     return value
 
 
@@ -80,11 +84,13 @@ def _step(node: Node, i: int, types: Sequence[type], built: Built) -> Step[Any]:
 
     async def work(**inputs: Any) -> Any:
         built.made.append(i)
-        for j in node.needs:
+        needs = [j for j in node.needs if j not in node.optional or f"need{j}" in inputs]
+        reads = [j for j in node.reads if j not in node.optional or f"read{j}" in inputs]
+        for j in needs:
             if type(inputs[f"need{j}"]) is not types[j]:
                 built.early.append(i)
-        seen = [("need", inputs[f"need{j}"].made) for j in node.needs]
-        for j in node.reads:
+        seen: list[tuple[Any, ...]] = [("need", inputs[f"need{j}"].made) for j in needs]
+        for j in reads:
             seen += [("read", j, item) async for item in inputs[f"read{j}"]]
         pieces = 0 if node.items is None else node.items
         for k in range(pieces):
@@ -98,8 +104,12 @@ def _step(node: Node, i: int, types: Sequence[type], built: Built) -> Step[Any]:
     if node.items is not None:
         annotations["out"] = Stream[makes]  # type: ignore[valid-type]
     work.__annotations__ = {**annotations, "return": makes}
+    without = {f"{side}{j}": None for side in ("need", "read") for j in node.optional}
     work.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in annotations]
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=without.get(name, inspect.Parameter.empty))
+            for name in annotations
+        ]
     )
     made = step(work).named(f"s{i}").under(Policy(within=node.within, grace=node.grace, tier=f"tier{node.tier}"))
     if node.fallback_for:
@@ -187,6 +197,7 @@ def nodes(draw: st.DrawFn, acts: Sequence[str], *, limits: bool = True, recovery
         needs = tuple(sorted(draw(st.sets(others, max_size=3)))) if i else ()
         streaming = [j for j in range(i) if made[j].items is not None]
         reads = tuple(sorted(draw(st.sets(st.sampled_from(streaming), max_size=2)))) if streaming else ()
+        optional = draw(st.frozensets(st.sampled_from([*needs, *reads]))) if needs or reads else frozenset[int]()
         least = max((made[j].tier for j in (*needs, *reads)), default=0)
         made.append(
             Node(
@@ -194,6 +205,7 @@ def nodes(draw: st.DrawFn, acts: Sequence[str], *, limits: bool = True, recovery
                 seconds=draw(TENTHS),
                 needs=needs,
                 reads=reads,
+                optional=optional,
                 items=draw(st.none() | st.integers(0, 3)),
                 within=draw(st.none() | SOME_TIME) if limits else None,
                 grace=draw(st.sampled_from([0.0, 0.05, 0.2])),

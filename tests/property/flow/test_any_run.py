@@ -27,7 +27,7 @@ from vital_engine.flow import (
 
 from .graphs import ACTS, Built, Graph, Watcher, build, graphs, stretch
 
-thorough = settings(max_examples=150, deadline=None, derandomize=True)
+thorough = settings(max_examples=150)
 
 
 def perform(graph: Graph) -> tuple[Built, Watcher, Run | None, float]:
@@ -69,8 +69,8 @@ def test_every_step_ends_in_exactly_one_outcome_and_nothing_is_left(graph: Graph
     ends = Counter(event.step for event in watcher.of(StepEnded))
     assert ends == {f"s{i}": 1 for i in range(len(graph.nodes))}
     (last,) = watcher.of(FlowEnded)
-    assert run is None or run is last.run
-    assert last.run.steps == {e.step: e.outcome for e in watcher.of(StepEnded)}
+    assert last.cancelled == (run is None)
+    assert run is None or run.steps == {e.step: e.outcome for e in watcher.of(StepEnded)}
     assert not built.early
 
 
@@ -105,10 +105,11 @@ def test_limits_and_the_deadline_hold_against_everything(graph: Graph) -> None:
         assert ended <= graph.within + grace + late
     if run is None:
         assert ended <= min(at for at, _ in graph.cancels) + grace + late
-    (last,) = watcher.of(FlowEnded)
+    (first,), (last,) = watcher.of(FlowStarted), watcher.of(FlowEnded)
+    outcomes = {event.step: event.outcome for event in watcher.of(StepEnded)}
     for i, node in enumerate(graph.nodes):
-        outcome = last.run.steps[f"s{i}"]
-        assert 0 <= outcome.began <= outcome.ended <= last.run.seconds
+        outcome = outcomes[f"s{i}"]
+        assert 0 <= outcome.began <= outcome.ended <= round(last.at - first.at, 9)
         assert 0 <= outcome.seconds <= outcome.ended - outcome.began + 1e-9
         if node.within is not None and not node.reads:
             assert outcome.seconds <= node.within + node.grace + late
@@ -206,10 +207,13 @@ def test_the_critical_path_is_a_chain_that_ends_at_the_end(graph: Graph) -> None
         assert all(a in (*graph.nodes[b].needs, *graph.nodes[b].reads) for a, b in pairwise(path))
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50)
 @given(graphs(ACTS))
 def test_the_same_run_twice_is_the_same(graph: Graph) -> None:
     def told(watcher: Watcher) -> list[tuple[str, str, float]]:
-        return [(type(event).__name__, getattr(event, "step", ""), event.at) for event in watcher.events]
+        events = [(type(event).__name__, getattr(event, "step", ""), event.at) for event in watcher.events]
+        over = next(i for i, (name, _, _) in enumerate(events) if name == "FlowEnded") + 1
+        # What was left behind is cancelled by the loop as it closes, in the order of a set of tasks.
+        return [*events[:over], *sorted(events[over:])]
 
     assert told(perform(graph)[1]) == told(perform(graph)[1])

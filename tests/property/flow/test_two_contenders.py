@@ -73,7 +73,7 @@ def test_a_reader_hears_exactly_one(
         if not done:
             task.cancel()
             await asyncio.wait({task})
-        live = next(event.live for event in streams if isinstance(event, StreamOpened))
+        live = next(event.stream for event in streams if isinstance(event, StreamOpened))
         heard = [item for item in live.items if item[0] not in ("lost", "late")]
         late = {item[1] for item in live.items if item[0] == "late"}
         assert late <= {
@@ -154,7 +154,7 @@ def test_each_call_takes_as_long_as_the_faster_of_two_and_their_order_is_kept(
             if who is None:
                 break
             expected.append(who)
-        live = next(event.live for event in heard if isinstance(event, StreamOpened) and event.step == "fold")
+        live = next(event.stream for event in heard if isinstance(event, StreamOpened) and event.step == "fold")
         assert list(live.items) == expected
         outcome = run.outcomes[Made]
         assert isinstance(outcome, Done) == (len(expected) == len(calls))

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vital_engine.bench.durations import Durations
-from vital_engine.bench.oracle import bound
+from vital_bench.durations import Durations
+from vital_bench.oracle import bound
 from vital_engine.flow import run_virtual
-from vital_engine.modes import PROFILES, Mode2AutomaticWorkflow
+from vital_engine.modes import PROFILES, Mode2AutomaticWorkflow, Profile
 from vital_engine.nouns import Question
 from vital_engine.testing import scripted
 
@@ -51,7 +51,7 @@ def told(answer: Any) -> tuple[Any, ...]:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scripts)
 def test_the_profiles_differ_in_time_alone(script: dict[str, Any]) -> None:
     answers = {}
@@ -64,17 +64,17 @@ def test_the_profiles_differ_in_time_alone(script: dict[str, Any]) -> None:
     assert answers["tiers"].timing.total <= answers["sequential"].timing.total + slack
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts, seconds)
 def test_the_review_of_a_stream_is_the_review_of_the_whole(text: str, reply: float) -> None:
-    def review(profile: str) -> Any:
+    def review(profile: Profile) -> Any:
         workflow = Mode2AutomaticWorkflow(scripted(reply=(reply, text)), profile=profile, watchers=())
         return run_virtual(workflow.execute(QUESTION))
 
     assert told(review("dataflow")) == told(review("sequential"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(*[seconds] * 6, st.integers(1, 12), st.integers(0, 500))
 def test_a_turn_takes_what_the_arithmetic_says(
     retrieve: float,

@@ -7,18 +7,10 @@ from typing import Any
 
 import pytest
 
+from seed_profile import SEED
 from vital_engine.nouns import Effect, Question, ToolCall, ToolSuggestions
 
 QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1", run_id="r1")
-SEED: dict[str, Any] = {
-    "retrieve": 0.5,
-    "suggest": 0.3,
-    "recall": 0.2,
-    "reply": 1.5,
-    "assess": 0.1,
-    "cite": 0.15,
-    "tally": 0.05,
-}
 
 
 @pytest.fixture

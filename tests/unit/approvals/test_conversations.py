@@ -11,14 +11,14 @@ import pytest
 from vital_engine import Mode2AutomaticWorkflow, Mode3ChatManualWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.errors import ConversationBusy, InvalidQuestion, StoreError
 from vital_engine.flow import run_virtual
-from vital_engine.modes import Broken, Step
+from vital_engine.modes import Broken, Decisions, StepEvent
 from vital_engine.nouns import Question
-from vital_engine.testing import MemoryFloor, scripted
+from vital_engine.testing import MemoryConversationLock, scripted
 
 FIRST = Question("first", "t1", "u1", conversation="c1", run_id="r1")
 SECOND = replace(FIRST, text="second", run_id="r2")
 THIRD = replace(FIRST, text="approve", run_id="r3")
-YES = {"call-1": "approve"}
+YES: Decisions = {"call-1": "approve"}
 
 
 def spans(services: Any) -> list[tuple[str, float, float]]:
@@ -106,7 +106,7 @@ def test_a_message_that_waits_is_written_down_first() -> None:
         return list(second.events.items)
 
     events = run_virtual(at_once())
-    assert [(e.step, e.outcome) for e in events if isinstance(e, Step)] == [("register", ""), ("register", "done")]
+    assert [(e.step, e.outcome) for e in events if isinstance(e, StepEvent)] == [("register", ""), ("register", "done")]
 
 
 def test_a_message_during_a_pending_approval_waits_and_is_no_approval() -> None:
@@ -181,7 +181,7 @@ def test_a_living_turn_keeps_the_floor_beyond_its_lease() -> None:
 
 
 def test_who_lost_the_floor_stops() -> None:
-    class Lost(MemoryFloor):
+    class Lost(MemoryConversationLock):
         async def hold(self, lease: Any, *, seconds: float, anew: bool = False) -> bool:
             return anew and await super().hold(lease, seconds=seconds, anew=anew)
 
@@ -198,7 +198,7 @@ def test_who_lost_the_floor_stops() -> None:
 
 
 def test_a_renewal_that_fails_once_costs_nothing_and_a_whole_lease_without_one_the_floor() -> None:
-    class Shaky(MemoryFloor):
+    class Shaky(MemoryConversationLock):
         fails = 1
 
         async def hold(self, lease: Any, *, seconds: float, anew: bool = False) -> bool:

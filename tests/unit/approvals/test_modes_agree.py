@@ -62,7 +62,7 @@ def told(answer: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("profile", ["tiers", "sequential"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(script=scripts)
 def test_the_modes_differ_in_who_says_yes_alone(profile: str, script: dict[str, Any]) -> None:
     automatic = told(answered(Mode2AutomaticWorkflow, script, profile=profile))
@@ -70,7 +70,7 @@ def test_the_modes_differ_in_who_says_yes_alone(profile: str, script: dict[str, 
         assert told(answered(make, script, profile=profile)) == automatic
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(script=scripts)
 def test_a_pause_never_makes_dataflow_slower_than_tiers(script: dict[str, Any]) -> None:
     totals = {p: answered(Mode1ManualWorkflow, script, profile=p).timing.total for p in PROFILES}

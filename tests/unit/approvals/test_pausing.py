@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from seed_profile import DATAFLOW_TOTAL, SEQUENTIAL_TOTAL, TIERS_TOTAL, TOTALS
 from vital_engine import (
     Mode1ManualWorkflow,
     Mode2AutomaticWorkflow,
@@ -27,23 +29,25 @@ from vital_engine.errors import (
     ToolTimeout,
 )
 from vital_engine.flow import Degraded, Done, run_virtual
-from vital_engine.modes import PROFILES, Broken, Finished, Token
+from vital_engine.modes import PROFILES, Broken, Decisions, Finished, Profile, Token
 from vital_engine.nouns import (
     ApprovalDecision,
     Effect,
     Expert,
     Limits,
+    Paused,
     Question,
     Scope,
     ToolCall,
     ToolResult,
     ToolSuggestions,
 )
+from vital_engine.store.plain import noun_from, noun_text
 from vital_engine.testing import scripted
 
 MANUAL = [Mode1ManualWorkflow, Mode3ChatManualWorkflow]
 MINE = Scope("t1", "u1")
-YES = {"call-1": "approve"}
+YES: Decisions = {"call-1": "approve"}
 DAY = 86_400.0
 
 
@@ -63,7 +67,7 @@ def both(workflow: Any, question: Question, decisions: Any = None) -> tuple[Any,
 
 
 @pytest.mark.parametrize("make", MANUAL)
-@pytest.mark.parametrize(("profile", "seconds"), [("sequential", 2.8), ("tiers", 2.15), ("dataflow", 2.01875)])
+@pytest.mark.parametrize(("profile", "seconds"), TOTALS.items())
 def test_a_pause_adds_no_time_of_the_engines(make: Any, profile: str, seconds: float, seed: Any, question: Any) -> None:
     services = scripted(**seed)
     paused, answer = both(make(services, profile=profile), question)
@@ -74,7 +78,7 @@ def test_a_pause_adds_no_time_of_the_engines(make: Any, profile: str, seconds: f
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_two_runs_of_the_clock_give_the_same_as_one(profile: str, seed: Any, question: Any) -> None:
+def test_two_runs_of_the_clock_give_the_same_as_one(profile: Profile, seed: Any, question: Any) -> None:
     workflow = Mode1ManualWorkflow(scripted(**seed), profile=profile)
     paused = run_virtual(workflow.execute(question))
     answer = run_virtual(workflow.resume(paused.run_id, YES))
@@ -115,7 +119,7 @@ def test_nothing_proposed_nothing_pauses(make: Any, seed: Any, question: Any) ->
     answer = run_virtual(
         make(scripted(**{**seed, "suggest": (0.3, ToolSuggestions())}), profile="tiers").execute(question)
     )
-    assert (answer.status, answer.timing.total, answer.approvals) == ("complete", 2.15, ())
+    assert (answer.status, answer.timing.total, answer.approvals) == ("complete", TIERS_TOTAL, ())
     off = run_virtual(make(scripted(**seed), enable_tools=False).execute(question))
     assert off.status == "complete"
 
@@ -283,7 +287,7 @@ def test_days_of_thinking_are_not_the_turns_time(seed: Any, question: Any) -> No
         return await workflow.resume("r1", YES)
 
     answer = run_virtual(slowly())
-    assert (answer.status, answer.timing.total) == ("complete", 2.15)
+    assert (answer.status, answer.timing.total) == ("complete", TIERS_TOTAL)
 
 
 def test_the_turns_deadline_counts_both_halves(seed: Any, question: Any) -> None:
@@ -310,7 +314,8 @@ def test_a_pause_that_cannot_be_kept_costs_the_tools_and_not_the_turn(seed: Any,
         async def look(self, run_id: str, scope: Scope) -> Any:
             raise StoreError("down", service="store")
 
-    answer = run_virtual(Mode1ManualWorkflow(replace(services, approvals=Unreachable())).execute(question))
+    unreachable: Any = Unreachable()
+    answer = run_virtual(Mode1ManualWorkflow(replace(services, approvals=unreachable)).execute(question))
     assert answer.status == "complete"
     assert answer.degraded == {"consent": "error"}
     assert ports(services, "invoke") == []
@@ -453,6 +458,33 @@ def test_cancelling_a_resumed_turn_keeps_what_was_said_and_the_call_is_not_made_
     assert len(ports(services, "invoke")) == 1
 
 
+def test_a_pause_that_was_written_down_when_there_was_speculation_goes_on(seed: Any, question: Any) -> None:
+    before, now = scripted(**seed), scripted(**seed)
+
+    async def go_on() -> Any:
+        await Mode1ManualWorkflow(before).execute(question, profile="tiers")
+        kept = json.loads(noun_text((await before.approvals.look("r1", MINE)).paused))
+        kept["value"]["settings"]["speculation"] = "auto"
+        kept["value"]["memory"]["by_question"] = True
+        await now.approvals.pause(noun_from(Paused, kept), seconds=DAY)
+        return await Mode1ManualWorkflow(now).resume("r1", YES, scope=MINE)
+
+    answer = run_virtual(go_on())
+    assert (answer.status, answer.profile, answer.timing.total) == ("complete", "tiers", 2.15)
+
+
+def test_a_receipt_that_was_written_when_there_was_speculation_is_read_back(seed: Any, question: Any) -> None:
+    services = scripted(**seed)
+    _, answer = both(Mode1ManualWorkflow(services), question)
+    assert "guess" not in answer.receipt()
+    (kept,) = services.kept
+    guess = {"source": "recollection", "right": True, "used": False}
+    services.kept[0] = replace(kept, receipt={**kept.receipt, "guess": guess})
+    again = run_virtual(Mode1ManualWorkflow(services).resume("r1", YES, scope=MINE))
+    assert (again.status, again.text, again.timing, again.cost) == ("complete", answer.text, answer.timing, answer.cost)
+    assert "guess" not in again.receipt()
+
+
 def test_an_effect_that_a_cancel_cut_is_written_down_as_unknown(question: Any, menu_of: Any) -> None:
     services = scripted(suggest=(0.0, menu_of(Effect.EFFECT)), invoke=5.0)
     workflow = Mode1ManualWorkflow(services)
@@ -463,7 +495,7 @@ def test_an_effect_that_a_cancel_cut_is_written_down_as_unknown(question: Any, m
         await asyncio.sleep(1.0)
         turn.cancel()
         await asyncio.sleep(1.0)
-        return await services.approvals.look("r1", MINE)  # type: ignore[union-attr]
+        return await services.approvals.look("r1", MINE)
 
     turn = run_virtual(stop())
     assert [a.status for a in turn.approvals] == ["outcome_unknown"]
@@ -490,11 +522,11 @@ def test_a_request_s_own_settings_hold_on_both_sides_of_the_pause(seed: Any, que
     workflow = Mode1ManualWorkflow(scripted(**seed), profile="tiers")
 
     async def run() -> Any:
-        await workflow.execute(question, profile="sequential", tool_cost_ceiling_usd="0.5")
+        await workflow.execute(question, profile="sequential", tool_cost_ceiling_usd=Decimal("0.5"))
         return await workflow.resume("r1", YES)
 
     answer = run_virtual(run())
-    assert (answer.profile, answer.timing.total) == ("sequential", 2.8)
+    assert (answer.profile, answer.timing.total) == ("sequential", SEQUENTIAL_TOTAL)
 
 
 def test_an_answer_that_could_not_be_saved_is_made_again_without_its_calls(seed: Any, question: Any) -> None:
@@ -613,5 +645,5 @@ def test_a_turn_that_was_decided_and_then_died_goes_on_when_it_is_asked_again(se
         return await Mode1ManualWorkflow(services).execute(question)
 
     answer = run_virtual(decided_then_dead())
-    assert (answer.status, answer.timing.total) == ("complete", 2.01875)
+    assert (answer.status, answer.timing.total) == ("complete", DATAFLOW_TOTAL)
     assert len(ports(services, "retrieve")) == len(ports(services, "invoke")) == 1

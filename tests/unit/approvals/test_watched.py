@@ -7,6 +7,7 @@ from typing import Any
 
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow
 from vital_engine.flow import run_virtual
+from vital_engine.modes import Decisions
 from vital_engine.monitoring import log_turn, registry
 from vital_engine.nouns import Effect
 from vital_engine.testing import scripted
@@ -28,7 +29,7 @@ def grown(work: Any) -> dict[tuple[str, ...], float]:
 def test_each_decision_is_counted_once_when_its_turn_has_ended(question: Any, menu_of: Any) -> None:
     suggestions = menu_of(Effect.PURE, Effect.READ, Effect.KEYED_WRITE)
     workflow = Mode1ManualWorkflow(scripted(suggest=(0.0, suggestions)))
-    said = {"call-1": "approve", "call-2": ("reject", "no"), "call-3": ("edit", {"to": "x"})}
+    said: Decisions = {"call-1": "approve", "call-2": ("reject", "no"), "call-3": ("edit", {"to": "x"})}
     assert grown(workflow.execute(question)) == {}
     assert grown(workflow.resume("r1", said)) == {
         ("1", "approved", "person"): 1,

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from vital_engine.bench.draws import CALLS, Draws, Odds, Outage, draw
-from vital_engine.bench.workloads import FAULTS, HALF, SIGMA, TAILS
+from vital_bench.draws import CALLS, Draws, Odds, Outage, draw
+from vital_bench.workloads import FAULTS, HALF, SIGMA, TAILS
 
 TURNS = 4000
 
@@ -32,13 +32,13 @@ def test_the_medians_and_the_spread_are_those_that_were_asked_for() -> None:
 
 
 @pytest.mark.parametrize("together", [0.0, 0.5, 1.0])
-def test_a_copy_stalls_together_with_the_first_call_as_often_as_was_said(gather_outcomes: float) -> None:
-    odds = replace(TAILS, gather_outcomes=gather_outcomes, stall=0.2, stalling=("retrieve",))
+def test_a_copy_stalls_together_with_the_first_call_as_often_as_was_said(together: float) -> None:
+    odds = replace(TAILS, together=together, stall=0.2, stalling=("retrieve",))
     both = [draw(HALF, odds, Draws(5), n).durations for n in range(TURNS)]
     stalled = [(first.retrieve >= 10, second.retrieve >= 10) for first, second in both]
     first = [two for one, two in stalled if one]
     assert len(first) / TURNS == pytest.approx(0.2, abs=0.02)
-    expected = gather_outcomes + (1 - gather_outcomes) * 0.2
+    expected = together + (1 - together) * 0.2
     assert sum(first) / len(first) == pytest.approx(expected, abs=0.04)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from vital_engine.bench.engine import Turn, calls, iterations, on_flow
-from vital_engine.bench.turns import FEW, MANY, executed, spoken, streamed
+from vital_bench.cost import FEW, MANY, executed, on_flow, spoken, streamed
+from vital_bench.meter import Turn, calls, iterations
 
 
 def test_ten_steps_cost_few_calls_and_passes() -> None:
@@ -20,9 +20,7 @@ def test_a_whole_turn_passes_the_loop_twelve_times_beside_its_tokens() -> None:
     assert iterations(executed(MANY)) <= iterations(spoken(MANY)) + 12
 
 
-@pytest.mark.parametrize(
-    ("way", "most"), [(executed, 36), (streamed, 105)], ids=["heard by nobody", "read as it comes"]
-)
+@pytest.mark.parametrize(("way", "most"), [(executed, 36), (streamed, 105)], ids=["not read", "read as it comes"])
 def test_a_token_costs_few_calls_beside_the_model_s_own(way: Callable[..., Turn], most: int) -> None:
     model = (calls(spoken(MANY)) - calls(spoken())) / (MANY - FEW)
     token = (calls(way(MANY)) - calls(way())) / (MANY - FEW)

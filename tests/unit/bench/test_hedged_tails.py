@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from vital_engine.bench.measure import Ran
-from vital_engine.bench.variants import HEDGED, SEGMENTS, Variant
-from vital_engine.bench.workloads import W2, Workload, run
+from vital_bench.measure import Ran
+from vital_bench.variants import HEDGED, SEGMENTS, Variant
+from vital_bench.workloads import W2, Workload, run
 from vital_engine.flow import run_virtual
 
 TURNS = 500
 STALLS = next(w for w in W2 if w.name == "W2 reviews at hand")
 OUTSIDE = W2[0]
-"""The reviews are calls to somebody else, and stall as well."""
+"""The reviews are calls to another service, and stall as well."""
 
 
 def ran(variant: Variant, workload: Workload = STALLS) -> Ran:

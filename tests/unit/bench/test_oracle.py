@@ -6,13 +6,11 @@ import itertools
 
 import pytest
 
-from vital_engine.bench.durations import Durations
-from vital_engine.bench.oracle import (
+from vital_bench.durations import Durations
+from vital_bench.oracle import (
     POLICIES,
     bound,
     cut_off,
-    guessed,
-    half_guessed,
     last_read,
     read_in_order,
     sent_twice,
@@ -56,28 +54,6 @@ def test_the_table(d: Durations, policy: str, ms: tuple[float, float, float]) ->
 @pytest.mark.parametrize("d", [OPAQUE, HALF, MOST])
 def test_on_the_seed_profile_the_prompts_order_is_the_best_one(d: Durations) -> None:
     assert bound(d, "any order") == bound(d, "segments")
-
-
-@pytest.mark.parametrize("d", [HALF, MOST])
-def test_a_guess_of_all_inputs_costs_what_the_model_costs(d: Durations) -> None:
-    assert guessed(d, 0.05).total == pytest.approx(1.51875)
-    assert guessed(d, 0.05).first_token == 0.5  # no word before it is known to be right
-
-
-def test_a_guess_with_the_prefix_still_there() -> None:
-    assert guessed(HALF, 0.05, warm=True).total == pytest.approx(1.41875)
-    assert guessed(MOST, 0.05, warm=True).total == pytest.approx(1.32875)
-
-
-def test_without_reading_to_do_early_a_guess_starts_when_it_is_there() -> None:
-    assert guessed(OPAQUE, 0.05).total == pytest.approx(0.05 + 1.5 + 0.01875)
-
-
-def test_a_guess_that_was_wrong_in_the_passages_has_the_rest_read() -> None:
-    late = Durations(recall=0.9, prefill=0.3, early=0.5)
-    assert half_guessed(late, 0.05).last_token == pytest.approx(0.9 + 1.2)  # the passages came at 0.5, and are read
-    assert bound(late).last_token == pytest.approx(0.9 + 0.0225 + 1.2)
-    assert half_guessed(HALF, 0.05) == bound(HALF)
 
 
 def test_no_order_of_reading_beats_the_bound_and_one_attains_it() -> None:

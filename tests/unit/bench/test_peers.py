@@ -6,14 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
-from bench.peers.__main__ import QUICK, report
-from bench.peers.goals import GOALS, judged
-from bench.peers.registry import BY_KEY, ENTRIES, OURS, WHOLE, Entry
-from bench.peers.shapes import SHAPES, TROUBLE, Engine, expected
-from bench.peers.table import page
-from bench.peers.trouble import Trouble, cases, watch
 
-from vital_engine.bench import Durations, Peer
+from vital_bench.durations import Durations
+from vital_bench.goals import ENGINE, MACHINE_GOALS, judge, of_peers
+from vital_bench.page import peers_page
+from vital_bench.peers.__main__ import QUICK, report
+from vital_bench.peers.registry import BY_KEY, ENTRIES, OURS, WHOLE, Entry
+from vital_bench.peers.shapes import SHAPES, TROUBLE, Turn, expected, play
+from vital_bench.peers.trouble import Trouble, cases, watch
 from vital_engine.flow import run_virtual
 
 INSTALLED = [entry for entry in ENTRIES if entry.installed]
@@ -28,21 +28,21 @@ OTHERWISE = {
 }
 
 
-async def once(peer: Peer) -> tuple[float, Any]:
+async def once(turn: Turn) -> tuple[float, Any]:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    values = await peer(Durations())
+    values = await play(turn, Durations())
     return round(loop.time() - began, 6), values
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("entry", INSTALLED, ids=lambda entry: entry.key)
 def test_engines_run_the_same_turn(entry: Entry, shape: str) -> None:
-    build = entry.shape(shape)
-    if build is None:
+    turn = entry.shape(shape)
+    if turn is None:
         assert (entry.key, shape) in {(key, "uneven") for key in WHOLE}
         return
-    seconds, values = run_virtual(once(Engine(build())))
+    seconds, values = run_virtual(once(turn))
     assert seconds == OTHERWISE.get((entry.key, shape), SECONDS[shape])
     assert set(values) == set(SHAPES["seed"]) if entry.key in WHOLE else values == expected(SHAPES[shape])
 
@@ -52,13 +52,12 @@ def test_plain_asyncio_this_engine_and_langgraph_are_always_here() -> None:
 
 
 def into(key: str, trouble: Trouble) -> dict[str, Any]:
-    build = BY_KEY[key].shape("seed")
-    assert build is not None
-    engine = Engine(build())
+    turn = BY_KEY[key].shape("seed")
+    assert turn is not None
 
     async def seen() -> dict[str, Any]:
         TROUBLE.set(trouble)
-        return await watch(lambda: engine(Durations(suggest=0.1)), trouble)
+        return await watch(lambda: play(turn, Durations(suggest=0.1)), trouble)
 
     return run_virtual(seen())
 
@@ -94,10 +93,11 @@ def test_each_is_measured_in_a_process_of_its_own_and_who_is_missing_is_named() 
     assert flow["seed_ms"] == gather["uneven_ms"] == 2150.0
     assert 0 < gather["calls"] < flow["calls"]
     assert f"turns={flow['burst']['turns']}" in QUICK
-    flow["burst"]["others_cores"] = 1.7
-    text = page(found)
-    assert "Something else used 1.7 cores meanwhile" in text
-    assert "| VITAL Engine, the executor |" in text and "Not measured, since not installed: Nobody's Graph." in text
+    gather["burst"]["others_cores"], flow["burst"]["others_cores"] = 0.2, 1.7
+    text = peers_page(found)
+    assert "Something else used up to 1.7 cores meanwhile" in text
+    assert "VITAL Engine, the executor: uneven turn, ms" in text
+    assert "not measured, since not installed: Nobody's Graph." in text
 
 
 def test_a_measurement_that_fails_is_reported_and_costs_only_itself() -> None:
@@ -106,22 +106,24 @@ def test_a_measurement_that_fails_is_reported_and_costs_only_itself() -> None:
     assert [engine["key"] for engine in found["engines"]] == ["sequential"]
 
 
+def measured(key: str, burst: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    return {"key": key, "burst": burst, **facts}
+
+
 def test_goals_are_met_missed_or_not_measured() -> None:
-    facts = {
-        "seed_ms": 2150.0,
-        "uneven_ms": None,
-        "cpu_us": 300.0,
-        "calls": 1500,
-        "burst": {"turns": 1000, "turns_per_second": 1800.0, "p99_ms": 100.0},
-    }
-    by_first_word = {goal["says"]: goal for goal in judged({"flow": facts, "langgraph": {"cpu_us": 1200.0}}, "flow")}
-    seed, uneven, cpu, ratio, calls, iterations, rate, p99, memory = by_first_word.values()
-    assert [g["met"] for g in (seed, uneven, cpu, ratio, calls)] == [True, None, False, False, True]
-    assert (iterations["met"], rate["met"], p99["met"], memory["met"]) == (None, False, True, None)
-    assert (cpu["share"], ratio["value"], rate["share"]) == (1.5, 0.25, 0.9)
+    burst = {"turns": 1000, "turns_per_second": 1800.0, "p99_ms": 100.0}
+    flow = measured("flow", burst, seed_ms=2150.0, uneven_ms=None, cpu_us=300.0, calls=1500)
+    verdicts = judge(of_peers({"engines": [flow, measured("langgraph", {}, cpu_us=1200.0)]}), MACHINE_GOALS)
+    by_what = {verdict.says.removeprefix("VITAL Engine, the executor: "): verdict for verdict in verdicts}
+    cpu, ratio, calls, rate, p99, seed = by_what.values()
+    assert [v.met for v in (cpu, ratio, calls, rate, p99, seed)] == [False, False, True, False, True, True]
+    assert (cpu.by, ratio.limit, rate.by, seed.source) == (-0.5, 240.0, -0.1, "beside peers")
 
 
 def test_goals_of_a_thousand_turns_are_not_judged_by_fewer() -> None:
-    facts = {"burst": {"turns": 50, "turns_per_second": 9000.0}}
-    assert all(goal["met"] is None for goal in judged({"flow": facts}, "flow"))
-    assert len(judged({"flow": facts}, "flow")) == len(GOALS)
+    burst = {name: 9000.0 for _, name, *_ in ENGINE}
+    few, enough = (
+        judge(of_peers({"engines": [measured("flow", {**burst, "turns": turns})]}), MACHINE_GOALS)
+        for turns in (50, 1000)
+    )
+    assert few == [] and len(enough) == len(ENGINE)

@@ -10,7 +10,7 @@ import pytest
 
 from vital_engine.errors import ConfigError
 from vital_engine.flow import run_in_background, run_virtual
-from vital_engine.services.caching import Cache, TurnRecord
+from vital_engine.services.caching import Cache, LRUCache
 
 
 class Source:
@@ -46,8 +46,8 @@ def test_who_asks_at_the_same_time_shares_one_computation_and_the_next_finds_it_
     kept, source = cache(counted), Source()
 
     async def turn() -> Any:
-        gather_outcomes = await asyncio.gather(*(kept.get("a", source.make) for _ in range(3)))
-        return [*gather_outcomes, await kept.get("a", source.make)]
+        together = await asyncio.gather(*(kept.get("a", source.make) for _ in range(3)))
+        return [*together, await kept.get("a", source.make)]
 
     assert run_virtual(turn()) == [(1, "miss"), (1, "shared"), (1, "shared"), (1, "hit")]
     assert source.begun == 1
@@ -146,13 +146,22 @@ def test_what_may_not_be_kept_is_given_and_made_again() -> None:
 
 
 def test_what_was_used_least_recently_goes_first() -> None:
-    kept: TurnRecord[str, int] = TurnRecord(entries=2)
+    kept: LRUCache[str, int] = LRUCache(entries=2)
     for key in "ab":
         kept.put(key, 1)
     assert kept.get("a") == 1
     kept.put("c", 1)
     assert [key in kept for key in "abc"] == [True, False, True]
     assert len(kept) == 2
+
+
+def test_values_that_weigh_are_kept_while_they_fit_together() -> None:
+    kept: LRUCache[str, bytes] = LRUCache(entries=10, weigh=len)
+    for key, size in (("a", 4), ("b", 4), ("a", 6), ("c", 5)):
+        kept.put(key, bytes(size))
+    assert ([key in kept for key in "abc"], kept.weight) == ([False, False, True], 5)
+    kept.put("too much", bytes(11))
+    assert (len(kept), kept.weight, kept.pop("c")) == (0, 0, None)
 
 
 def test_nothing_is_kept_for_longer_than_it_may() -> None:

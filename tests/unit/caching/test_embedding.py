@@ -13,7 +13,7 @@ import pytest
 from vital_engine.errors import RetrievalError
 from vital_engine.ports import Embedder
 from vital_engine.services.caching import CachedEmbedder
-from vital_engine.services.retrieval.hashed import HashedEmbedder
+from vital_engine.testing import HashedEmbedder
 
 
 class Slow(HashedEmbedder):

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+from seed_profile import DATAFLOW_TOTAL, SEED
 from vital_engine.flow import run_in_background, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.nouns import Brief, Evidence, Prefilled, Prompt, Question, Scope, ToolCall, ToolSuggestions
@@ -64,13 +65,13 @@ def calls(services: ScriptedServices, method: str) -> int:
 
 
 def test_a_warm_turn_takes_the_model_and_what_was_not_known() -> None:
-    services, _ = make(retrieve=0.5, suggest=0.3, recall=0.2, reply=1.5)
+    services, _ = make(**SEED)
     cold, warm = ask(services), ask(services)
     assert (cold.cached, warm.cached) == ((), ("retrieve", "suggest"))
     assert warm.receipt()["cached"] == ["retrieve", "suggest"]
     assert warm.text == cold.text and warm.citations == cold.citations
-    assert round(cold.timing.total, 6) == 2.001
-    assert round(warm.timing.total, 6) == 1.7  # memory is never cached
+    assert round(cold.timing.total, 6) == round(DATAFLOW_TOTAL + 0.001, 6)  # the index is asked for its version
+    assert round(warm.timing.total, 6) == round(DATAFLOW_TOTAL - 0.3, 6)  # memory is never cached
     assert [calls(services, method) for method in ("search", "suggest", "recall")] == [1, 1, 2]
 
 

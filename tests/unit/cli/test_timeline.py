@@ -5,44 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-import pytest
-
+from seed_profile import SEED, TIERS_TOTAL
 from vital_engine import Mode2AutomaticWorkflow, Question
-from vital_engine.answer import Answer
 from vital_engine.cli.timeline import BAR, time_line
-from vital_engine.nouns import Brief, Discarded, Evidence, Guess, Passage, Usage
+from vital_engine.flow import Done
+from vital_engine.nouns import Discarded, Usage
+from vital_engine.nouns.answer import Answer
 from vital_engine.ports import Services
 from vital_engine.testing import run_virtual, scripted
-from vital_engine.testing.material import EVIDENCE, MEMORY, MENU
 
-SEED = {"retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "assess": 0.1, "tally": 0.05}
 READING = {"instructions": 0.15, "evidence": 0.15}
-WRONG = Evidence((Passage("p", "What is not found."),), index_version=EVIDENCE.index_version)
 
 
-class Foresees:
-    """Fulfils the port Foresight: always guesses the same."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self.evidence = evidence
-
-    async def guess(self, question: Question, brief: Brief) -> Guess:
-        return Guess(self.evidence, MENU, MEMORY, source="test")
-
-    async def learn(self, question: Question, brief: Brief, found: Guess) -> None: ...
-
-
-def asked(services: Services, times: int = 1, **settings: object) -> Answer:
-    """The answer to the last of so many questions: on the first, nothing is begun on a guess."""
+def asked(services: Services, **settings: Any) -> Answer:
     workflow = Mode2AutomaticWorkflow(services, watchers=(), **settings)
-
-    async def ask() -> Answer:
-        for _ in range(times):
-            answer = await workflow.execute(Question("Why?", tenant="t1", user="u1"))
-        return answer
-
-    return run_virtual(ask())
+    return run_virtual(workflow.execute(Question("Why?", tenant="t1", user="u1")))
 
 
 def shown(answer: Answer) -> Mapping[str, str]:
@@ -59,9 +38,9 @@ def test_bars_begin_and_end_where_the_steps_did() -> None:
     answer = asked(scripted(**SEED), profile="tiers")
     lines = shown(answer)
     at = lines["retrieve"].index("#")
-    assert bar(lines["retrieve"]) == "#" * round(BAR * 0.5 / 2.15)
-    assert bar(lines["recall"]) == "=" * round(BAR * 0.2 / 2.15)
-    assert lines["reply"].index("#") - at == int(BAR * 0.5 / 2.15)
+    assert bar(lines["retrieve"]) == "#" * round(BAR * 0.5 / TIERS_TOTAL)
+    assert bar(lines["recall"]) == "=" * round(BAR * 0.2 / TIERS_TOTAL)
+    assert lines["reply"].index("#") - at == int(BAR * 0.5 / TIERS_TOTAL)
     assert len({len(line.split(" s")[0]) for line in lines.values()}) == 1, "the columns stand below each other"
 
 
@@ -83,35 +62,17 @@ def test_the_model_reads_before_it_speaks_and_what_was_read_ahead_is_told() -> N
     assert answer.prefilled.computed > 0
 
 
-@pytest.mark.parametrize(
-    ("evidence", "said"), [(EVIDENCE, "on a guess, right"), (WRONG, "on a guess, wrong: thrown away")]
-)
-def test_what_was_begun_on_a_guess_and_what_became_of_it_is_told(evidence: Evidence, said: str) -> None:
-    right = Foresees(EVIDENCE)
-    services = replace(scripted(prefill=READING, **SEED), foresight=right)
-    workflow = Mode2AutomaticWorkflow(services, watchers=(), speculation="auto")
-
-    async def ask() -> Answer:
-        for _ in range(20):
-            await workflow.execute(Question("Why?", tenant="t1", user="u1"))
-        right.evidence = evidence
-        return await workflow.execute(Question("Why?", tenant="t1", user="u1"))
-
-    answer = run_virtual(ask())
-    assert answer.guessed.used
-    assert shown(answer)["ahead"].endswith(said)
-    if evidence is WRONG:
-        assert re.search(r"thrown away \(guess\): (\d+|unknown) tokens", shown(answer)["reply"])
-
-
 def test_what_was_sent_twice_paid_for_in_vain_or_known_before_is_told() -> None:
     plain = asked(scripted(**SEED))
     assert not re.search("twice|thrown|cached|ahead", time_line(plain))
     lost = (Discarded("copy", Usage(output=43)), Discarded("fallback"))
+    retrieved = plain.outcomes["retrieve"]
+    assert isinstance(retrieved, Done)
+    known = replace(retrieved, value=replace(plain.evidence, cached=True))
     answer = replace(
         plain,
+        outcomes={**plain.outcomes, "retrieve": known},
         hedges={"retrieve": {"sent": 0.21, "won": True}, "reply": {"sent": 1.5, "won": False}},
-        evidence=replace(plain.evidence, cached=True),
         draft=replace(plain.draft, discarded=lost),
     )
     lines = shown(answer)

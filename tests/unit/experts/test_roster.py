@@ -9,10 +9,10 @@ import yaml
 
 from vital_engine.errors import ConfigError, NotFound, RetrievalError, StoreError
 from vital_engine.nouns import Expert, Question
-from vital_engine.ports import ExpertRouter as RosterPort
+from vital_engine.ports import Router as RosterPort
 from vital_engine.ports import Vectors
 from vital_engine.services.experts import ExpertRouter, shipped_experts
-from vital_engine.services.retrieval.hashed import HashedEmbedder
+from vital_engine.testing import HashedEmbedder
 
 QUESTIONS = yaml.safe_load((Path(__file__).parent / "questions.yaml").read_text("utf-8"))
 SAFETY = "Within how many days must a fatal SUSAR be reported?"

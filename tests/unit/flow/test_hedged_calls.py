@@ -123,5 +123,6 @@ def test_work_that_needs_or_makes_something_else_is_refused() -> None:
     async def other(a: Stream[A]) -> C:
         return C(a.value.made if a.value else "")
 
-    with pytest.raises(FlowError, match="no copy"):
-        asked(answering("first", {}), answering("copy", {})).hedging(other)
+    wrong: Any = other
+    with pytest.raises(FlowError, match="is not the same call as 'fold': its outlet differ"):
+        asked(answering("first", {}), answering("copy", {})).hedging(wrong)

@@ -25,7 +25,7 @@ from vital_engine.flow import (
     abandoned,
     step,
 )
-from vital_engine.flow.hedge import LATER
+from vital_engine.flow.hedging import LATER
 
 from .things import A, B, Watcher, deaf, virtual
 
@@ -178,7 +178,7 @@ def test_a_copy_must_need_and_make_the_same() -> None:
         return A(b.made)
 
     for wrong in (other, needy, speaking(0, 0, "x")):
-        with pytest.raises(FlowError, match="no copy"):
+        with pytest.raises(FlowError, match="is not the same call as 'work'"):
             step(taking(1)).hedged(wrong, Hedge())
 
 
@@ -194,7 +194,7 @@ async def test_who_says_the_first_word_has_the_stream_and_the_other_is_never_hea
     first = speaking(1.4 if winner == "first" else 9, 0.2, "first")
     flow = Flow("f", hedged(first, speaking(0.5, 0.2, "copy"), lost=lost))
     run = await flow.run(observers=[watcher])
-    live = watcher.of(StreamOpened)[0].live
+    live = watcher.of(StreamOpened)[0].stream
     said, other = (1.4, "copy") if winner == "first" else (1.5, "first")
     words = [f"{winner}0", f"{winner}1", f"{winner}2"]
     assert list(live.items) == [f"{winner} called", f"lost: {other} called", *words]
@@ -221,7 +221,29 @@ async def test_one_that_fails_before_its_first_word_is_not_heard_and_the_other_g
 
     watcher = Watcher()
     run = await Flow("f", hedged(mute, speaking(0.5, 0, "copy", words=1), lost=lost)).run(observers=[watcher])
-    assert run[A] == A("copy") and list(watcher.of(StreamOpened)[0].live.items) == ["copy called", "copy0"]
+    assert run[A] == A("copy") and list(watcher.of(StreamOpened)[0].stream.items) == ["copy called", "copy0"]
+
+
+@pytest.mark.parametrize("winner", ["first", "copy"])
+@virtual
+async def test_several_words_at_once_are_a_first_word_too(winner: str) -> None:
+    def extending(first: float, made: str) -> Any:
+        async def work(out: Stream[A]) -> A:
+            out.extend([])  # no word
+            await asyncio.sleep(first)
+            out.extend([f"{made}0", f"{made}1"])
+            await asyncio.sleep(1)
+            out.extend([f"{made}2"])
+            return A(made)
+
+        return work
+
+    first, second = extending(1.4 if winner == "first" else 9, "first"), extending(0.5, "copy")
+    run = await Flow("f", hedged(first, second)).run()
+    stream = next(event.stream for event in run.log.events if isinstance(event, StreamOpened))
+    said = 1.4 if winner == "first" else 1.5
+    assert list(stream.items) == [f"{winner}0", f"{winner}1", f"{winner}2"] and stream.first_at == said
+    assert run[A] == A(winner) and run.seconds == said + 1
 
 
 @virtual
@@ -233,7 +255,7 @@ async def test_one_that_ends_without_a_word_wins_all_the_same() -> None:
 
     watcher = Watcher()
     run = await Flow("f", hedged(speaking(9, 1, "first"), silent)).run(observers=[watcher])
-    assert run[A] == A("silent") and list(watcher.of(StreamOpened)[0].live.items) == ["aside"]
+    assert run[A] == A("silent") and list(watcher.of(StreamOpened)[0].stream.items) == ["aside"]
 
 
 # -- being cancelled
@@ -244,7 +266,7 @@ async def test_what_cuts_the_step_cuts_both_and_what_was_said_aside_is_kept() ->
     run = await Flow("f", late.under(Policy(2))).run(observers=[watcher])
     outcome = run.outcomes[A]
     assert isinstance(outcome, Failed) and outcome.reason == "timeout" and outcome.ended == 2.0
-    assert list(watcher.of(StreamOpened)[0].live.items) == ["first called", "lost: copy called"]
+    assert list(watcher.of(StreamOpened)[0].stream.items) == ["first called", "lost: copy called"]
     assert [e.became for e in watcher.of(Hedged)] == ["sent_cancelled"]
     assert not left_behind() and not abandoned and hedge._alone.quantile(0.5) == float("inf")
 
@@ -289,14 +311,14 @@ def lognormal(draw: random.Random, median: float, sigma: float) -> float:
     return median * draw.lognormvariate(0, sigma)
 
 
-def serve(hedge: Hedge, calls: int, *, stalls: float, gather_outcomes: float = 0.0, seed: int = 1) -> list[float]:
+def serve(hedge: Hedge, calls: int, *, stalls: float, both: float = 0.0, seed: int = 1) -> list[float]:
     """What *calls* calls took, one after another, without running anything: the state alone, fed as a race would."""
     draw, times = random.Random(seed), []
     for _ in range(calls):
         first, copy = (lognormal(draw, 0.5, 0.5) for _ in range(2))
         stalled = draw.random() < stalls
         first = 10.0 if stalled else first
-        copy = 10.0 if draw.random() < (gather_outcomes if stalled else stalls) else copy
+        copy = 10.0 if draw.random() < (both if stalled else stalls) else copy
         after = hedge.begin()
         sent = None
         if after is not None and first > after and hedge.spend() is None:
@@ -306,7 +328,7 @@ def serve(hedge: Hedge, calls: int, *, stalls: float, gather_outcomes: float = 0
         took = first if sent is None else min(first, sent + copy)
         hedge.took(took, censored=took < first)
         if after is not None and sent == after:
-            hedge.with_copy(took, after)
+            hedge.with_second(took, after)
         times.append(took)
     return times
 
@@ -337,7 +359,7 @@ def test_where_nothing_stalls_copies_do_not_pay_and_are_no_longer_sent(seed: int
 
 def test_where_the_copy_stalls_with_the_call_it_does_not_pay() -> None:
     hedge = Hedge()
-    serve(hedge, 20_000, stalls=0.01, gather_outcomes=1.0)
+    serve(hedge, 20_000, stalls=0.01, both=1.0)
     assert hedge.copies <= 0.02 * 20_000
 
 

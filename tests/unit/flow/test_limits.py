@@ -74,7 +74,7 @@ async def test_the_deadline_of_the_run_cuts_what_runs_and_starts_nothing_more() 
     )
     assert run.degraded == {"hangs": "timeout", "needs_both": "timeout"} and run.seconds == 1.0
     assert isinstance(run.outcomes[B], Done) and run[C] == C("none")
-    assert "over before the step could start" in str(run.steps["needs_both"].error)  # type: ignore[union-attr]
+    assert "over before the step could start" in str(run.steps["needs_both"].error)
 
 
 @virtual
@@ -101,7 +101,7 @@ async def test_a_step_that_swallows_its_cancellation_and_returns_is_still_late()
         return A()
 
     run = await Flow("f", step(late).under(Policy(within=1.0))).run()
-    assert run.degraded == {"late": "timeout"} and isinstance(run.steps["late"].error, TimeoutError)  # type: ignore[union-attr]
+    assert run.degraded == {"late": "timeout"} and isinstance(run.steps["late"].error, TimeoutError)
 
 
 @virtual
@@ -113,7 +113,7 @@ async def test_what_breaks_while_it_unwinds_keeps_its_error_and_the_reason() -> 
             raise ValueError("while it unwound")
 
     run = await Flow("f", step(breaks).under(Policy(within=1.0))).run()
-    assert run.degraded == {"breaks": "timeout"} and isinstance(run.steps["breaks"].error, ValueError)  # type: ignore[union-attr]
+    assert run.degraded == {"breaks": "timeout"} and isinstance(run.steps["breaks"].error, ValueError)
 
 
 @virtual
@@ -126,7 +126,7 @@ async def test_a_step_that_held_the_loop_is_late_though_no_timer_could_cut_it() 
 
     own = await Flow("f", step(holds).under(Policy(within=1.0))).run()
     assert own.degraded == {"holds": "timeout"} and own.seconds == 3.0
-    assert "held up the loop" in str(own.steps["holds"].error)  # type: ignore[union-attr]
+    assert "held up the loop" in str(own.steps["holds"].error)
     runs = await Flow("f", step(holds)).run(within=1.0)
     assert runs.degraded == {"holds": "timeout"}
     within = await Flow("f", step(holds).under(Policy(within=3.0))).run(within=3.0)
@@ -138,7 +138,7 @@ async def test_a_limit_fires_while_a_step_blocks_a_thread_and_its_siblings_go_on
     release = threading.Event()
 
     def wait_in_a_thread() -> A:
-        release.wait(10)
+        release.wait(60)
         return A()
 
     async def blocks() -> A:
@@ -153,7 +153,7 @@ async def test_a_limit_fires_while_a_step_blocks_a_thread_and_its_siblings_go_on
     took = time.perf_counter() - began
     release.set()
     assert run.degraded == {"blocks": "timeout"} and run[B]
-    assert 0.1 <= took < 1.0
+    assert 0.1 <= took < 30.0
 
 
 # -- streams
@@ -263,9 +263,9 @@ async def test_a_salvage_that_fails_is_told_in_a_note_and_the_stand_in_is_used()
 
     failed = (await Flow("f", step(breaks).recover(angry).fallback(A("none"))).run()).outcomes[A]
     assert isinstance(failed, Degraded) and failed.value == A("none")
-    assert failed.error.__notes__ == ["what 'breaks' had streamed could not be salvaged: KeyError('salvage')"]
+    assert failed.error.__notes__ == ["what 'breaks' had streamed could not be recovered: KeyError('salvage')"]
     lied = (await Flow("f", step(breaks).recover(liar)).run()).outcomes[A]
-    assert isinstance(lied, Failed) and lied.error.__notes__ == ["the salvage of 'breaks' gave a B"]
+    assert isinstance(lied, Failed) and lied.error.__notes__ == ["the recovery of 'breaks' gave a B"]
 
 
 @virtual

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NewType, Protocol, runtime_checkable
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from vital_engine.errors import ConfigError, FlowError
 from vital_engine.flow import Flow, Policy, Shape, Stream, step
 
-from .things import A, B, C
+from .things import A, B, C, virtual
 
 Token = NewType("Token", str)
 
@@ -65,6 +66,67 @@ def test_a_decorated_function_keeps_its_wiring() -> None:
     assert step(twice(make_b)).needs == {"a": A}
 
 
+class Shelf:
+    """Something that a step is given beforehand."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def find(self, a: A, b: B | None = None, *, limit: int) -> C:
+        return C(f"{self.name} {a.made} {b and b.made} {limit}")
+
+    async def __call__(self, limit: int, a: A) -> C:
+        return await self.find(a, limit=limit)
+
+
+async def find(shelf: Shelf, a: A, b: B | None = None, *, limit: int) -> C:
+    return await shelf.find(a, b, limit=limit)
+
+
+async def find_by_place(shelf: Shelf, /, a: A, b: B | None = None, *, limit: int) -> C:
+    return await shelf.find(a, b, limit=limit)
+
+
+BOUND = {
+    "by place": partial(find, Shelf("s"), limit=3),
+    "by place alone": partial(find_by_place, Shelf("s"), limit=3),
+    "by name": partial(find, limit=3, shelf=Shelf("s")),
+    "twice": partial(partial(find, limit=4), Shelf("s"), limit=3),
+    "a method": partial(Shelf("s").find, limit=3),
+}
+
+
+@pytest.mark.parametrize("work", BOUND.values(), ids=BOUND)
+@virtual
+async def test_what_a_partial_has_bound_is_no_need(work: Callable[..., Awaitable[C]]) -> None:
+    made = step(work)
+    assert (made.name, made.makes, dict(made.needs), made.optional) == ("find", C, {"a": A, "b": B}, {"b"}) or (
+        made.name == "find_by_place"
+    )
+    assert (await Flow("f", made, given=[A]).run(A()))[C] == C("s a None 3")
+    assert (await Flow("f", made).run(A(), B()))[C] == C("s a b 3")
+
+
+@virtual
+async def test_a_partial_of_an_object_is_named_as_the_object_is() -> None:
+    made = step(partial(Shelf("s"), 7))
+    assert (made.name, dict(made.needs)) == ("shelf", {"a": A})
+    assert (await Flow("f", made).run(A()))[C] == C("s a None 7")
+
+
+@virtual
+async def test_an_optional_wire_that_is_bound_is_not_wired() -> None:
+    made = step(partial(find, Shelf("s"), b=B("bound"), limit=3))
+    assert (dict(made.needs), made.optional) == ({"a": A}, frozenset())
+    assert (await Flow("f", made).run(A(), B()))[C] == C("s a bound 3")
+
+
+def test_what_is_not_bound_is_a_need() -> None:
+    assert dict(step(partial(find, limit=3)).needs) == {"shelf": Shelf, "a": A, "b": B}
+    with pytest.raises(FlowError, match="'find' needs a Shelf, which nothing makes"):
+        Flow("f", step(partial(find, limit=3)), given=[A])
+
+
 def test_a_runtime_protocol_can_be_needed() -> None:
     async def work(it: Checked) -> B:
         return B()
@@ -80,7 +142,7 @@ def refused(work: Any, *words: str) -> None:
 
 
 def test_what_cannot_be_a_wire_is_refused_by_name() -> None:
-    async def no_return(a: A):  # type: ignore[no-untyped-def]
+    async def no_return(a: A):
         return B()
 
     async def nothing(a: A) -> None: ...
@@ -91,7 +153,7 @@ def test_what_cannot_be_a_wire_is_refused_by_name() -> None:
     async def makes_anything(a: A) -> Any:
         return B()
 
-    async def bare(a) -> B:  # type: ignore[no-untyped-def]
+    async def bare(a) -> B:
         return B()
 
     async def union(a: A | C) -> B:
@@ -115,7 +177,7 @@ def test_what_cannot_be_a_wire_is_refused_by_name() -> None:
     async def streams_union(a: Stream[A | C]) -> B:
         return B()
 
-    async def unnamed_stream(a: Stream) -> B:  # type: ignore[type-arg]
+    async def unnamed_stream(a: Stream) -> B:
         return B()
 
     async def makes_stream(a: A) -> Stream[B]:
@@ -145,13 +207,12 @@ def test_what_cannot_be_a_wire_is_refused_by_name() -> None:
     refused(alias, "alias", "'a' must be one class")
     refused(new_type, "new_type", "'token' must be one class")
     refused(unchecked, "unchecked", "'it' must be one class")
-    refused(streams_union, "streams_union", "'a' must be one class or Live[one class]")
+    refused(streams_union, "streams_union", "'a' must be one class or Stream[one class]")
     refused(unnamed_stream, "unnamed_stream", "Stream[one class]")
     refused(two_outlets, "two_outlets", "'one'", "'two'", "keep one")
     refused(many, "many", "'a' must be a plain parameter")
     refused(keywords, "keywords", "'a' must be a plain parameter")
     refused(by_place, "by_place", "'a' must be a plain parameter")
-    refused(functools.partial(make_b), "partial", "which class it returns")
 
 
 def test_types_that_cannot_be_found_are_refused_by_name() -> None:
@@ -168,14 +229,14 @@ def test_types_that_cannot_be_found_are_refused_by_name() -> None:
 
 
 def test_a_stand_in_must_be_what_the_step_makes() -> None:
-    with pytest.raises(FlowError, match="'make_b' makes B: a A cannot stand in"):
+    with pytest.raises(FlowError, match="'make_b' makes B: a A is no fallback for it"):
         step(make_b).fallback(A())  # type: ignore[arg-type]
-    assert step(make_b).fallback(B("x")).otherwise == B("x")
-    assert repr(step(make_b).otherwise) == "NOTHING"
+    assert step(make_b).fallback(B("x")).fallback_value == B("x")
+    assert repr(step(make_b).fallback_value) == "NOTHING"
 
 
 def test_only_what_streams_can_be_salvaged() -> None:
-    with pytest.raises(FlowError, match=r"'make_b' streams nothing .* Live\[B\]"):
+    with pytest.raises(FlowError, match=r"'make_b' streams nothing .* Stream\[B\]"):
         step(make_b).recover(lambda items, error: B())
 
 
@@ -244,7 +305,7 @@ def test_an_unmet_need_is_refused_when_the_flow_says_what_it_is_given() -> None:
 
 
 def test_a_stream_of_something_that_is_not_streamed_is_refused_with_the_way_out() -> None:
-    with pytest.raises(FlowError, match=r"'read_a' reads A as a stream, but 'make_a' .* parameter of Live\[A\]"):
+    with pytest.raises(FlowError, match=r"'read_a' reads A as a stream, but 'make_a' .* parameter of Stream\[A\]"):
         Flow("f", step(make_a), step(read_a))
 
 

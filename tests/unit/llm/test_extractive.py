@@ -16,9 +16,9 @@ from prompts import answer_of, prompt_of
 from vital_engine.errors import RetrievalError
 from vital_engine.nouns import Evidence, Passage, Prompt, ToolCall, ToolResult, ToolResults
 from vital_engine.ports import LLM
-from vital_engine.sentences import split
-from vital_engine.services.llm.extractive import NOT_FOUND, NOT_SEARCHED, Extractive
-from vital_engine.services.llm.sentence_ranking import Overlap, asks_for_an_effect, stems
+from vital_engine.services.llm.extractive import NOT_FOUND, NOT_SEARCHED, Extractive, Overlap, asks_for_an_effect
+from vital_engine.text.sentences import split
+from vital_engine.text.words import stems
 
 HDL = Passage(
     "p1",

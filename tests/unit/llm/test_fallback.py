@@ -9,7 +9,7 @@ import pytest
 
 from model_server import ModelServer, Reply
 from prompts import answer_of, prompt_of
-from vital_engine.errors import CircuitOpen, ConfigError, ModelUnavailable, ServiceError, StreamBroken
+from vital_engine.errors import ConfigError, ModelUnavailable, RateLimited, ServiceError, StreamBroken
 from vital_engine.nouns import Discarded, Piece, Prompt, Usage
 from vital_engine.services.llm import Extractive, Fallback, Patience, open_llm
 from vital_engine.services.llm.extractive import NOT_FOUND
@@ -43,7 +43,7 @@ async def test_the_first_that_works_speaks() -> None:
     assert (text, last.model, second.prompts) == ("a", "scripted-a", [])
 
 
-@pytest.mark.parametrize("error", [ModelUnavailable("down"), CircuitOpen("resting")])
+@pytest.mark.parametrize("error", [ModelUnavailable("down"), RateLimited("busy")])
 async def test_the_next_speaks_if_the_first_failed_before_its_first_token(error: ServiceError) -> None:
     first, second = Scripted(error=error), Scripted("b")
     text, last = await answer_of(Fallback(first, second), prompt_of(model="wish"))
@@ -74,8 +74,8 @@ async def test_an_answer_that_has_begun_is_not_continued_by_another() -> None:
 
 
 async def test_the_last_error_is_the_error() -> None:
-    with pytest.raises(CircuitOpen):
-        await answer_of(Fallback(Scripted(error=ModelUnavailable("x")), Scripted(error=CircuitOpen("y"))), prompt_of())
+    with pytest.raises(RateLimited):
+        await answer_of(Fallback(Scripted(error=ModelUnavailable("x")), Scripted(error=RateLimited("y"))), prompt_of())
 
 
 async def test_closing_closes_the_one_that_speaks() -> None:

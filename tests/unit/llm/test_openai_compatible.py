@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -15,25 +15,36 @@ from vital_engine.errors import ConfigError, ContextTooLong, ModelError, ModelUn
 from vital_engine.nouns import Piece, Usage
 from vital_engine.ports import LLM
 from vital_engine.services.llm.openai_compatible import OpenAICompatible
-from vital_engine.services.llm.patience import Patience
-from vital_engine.services.llm.retries import RetryBudget, Retrying
+from vital_engine.services.llm.patience import Patience, RetryBudget, Retrying
 
-QUICK = Patience(connect=1.0, first=0.25, silence=0.3, total=5.0)
+PATIENT = Patience(connect=60.0, first=60.0, silence=60.0, total=120.0)
+"""No limit that a busy machine would reach. A test of one limit shortens that one."""
 TEXT = "Aspirin inhibits COX-1 [1]. It lasts for days [1]."
 
 
 @pytest.fixture
 async def model(model_server: ModelServer) -> AsyncIterator[OpenAICompatible]:
-    model = OpenAICompatible("m1", base_url=model_server.base_url, api_key="k", patience=QUICK, draw=lambda _: 0.0)
+    model = OpenAICompatible("m1", base_url=model_server.base_url, api_key="k", patience=PATIENT, draw=lambda _: 0.0)
     yield model
     await model.aclose()
 
 
-async def partial(model: LLM) -> tuple[str, ModelError]:
-    """What arrived before the error, and the error."""
+@pytest.fixture
+async def hasty(model_server: ModelServer) -> AsyncIterator[OpenAICompatible]:
+    """It waits a quarter of a second for the first token."""
+    patience = replace(PATIENT, first=0.25)
+    model = OpenAICompatible("m1", base_url=model_server.base_url, patience=patience, draw=lambda _: 0.0)
+    yield model
+    await model.aclose()
+
+
+async def partial(model: LLM, first: Callable[[], object] = lambda: None) -> tuple[str, ModelError]:
+    """What arrived before the error, and the error. *first*: called once something has arrived."""
     said = ""
     try:
         async for piece in model.stream(prompt_of()):
+            if not said and piece.text:
+                await asyncio.to_thread(first)
             said += piece.text
     except ModelError as error:
         return said, error
@@ -51,14 +62,14 @@ async def left_over(before: set[asyncio.Task[object]]) -> set[asyncio.Task[objec
 async def test_text_comes_in_pieces_and_the_last_one_says_who_spoke(
     model: OpenAICompatible, model_server: ModelServer
 ) -> None:
-    model_server.say(Reply(TEXT, tokens_per_second=100, model="m1-2026-01-01"))
-    started, at = time.monotonic(), []
+    model_server.say(Reply(TEXT, tokens_per_second=10, model="m1-2026-01-01"))
+    sent: list[int] = []
     pieces: list[Piece] = []
     async for piece in model.stream(prompt_of()):
         pieces.append(piece)
-        at.append(time.monotonic() - started)
+        sent.append(model_server.requests[0].sent_tokens)
     assert "".join(p.text for p in pieces) == TEXT
-    assert at[0] < at[-1] - 0.05, "the first words came before the last"
+    assert sent[0] < sent[-1] == 9, "the first words came before the last were sent"
     last = pieces[-1]
     assert (last.model, last.provider, last.finish) == ("m1-2026-01-01", "127.0.0.1", "stop")
     assert last.usage == Usage(input=100, output=9)
@@ -126,10 +137,20 @@ async def test_no_key_is_taken_from_the_environment(model_server: ModelServer, m
     assert "secret" not in str(headers) and "authorization" not in headers
 
 
-async def test_connections_are_kept(model: OpenAICompatible, model_server: ModelServer) -> None:
+@pytest.mark.parametrize("late", [0.0, 0.15])
+async def test_connections_are_kept(model: OpenAICompatible, model_server: ModelServer, late: float) -> None:
+    """Also if the end of the message comes late: on a busy machine it does."""
+    model_server.default = Reply(end_after=late)
     for _ in range(3):
         await answer_of(model, prompt_of())
     assert {request.connection for request in model_server.requests} == {0}
+
+
+async def test_a_message_that_never_ends_is_not_waited_for(model: OpenAICompatible, model_server: ModelServer) -> None:
+    model_server.say(Reply(TEXT, end_after=3600.0))
+    assert (await answer_of(model, prompt_of()))[0] == TEXT
+    await answer_of(model, prompt_of())
+    assert [request.connection for request in model_server.requests] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -139,16 +160,13 @@ async def test_connections_are_kept(model: OpenAICompatible, model_server: Model
         (Reply(status=503, retry_after="0"), ModelUnavailable, 3),
         (Reply(status=401), ModelError, 1),
         (Reply(status=404), ModelError, 1),
-        (Reply(status=429, retry_after="60"), RateLimited, 1),
+        (Reply(status=429, retry_after="600"), RateLimited, 1),
         (Reply(status=429, error={"message": "out of money", "code": "insufficient_quota"}), ModelError, 1),
         (Reply(status=400, error={"message": "x", "code": "context_length_exceeded"}), ContextTooLong, 1),
         (Reply(body=b"<html>Welcome to the proxy</html>"), ModelUnavailable, 3),
         (Reply(body=b"{not json", content_type="application/json"), ModelUnavailable, 3),
         (Reply(cut_after=0, cut="error"), ModelUnavailable, 3),
         (Reply(cut_after=0, cut="rst"), ModelUnavailable, 3),
-        (Reply(first=2.0), ModelUnavailable, 3),
-        (Reply(first=2.0, early_headers=False), ModelUnavailable, 3),
-        (Reply(first=2.0, comments=0.05), ModelUnavailable, 3),
     ],
 )
 async def test_errors_before_the_first_token(
@@ -160,6 +178,18 @@ async def test_errors_before_the_first_token(
     assert len(model_server.requests) == calls
 
 
+@pytest.mark.parametrize(
+    "reply", [Reply(first=60.0), Reply(first=60.0, early_headers=False), Reply(first=60.0, comments=0.05)]
+)
+async def test_a_first_token_that_does_not_come(
+    hasty: OpenAICompatible, model_server: ModelServer, reply: Reply
+) -> None:
+    model_server.default = reply
+    said, caught = await partial(hasty)
+    assert said == "" and type(caught) is ModelUnavailable and "no first token" in str(caught)
+    assert len(model_server.requests) == 3
+
+
 async def test_a_retry_that_works(model: OpenAICompatible, model_server: ModelServer) -> None:
     model_server.say(Reply(status=429, retry_after="0.2"), Reply(status=502), Reply(TEXT))
     started = time.monotonic()
@@ -168,9 +198,9 @@ async def test_a_retry_that_works(model: OpenAICompatible, model_server: ModelSe
 
 
 async def test_retry_after_is_told(model: OpenAICompatible, model_server: ModelServer) -> None:
-    model_server.say(Reply(status=429, retry_after="17"))
+    model_server.say(Reply(status=429, retry_after="170"))
     _, caught = await partial(model)
-    assert isinstance(caught, RateLimited) and caught.retry_after == 17.0
+    assert isinstance(caught, RateLimited) and caught.retry_after == 170.0
 
 
 @pytest.mark.parametrize("cut", ["fin", "rst", "json", "utf8", "close", "error"])
@@ -183,31 +213,29 @@ async def test_a_stream_that_breaks_off_is_broken_and_never_repeated(
     assert len(model_server.requests) == 1
 
 
-async def test_silence_in_mid_stream(model: OpenAICompatible, model_server: ModelServer) -> None:
+async def test_silence_in_mid_stream(model_server: ModelServer) -> None:
     model_server.say(Reply(TEXT, stall_after=2))
-    started = time.monotonic()
+    model = OpenAICompatible("m", base_url=model_server.base_url, patience=replace(PATIENT, silence=1.0))
     said, caught = await partial(model)
     assert said == "Aspirin inhibits" and isinstance(caught, StreamBroken)
-    assert 0.25 < time.monotonic() - started < 0.8
+    assert "silence: waited 1 s" in str(caught)
+    await model.aclose()
 
 
-async def test_single_bytes_are_no_sign_of_life(model: OpenAICompatible, model_server: ModelServer) -> None:
+async def test_single_bytes_are_no_sign_of_life(model_server: ModelServer) -> None:
     model_server.say(Reply(TEXT, trickle=0.1))
-    started = time.monotonic()
-    _, caught = await partial(
-        OpenAICompatible("m", base_url=model_server.base_url, patience=QUICK, retrying=Retrying(0))
-    )
-    assert isinstance(caught, ModelUnavailable) and time.monotonic() - started < 0.8
+    patience = replace(PATIENT, first=0.25)
+    model = OpenAICompatible("m", base_url=model_server.base_url, patience=patience, retrying=Retrying(0))
+    _, caught = await partial(model)
+    assert isinstance(caught, ModelUnavailable) and "no first token" in str(caught)
+    await model.aclose()
 
 
 async def test_the_total_holds_while_tokens_come(model_server: ModelServer) -> None:
-    model_server.say(Reply("word " * 100, tokens_per_second=20))
-    patience = Patience(connect=1.0, first=0.4, silence=0.3, total=0.6)
-    model = OpenAICompatible("m", base_url=model_server.base_url, patience=patience)
-    started = time.monotonic()
+    model_server.say(Reply("word " * 1000, tokens_per_second=20))
+    model = OpenAICompatible("m", base_url=model_server.base_url, patience=replace(PATIENT, total=1.0))
     said, caught = await partial(model)
-    assert said and isinstance(caught, StreamBroken)
-    assert 0.5 < time.monotonic() - started < 0.9
+    assert said and isinstance(caught, StreamBroken) and "all of the time" in str(caught)
     await model.aclose()
 
 
@@ -220,27 +248,24 @@ async def test_thinking_is_progress_but_no_text(model: OpenAICompatible, model_s
 
 async def test_a_server_that_dies(model: OpenAICompatible, model_server: ModelServer) -> None:
     model_server.say(Reply("word " * 100, tokens_per_second=50))
-    threading.Timer(0.2, model_server.kill).start()
-    said, caught = await partial(model)
+    said, caught = await partial(model, first=model_server.kill)
     assert said and isinstance(caught, StreamBroken)
     _, caught = await partial(model)
     assert isinstance(caught, ModelUnavailable) and caught.retryable
 
 
 async def test_closing_the_stream_closes_the_connection(model: OpenAICompatible, model_server: ModelServer) -> None:
-    model_server.default = Reply("word " * 500, tokens_per_second=100)
+    model_server.default = Reply("word " * 5000, tokens_per_second=100)
     before = asyncio.all_tasks()
     stream = model.stream(prompt_of())
     async for piece in stream:
         if piece.text:
             break
-    started = time.monotonic()
     await stream.aclose()
     assert await left_over(before) == set()
     request = model_server.requests[0]
     assert await asyncio.to_thread(model_server.wait_for_disconnect, request)
-    assert (request.disconnected_at or 0) - started < 0.1
-    assert request.sent_tokens < 50
+    assert request.sent_tokens < 2500, "it would have said 5,000"
 
 
 async def test_cancelling_closes_the_connection_and_the_pool_stays_whole(model_server: ModelServer) -> None:

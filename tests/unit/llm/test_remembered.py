@@ -17,7 +17,7 @@ from vital_engine.nouns import Evidence, Expert, Piece, Prefilled, Prompt, Quest
 from vital_engine.ports import Prefiller
 from vital_engine.services.llm.remembered import CachedLLM, key_of
 from vital_engine.testing import ScriptedServices, scripted
-from vital_engine.testing.material import EVIDENCE
+from vital_engine.testing.scripted import EVIDENCE
 
 QUESTION = Question("Why?", tenant="t1", user="u1")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prompts import prompt_of
 from vital_engine.nouns import Passage
-from vital_engine.services.llm.shortening import LEFT_OUT, shorten
-from vital_engine.tokens import estimate_tokens
+from vital_engine.services.llm.local import LEFT_OUT, shorten
+from vital_engine.text.tokens import estimate_tokens
 
 
 def passage(word: str, sentences: int) -> Passage:

@@ -52,23 +52,6 @@ def test_an_answer_waits_while_its_own_prompt_is_read() -> None:
     run_virtual(turn())
 
 
-def test_an_answer_waits_for_its_own_call_that_is_being_stopped() -> None:
-    async def turn() -> None:
-        slots = Slots(2)
-        guess = await taken(slots, "a", "x guessed")
-        second = await taken(slots, "a", "x")
-        assert number(second) != number(guess), "while it speaks, the other slot is taken"
-        slots.give(second)
-        guess.stopping = True
-        answer = asyncio.create_task(taken(slots, "a", "x true"))
-        await asyncio.sleep(1)
-        assert not answer.done()
-        slots.give(guess)
-        assert number(await answer) == number(guess)
-
-    run_virtual(turn())
-
-
 def test_nobody_waits_while_another_slot_is_idle() -> None:
     async def turn() -> None:
         slots = Slots(2)

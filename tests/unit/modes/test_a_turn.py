@@ -9,23 +9,14 @@ from typing import Any
 
 import pytest
 
+from seed_profile import SEED, SEQUENTIAL_TOTAL, TIERS_TOTAL, TOTALS
 from vital_engine.errors import ConfigError, InvalidQuestion, ModelUnavailable, StreamBroken
 from vital_engine.flow import Degraded, Done, Skipped, abandoned, run_virtual
 from vital_engine.modes import PROFILES, Mode2AutomaticWorkflow, TurnSettings
-from vital_engine.notices import NOTHING_FOUND
-from vital_engine.nouns import Evidence, Limits, Question
+from vital_engine.nouns import NOTHING_FOUND, Evidence, Limits, Question
 from vital_engine.testing import ScriptedServices, scripted
 
 QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1")
-SEED: dict[str, Any] = {
-    "retrieve": 0.5,
-    "suggest": 0.3,
-    "recall": 0.2,
-    "reply": 1.5,
-    "assess": 0.1,
-    "cite": 0.15,
-    "tally": 0.05,
-}
 TIER1, TIER2 = ("retrieve", "suggest", "recall"), ("cite", "assess", "tally")
 BAD: dict[str, Any] = {
     "hang": "hang",
@@ -50,7 +41,7 @@ def answer_of(services: ScriptedServices, **settings: Any) -> Any:
     return run_virtual(workflow.execute(QUESTION))
 
 
-@pytest.mark.parametrize(("profile", "seconds"), [("sequential", 2.8), ("tiers", 2.15), ("dataflow", 2.01875)])
+@pytest.mark.parametrize(("profile", "seconds"), TOTALS.items())
 def test_the_seed_profile_takes_exactly_as_long_as_its_arithmetic_says(profile: str, seconds: float) -> None:
     answer = answer_of(scripted(**SEED), profile=profile)
     assert answer.timing.total == seconds
@@ -68,7 +59,7 @@ def test_the_first_and_last_token_are_measured_from_the_question() -> None:
 
 def test_speedup_is_work_over_waiting_and_one_when_sequential() -> None:
     assert answer_of(scripted(**SEED), profile="sequential").speedup == 1.0
-    assert answer_of(scripted(**SEED), profile="tiers").speedup == pytest.approx(2.8 / 2.15)
+    assert answer_of(scripted(**SEED), profile="tiers").speedup == pytest.approx(SEQUENTIAL_TOTAL / TIERS_TOTAL)
     assert answer_of(scripted(), profile="tiers").speedup is None
 
 
@@ -145,7 +136,8 @@ def test_every_combination_of_failures_completes(tier: tuple[str, ...], broken: 
 
 
 def test_all_six_fail_and_the_model_works() -> None:
-    answer = answer_of(scripted(reply=1.5, **dict.fromkeys([*TIER1, *TIER2], ValueError())))
+    failing: dict[str, Any] = dict.fromkeys([*TIER1, *TIER2], ValueError())
+    answer = answer_of(scripted(reply=1.5, **failing))
     assert answer.status == "complete"
     assert answer.text
     assert set(answer.degraded) == {*TIER1, *TIER2}
@@ -223,10 +215,10 @@ def test_settings_are_refused_by_name_of_the_nearest_known_one() -> None:
 
 def test_a_request_may_change_a_setting_for_itself_alone() -> None:
     workflow = Mode2AutomaticWorkflow(scripted(**SEED), profile="tiers")
-    assert run_virtual(workflow.execute(QUESTION, profile="sequential")).timing.total == 2.8
-    assert run_virtual(workflow.execute(QUESTION)).timing.total == 2.15
+    assert run_virtual(workflow.execute(QUESTION, profile="sequential")).timing.total == SEQUENTIAL_TOTAL
+    assert run_virtual(workflow.execute(QUESTION)).timing.total == TIERS_TOTAL
     workflow.settings = TurnSettings(profile="sequential")
-    assert run_virtual(workflow.execute(QUESTION)).timing.total == 2.8
+    assert run_virtual(workflow.execute(QUESTION)).timing.total == SEQUENTIAL_TOTAL
 
 
 @pytest.mark.parametrize(
@@ -286,3 +278,18 @@ def test_nothing_is_pending_after_a_thousand_bad_turns() -> None:
         return len(left)
 
     assert run_virtual(many()) == 0
+
+
+@pytest.mark.parametrize(
+    ("script", "share"),
+    [
+        ({}, 1.0),
+        ({"recall": RuntimeError("down")}, 5 / 6),
+        ({"retrieve": RuntimeError("down"), "tally": RuntimeError("down")}, 4 / 6),
+        ({"invoke": RuntimeError("down"), "save": RuntimeError("down"), "register": RuntimeError("down")}, 1.0),
+    ],
+    ids=str,
+)
+def test_quality_counts_which_of_the_steps_that_run_beside_others_did_their_part(script: Any, share: float) -> None:
+    answer = run_virtual(Mode2AutomaticWorkflow(scripted(**script), watchers=()).execute(QUESTION))
+    assert answer.quality.parts["steps"] == pytest.approx(share)

@@ -8,19 +8,17 @@ from typing import Any
 
 import pytest
 
-from vital_engine.answer import Answer
-from vital_engine.flow import Hedged, run_virtual
+from seed_profile import DATAFLOW_TOTAL, SEED
+from vital_engine.flow import Hedge, Hedged, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
-from vital_engine.modes.stream import Cited
-from vital_engine.monitoring import registry
+from vital_engine.modes.events import Cited
+from vital_engine.monitoring import default_watchers, registry
 from vital_engine.nouns import Question
+from vital_engine.nouns.answer import Answer
 from vital_engine.ports import Replicas
 from vital_engine.testing import ScriptedServices, scripted
 
 QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1")
-SEED: dict[str, Any] = {
-    "retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "assess": 0.1, "tally": 0.05
-}  # fmt: skip
 PORTS = {"cite": ("checker", "check"), "assess": ("judge", "support"), "tally": ("accountant", "price")}
 LATE = 0.03
 """Seconds after which a call about one sentence is late. None that does not stall is: they take 18.75 ms at most."""
@@ -48,12 +46,17 @@ def paired(first: ScriptedServices, second: ScriptedServices) -> ScriptedService
 def stalling(step: str, at: int, second: ScriptedServices) -> ScriptedServices:
     port, method = PORTS[step]
     first = scripted(**SEED)
-    return paired(replace(first, **{port: Stalling(getattr(first, port), method, at)}), second)
+    stalls: dict[str, Any] = {port: Stalling(getattr(first, port), method, at)}
+    return paired(replace(first, **stalls), second)
+
+
+def hedges(workflow: Mode2AutomaticWorkflow) -> dict[str, Hedge]:
+    return workflow.runner.segments.hedges.of
 
 
 def ready(services: ScriptedServices, **settings: Any) -> Mode2AutomaticWorkflow:
     workflow = Mode2AutomaticWorkflow(services, **settings)
-    for hedge in workflow.hedges.of.values():
+    for hedge in hedges(workflow).values():
         hedge.after, hedge._tokens = LATE, 10.0
     return workflow
 
@@ -92,7 +95,7 @@ def test_what_is_found_is_streamed_as_it_is_without_a_second_service() -> None:
 def test_the_seed_profile_takes_as_long_with_second_services_as_without() -> None:
     second = scripted(**SEED)
     answer = run_virtual(ready(paired(scripted(**SEED), second)).execute(QUESTION))
-    assert answer.timing.total == 2.01875 == plain().timing.total
+    assert answer.timing.total == DATAFLOW_TOTAL == plain().timing.total
     assert answer.hedges == {} and second.calls == []
 
 
@@ -106,14 +109,16 @@ def test_the_other_profiles_and_who_does_not_want_it_never_send_twice(settings: 
 def test_only_a_review_that_has_a_second_service_is_hedged() -> None:
     services = replace(scripted(**SEED), replicas=Replicas(judge=scripted().judge))
     workflow = Mode2AutomaticWorkflow(services)
-    assert [step.name for step in workflow.flow(workflow.settings).steps if step.copied is not None] == ["assess"]
-    assert list(workflow.hedges.of) == ["assess"]
+    hedged = [step.name for step in workflow.runner.segments.steps(workflow.settings) if step.hedge is not None]
+    assert hedged == ["assess"]
+    assert list(hedges(workflow)) == ["assess"]
 
 
 @pytest.mark.parametrize("step", ["cite", "assess", "tally"])
 def test_a_second_service_that_breaks_its_promise_does_not_win(step: str) -> None:
     first = scripted(**SEED | {step: 0.8})  # 0.1 s for each sentence: all of them are late
-    answer = run_virtual(ready(paired(first, scripted(**{step: (0.0, "nonsense")}))).execute(QUESTION))
+    nonsense: dict[str, Any] = {step: (0.0, "nonsense")}
+    answer = run_virtual(ready(paired(first, scripted(**nonsense))).execute(QUESTION))
     assert answer.degraded == {} and answer.hedges[step]["won"] is False
 
 
@@ -129,9 +134,8 @@ def test_of_each_call_it_is_told_and_counted_what_became_of_its_copy() -> None:
         return registry.get_sample_value("vital_hedges_total", {"step": "cite", "outcome": "sent_won"}) or 0.0
 
     before, events = count(), list[Hedged]()
-    services = stalling("cite", 0, scripted(**SEED))
-    workflow = ready(services)
-    workflow.watchers = (*workflow.watchers, lambda *_: lambda e: events.append(e) if isinstance(e, Hedged) else None)
+    watch = lambda *_: lambda event: events.append(event) if isinstance(event, Hedged) else None  # noqa: E731
+    workflow = ready(stalling("cite", 0, scripted(**SEED)), watchers=(*default_watchers(), watch))
     run_virtual(workflow.execute(QUESTION))
     assert [(e.flow, e.step, e.became) for e in events] == [("turn", "cite", "sent_won")] and count() == before + 1
 
@@ -140,12 +144,12 @@ def test_what_is_learned_is_learned_by_sentence_and_kept_from_turn_to_turn() -> 
     workflow = Mode2AutomaticWorkflow(paired(scripted(**SEED), scripted(**SEED)))
     for seconds in (4000, 3000):
         run_virtual(workflow.execute(QUESTION, parallel_timeout_ms=seconds))
-    counted = {step: hedge._alone.count for step, hedge in workflow.hedges.of.items()}
+    counted = {step: hedge._alone.count for step, hedge in hedges(workflow).items()}
     assert counted == {"cite": 16, "assess": 16, "tally": 16}  # eight sentences
 
 
 def test_a_memory_of_sentences_reaches_as_far_back_as_one_of_turns() -> None:
     second = scripted()
     services = replace(scripted(), replicas=Replicas(retriever=second.retriever, judge=second.judge))
-    of = Mode2AutomaticWorkflow(services).hedges.of
+    of = hedges(Mode2AutomaticWorkflow(services))
     assert of["assess"]._alone.half_life == 8 * of["retrieve"]._alone.half_life

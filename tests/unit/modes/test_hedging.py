@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
-from vital_engine.answer import Answer
-from vital_engine.flow import Hedged, StreamOpened, run_virtual
+from seed_profile import DATAFLOW_TOTAL, SEED
+from vital_engine.flow import Hedge, Hedged, StreamOpened, run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
 from vital_engine.monitoring import registry
-from vital_engine.nouns import Brief, Evidence, Guess, Passage, Piece, Prompt, Question, Usage
+from vital_engine.nouns import Evidence, Passage, Piece, Prompt, Question, Usage
+from vital_engine.nouns.answer import Answer
 from vital_engine.ports import Replicas
 from vital_engine.testing import ScriptedServices, scripted
-from vital_engine.testing.material import EVIDENCE, MEMORY, MENU
 
 QUESTION = Question(text="Does the scripted drug lower HbA1c?", tenant="t1", user="u1")
-SEED: dict[str, Any] = {"retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "assess": 0.1}
 LATE = {"retrieve": 0.6, "suggest": 0.4, "recall": 0.3, "reply": 0.1}
 """After how many seconds each is late; the model says its first word after 12.5 ms."""
 
@@ -28,11 +27,15 @@ def paired(first: ScriptedServices, second: ScriptedServices) -> ScriptedService
     return replace(first, replicas=Replicas(second.retriever, second.tool_suggester, second.memory, second.llm))
 
 
+def hedges(workflow: Mode2AutomaticWorkflow) -> dict[str, Hedge]:
+    return workflow.runner.segments.hedges.of
+
+
 def ready(services: ScriptedServices, **settings: Any) -> Mode2AutomaticWorkflow:
     """A workflow that knows when its steps are late, and may send copies."""
     workflow = Mode2AutomaticWorkflow(services, **settings)
     for step, seconds in LATE.items():
-        workflow.hedges.of[step].after, workflow.hedges.of[step]._tokens = seconds, 10.0
+        hedges(workflow)[step].after, hedges(workflow)[step]._tokens = seconds, 10.0
     return workflow
 
 
@@ -63,7 +66,7 @@ def scripted_pair() -> ScriptedServices:
 def test_what_is_not_late_is_never_sent_twice() -> None:
     second = scripted(**SEED)
     answer = run_virtual(ready(paired(scripted(**SEED), second)).execute(QUESTION))
-    assert answer.timing.total == 2.01875 and answer.receipt()["hedges"] == {} and second.calls == []
+    assert answer.timing.total == DATAFLOW_TOTAL and answer.receipt()["hedges"] == {} and second.calls == []
 
 
 @pytest.mark.parametrize("settings", [{"profile": "tiers"}, {"profile": "sequential"}, {"hedging": False}])
@@ -72,7 +75,7 @@ def test_the_other_profiles_and_who_does_not_want_it_never_send_twice(settings: 
     workflow = ready(paired(scripted(**SEED | {"retrieve": 2.0}), second), **settings)
     answer = run_virtual(workflow.execute(QUESTION))
     assert answer.receipt()["hedges"] == {} and second.calls == []
-    assert all(hedge.calls == 0 for hedge in workflow.hedges.of.values())
+    assert all(hedge.calls == 0 for hedge in hedges(workflow).values())
 
 
 def test_what_writes_is_done_once() -> None:
@@ -88,13 +91,13 @@ def test_what_is_learned_is_kept_from_turn_to_turn_whatever_their_settings() -> 
     workflow = Mode2AutomaticWorkflow(scripted_pair())
     for seconds in (4000, 3000, 2000):
         run_virtual(workflow.execute(QUESTION, parallel_timeout_ms=seconds))
-    assert {step: hedge._alone.count for step, hedge in workflow.hedges.of.items()} == dict.fromkeys(LATE, 3)
+    assert {step: hedge._alone.count for step, hedge in hedges(workflow).items()} == dict.fromkeys(LATE, 3)
 
 
 def test_only_what_has_a_replica_is_hedged() -> None:
     services = replace(scripted(**SEED), replicas=Replicas(retriever=scripted().retriever))
     workflow = Mode2AutomaticWorkflow(services)
-    copied = [step.name for step in workflow.flow(workflow.settings).steps if step.copied is not None]
+    copied = [step.name for step in workflow.runner.segments.steps(workflow.settings) if step.hedge is not None]
     assert copied == ["retrieve"]
 
 
@@ -130,19 +133,19 @@ class Model:
 
 def test_a_call_of_a_model_that_was_cut_off_is_said_on_the_stream() -> None:
     events: list[Hedged] = []
-    lives: list[Any] = []
+    streams: list[Any] = []
 
     def watch(event: Any) -> None:
         if isinstance(event, Hedged):
             events.append(event)
         if isinstance(event, StreamOpened) and event.step == "reply":
-            lives.append(event.live)
+            streams.append(event.stream)
 
     services = replace(scripted(), llm=Model("slow", 9.0), replicas=Replicas(llm=Model("quick", 0.2)))
     workflow = Mode2AutomaticWorkflow(services, watchers=(lambda *_: watch,))
-    workflow.hedges.of["reply"].after, workflow.hedges.of["reply"]._tokens = 0.1, 10.0
+    hedges(workflow)["reply"].after, hedges(workflow)["reply"]._tokens = 0.1, 10.0
     answer = run_virtual(workflow.execute(QUESTION))
-    said = list(lives[0].items)
+    said = list(streams[0].items)
     lost = [piece.discarded for piece in said if piece.discarded is not None]
     assert answer.text == "quick one quick two quick three." and [e.became for e in events] == ["sent_won"]
     assert len(lost) == 1 and (lost[0].why, lost[0].model, lost[0].provider) == ("copy", "slow", "scripted")
@@ -159,41 +162,22 @@ def test_evidence_of_the_second_service_is_what_the_turn_goes_on_with() -> None:
 
     services = replace(scripted(retrieve="hang"), replicas=Replicas(retriever=Elsewhere()))
     workflow = Mode2AutomaticWorkflow(services)
-    workflow.hedges.of["retrieve"].after, workflow.hedges.of["retrieve"]._tokens = 0.1, 10.0
+    hedges(workflow)["retrieve"].after, hedges(workflow)["retrieve"]._tokens = 0.1, 10.0
     answer = run_virtual(workflow.execute(QUESTION))
     assert [passage.id for passage in answer.evidence.passages] == ["elsewhere"]
     assert "Found elsewhere." in services.prompts[-1]
-
-
-class Knows:
-    """A foresight that is always right about the scripted services."""
-
-    async def guess(self, question: Question, brief: Brief) -> Guess:
-        return Guess(replace(EVIDENCE, passages=EVIDENCE.passages[: question.limits.passages]), MENU, MEMORY, "knows")
-
-    async def learn(self, question: Question, brief: Brief, found: Guess) -> None: ...
-
-
-def test_what_was_begun_on_a_right_guess_and_stalls_is_left_for_the_second_model_too() -> None:
-    services = replace(paired(scripted(**SEED | {"reply": "hang"}), scripted(**SEED)), foresight=Knows())
-    workflow = ready(services, speculation="auto")
-    for _ in range(20):
-        workflow.early.speculation.learn("knows", right=True)
-    answer = run_virtual(workflow.execute(QUESTION))
-    assert answer.status == "complete" and answer.hedges == {"reply": {"sent": 0.6, "won": True}}
-    assert answer.timing.total == pytest.approx(0.6 + 1.5 + 0.15 / 8)  # and not when the first one is given up
 
 
 def test_beside_a_model_that_is_busy_no_call_is_sent_twice() -> None:
     second = scripted(**SEED)
     services = paired(scripted(**SEED | {"reply": (3.0, "Late but said [1].")}), second)
     workflow = ready(services)
-    workflow.early.load.capacity = 1
+    workflow.runner.segments.load.capacity = 1
 
     async def beside_another() -> Answer:
-        with workflow.early.load.call():
+        with workflow.runner.segments.load.call():
             await asyncio.sleep(60)
             return await workflow.execute(QUESTION)
 
     answer = run_virtual(beside_another())
-    assert answer.hedges == {} and second.calls == [] and workflow.hedges.of["reply"].calls == 1
+    assert answer.hedges == {} and second.calls == [] and hedges(workflow)["reply"].calls == 1

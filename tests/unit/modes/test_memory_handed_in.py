@@ -10,7 +10,7 @@ import pytest
 from vital_engine import Mode1ManualWorkflow, Mode2AutomaticWorkflow, Mode4ChatAutomaticWorkflow
 from vital_engine.errors import InvalidQuestion
 from vital_engine.flow import Skipped, run_virtual
-from vital_engine.modes.state import TurnState
+from vital_engine.modes.segments import TurnState
 from vital_engine.nouns import Memory, PastTurn, Question
 from vital_engine.testing import scripted
 

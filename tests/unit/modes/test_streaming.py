@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from seed_profile import DATAFLOW_TOTAL, SEED
 from vital_engine.flow import run_virtual
-from vital_engine.modes import Broken, Cited, Finished, Mode2AutomaticWorkflow, Started, Step, Token
+from vital_engine.modes import Broken, Cited, Finished, Mode2AutomaticWorkflow, Started, StepEvent, Token
 from vital_engine.nouns import Question
 from vital_engine.testing import scripted
 
 QUESTION = Question(text="x", tenant="t1", user="u1")
-SEED: dict[str, Any] = {"retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15}
 
 
 def events_of(**steps: Any) -> list[Any]:
@@ -40,7 +40,7 @@ def test_citations_come_while_the_model_still_speaks() -> None:
 
 
 def test_each_step_begins_and_ends_once() -> None:
-    steps = [(e.step, bool(e.outcome)) for e in events_of(**SEED) if isinstance(e, Step)]
+    steps = [(e.step, bool(e.outcome)) for e in events_of(**SEED) if isinstance(e, StepEvent)]
     assert len(steps) == len(set(steps))
     assert {s for s, ended in steps if ended} == {s for s, ended in steps if not ended}
 
@@ -49,7 +49,7 @@ def test_a_reader_that_goes_stops_the_model_and_keeps_what_was_said() -> None:
     services = scripted(**SEED)
 
     async def read_a_little() -> None:
-        stream = Mode2AutomaticWorkflow(services).stream(QUESTION)
+        stream: Any = Mode2AutomaticWorkflow(services).stream(QUESTION)
         async for event in stream:
             if isinstance(event, Token) and event.seq > 40:
                 break
@@ -84,7 +84,7 @@ def test_a_started_turn_goes_on_without_a_reader_and_can_be_read_again() -> None
     first, again, answer = run_virtual(twice())
     assert again[:10] == first
     assert again[-1].answer is answer
-    assert answer.timing.total == 2.01875
+    assert answer.timing.total == DATAFLOW_TOTAL
 
 
 def test_a_cancelled_turn_ends_its_log_with_an_error() -> None:

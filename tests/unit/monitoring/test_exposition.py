@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 import vital_engine.monitoring as monitoring
@@ -31,7 +32,7 @@ SIX = {
 
 
 @pytest.fixture
-def families() -> dict[str, object]:
+def families() -> dict[str, Metric]:
     track_parallel_execution("tier1", 2, seconds=0.1, speedup=2.0, succeeded=True)
     track_parallel_task_failure("retrieve", "timeout", 2)
     track_parallel_task_duration("retrieve", 2, 0.1)
@@ -40,7 +41,7 @@ def families() -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", SIX)
-def test_the_six(families: dict[str, object], name: str) -> None:
+def test_the_six(families: dict[str, Metric], name: str) -> None:
     family = families[name]
     kind, labels = SIX[name]
     assert family.type == kind
@@ -52,20 +53,20 @@ def test_the_six(families: dict[str, object], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["parallel_execution_duration_ms", "parallel_task_duration_ms"])
-def test_buckets_in_milliseconds_cover_10_ms_to_10_s(families: dict[str, object], name: str) -> None:
+def test_buckets_in_milliseconds_cover_10_ms_to_10_s(families: dict[str, Metric], name: str) -> None:
     bounds = {float(s.labels["le"]) for s in families[name].samples if "le" in s.labels}
     assert bounds == {round(b * 1000, 6) for b in STEP_SECONDS} | {float("inf")}
     assert {10.0, 10_000.0} <= bounds
 
 
-def test_a_gauge_of_a_tier_that_never_ran_is_not_shown_as_nought(families: dict[str, object]) -> None:
+def test_a_gauge_of_a_tier_that_never_ran_is_not_shown_as_nought(families: dict[str, Metric]) -> None:
     shown = {tuple(s.labels.values()) for s in families["parallel_speedup_ratio"].samples}
     durations = families["parallel_execution_duration_ms"].samples
     ran = {tuple(s.labels.values()) for s in durations if s.name.endswith("_count") and s.value}
     assert shown <= ran
 
 
-def test_counters_that_rules_watch_begin_at_nought(families: dict[str, object]) -> None:
+def test_counters_that_rules_watch_begin_at_nought(families: dict[str, Metric]) -> None:
     assert len(families["parallel_execution_timeouts"].samples) == 8
 
 

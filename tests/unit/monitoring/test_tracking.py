@@ -20,8 +20,7 @@ from vital_engine.monitoring import (
     track_spending,
     track_turn,
 )
-from vital_engine.monitoring.labels import provider_kind
-from vital_engine.monitoring.metrics import SUCCESS_WINDOW
+from vital_engine.monitoring.metrics import SUCCESS_WINDOW, provider_kind
 from vital_engine.nouns import Call, Cost, LedgerRow, Usage
 
 

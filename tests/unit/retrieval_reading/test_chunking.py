@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.sentences import split
-from vital_engine.services.retrieval.chunking import TARGET_TOKENS, chunk, estimated_tokens
+from vital_engine.services.retrieval.chunking import TARGET_TOKENS, chunk
 from vital_engine.services.retrieval.embedder import MiniLM
 from vital_engine.services.retrieval.reading import Document, read
+from vital_engine.text.sentences import split
+from vital_engine.text.tokens import estimate_word_pieces
 
 SENTENCE = "The serum concentration of examplomycin rose in all patients after the third dose."  # 13 words
 
@@ -41,7 +42,7 @@ def test_chunks_are_exact_ordered_and_lose_no_sentence(parts: list[tuple[str, st
         own = {(piece.start + a, piece.start + b) for a, b in piece.sentences}
         assert overlap or seen.isdisjoint(own)
         fresh = [given.text[a:b] for a, b in sorted(own - seen)]
-        assert len(fresh) == 1 or sum(map(estimated_tokens, fresh)) <= target
+        assert len(fresh) == 1 or sum(map(estimate_word_pieces, fresh)) <= target
         seen |= own
     assert seen == {(s.start, s.end) for s in split(given.text)}
 
@@ -88,7 +89,7 @@ def test_the_page_is_where_a_chunk_begins(documents: Path) -> None:
 def test_a_chunk_of_the_usual_size_is_read_whole_by_the_embedder(minilm: MiniLM) -> None:
     text = " ".join([SENTENCE] * 60)
     assert all(minilm.count(piece.text) < minilm.max_tokens for piece in chunk(document(text)))
-    assert estimated_tokens(text) == pytest.approx(60 * (minilm.count(SENTENCE) - 2), rel=0.15)
+    assert estimate_word_pieces(text) == pytest.approx(60 * (minilm.count(SENTENCE) - 2), rel=0.15)
     assert minilm.max_tokens > TARGET_TOKENS
 
 

@@ -13,8 +13,8 @@ from vital_engine.errors import ConfigError, RetrievalError
 from vital_engine.ports import Embedder
 from vital_engine.services.retrieval import minilm as source
 from vital_engine.services.retrieval.embedder import MiniLM
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.retrieval.minilm import converted, find_weights
+from vital_engine.testing import HashedEmbedder
 
 CARD = ["That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day"]
 # as the published model gives them in full precision
@@ -42,10 +42,10 @@ def test_rows_are_unit_float32_and_fulfil_the_port(minilm: MiniLM) -> None:
 
 
 def test_a_vector_does_not_depend_on_its_batch(minilm: MiniLM) -> None:
-    gather_outcomes = minilm.embed(TEXTS)
+    together = minilm.embed(TEXTS)
     alone = np.concatenate([minilm.embed([text]) for text in TEXTS])
-    assert np.array_equal(gather_outcomes, alone)
-    assert np.array_equal(gather_outcomes, minilm.embed(TEXTS[::-1])[::-1])
+    assert np.array_equal(together, alone)
+    assert np.array_equal(together, minilm.embed(TEXTS[::-1])[::-1])
 
 
 def test_many_threads_may_embed_at_once(minilm: MiniLM) -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vital_engine.services.retrieval import kept
-from vital_engine.services.retrieval.hashed import HashedEmbedder
-from vital_engine.services.retrieval.kept import KeptVectors
+from vital_engine.services.caching import cached
+from vital_engine.services.caching.cached import KeptVectors
+from vital_engine.testing import HashedEmbedder
 
 
 class Counting(HashedEmbedder):
     calls = 0
 
-    def embed(self, texts):  # type: ignore[no-untyped-def]
+    def embed(self, texts):
         self.calls += 1
         return super().embed(texts)
 
@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) 
 
 
 def test_only_so_many_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MOST", 3)
+    monkeypatch.setattr(cached, "MOST", 3)
     vectors = KeptVectors(Counting(), tmp_path)
     for i in range(6):
         vectors.embed([*TEXTS, str(i)])

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from vital_engine.errors import RetrievalError
 from vital_engine.nouns import Passage
-from vital_engine.sentences import split
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.retrieval.sentence_vectors import SentenceVectors, embed_packed, pack, unpack
+from vital_engine.testing import HashedEmbedder
+from vital_engine.text.sentences import split
 
 
 class Counting(HashedEmbedder):
@@ -69,6 +69,13 @@ def test_the_least_recently_used_goes_first() -> None:
     assert embedder.calls == 3
     vectors.of(Passage("b", TEXT))
     assert embedder.calls == 4
+
+
+def test_more_passages_at_once_than_are_kept() -> None:
+    embedder = Counting()
+    vectors = SentenceVectors(embedder, 1, within=5.0)
+    found = vectors.of_all([Passage(name, TEXT) for name in ("a", "b", "a")])
+    assert found[0] is found[2] and len(vectors) == 1 and embedder.calls == 1
 
 
 def test_primed_vectors_are_used_and_those_that_do_not_fit_are_computed() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vital_engine.errors import ConfigError
-from vital_engine.services.retrieval.fusion import RANK_CONSTANT, fuse
+from vital_engine.services.retrieval.rerank import RANK_CONSTANT, fuse
 
 rankings = st.lists(st.integers(0, 30), unique=True, max_size=20)
 

@@ -74,7 +74,7 @@ def as_dict(segments: Sequence[Segment], query: Terms, depth: int = 1000) -> dic
     return rank(query, segments, depth).as_dict()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     corpus=passages.filter(any),
     query=st.lists(st.sampled_from("abcdefghz"), max_size=6),
@@ -90,7 +90,7 @@ def test_scores_are_those_of_bm25s_however_the_corpus_is_cut(
     assert as_dict(loaded([merged(segments)]), query) == pytest.approx(expected, rel=1e-5)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(corpus=passages, query=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6), data=st.data())
 def test_the_dead_leave_no_trace_in_scores(corpus: list[Terms], query: Terms, data: st.DataObject) -> None:
     dead = data.draw(st.sets(st.integers(0, len(corpus) - 1)))
@@ -133,7 +133,7 @@ def test_leaving_out_postings_that_cannot_matter_changes_neither_ranks_nor_score
         assert not set(everything.ordinals.tolist()) & set(dead)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     corpus=passages.filter(any),
     query=st.lists(st.sampled_from("abcdefghz"), max_size=6),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from vital_engine.errors import RetrievalError
 from vital_engine.nouns.stored import Catalogue, LexicalSegment
-from vital_engine.services.retrieval.lexical import pack
-from vital_engine.services.retrieval.lexical_index import ENTRY_BYTES, MOST_TERMS, LexicalIndex
+from vital_engine.services.retrieval.lexical import ENTRY_BYTES, MOST_TERMS, LexicalIndex, pack
 
 
 class Shelf:
@@ -78,6 +78,24 @@ async def test_memory_stays_within_its_budget_and_what_is_used_stays_longest() -
         assert await found(index, shelf, term)
         assert index.cached_bytes <= 4 * (ENTRY_BYTES + 40)
     assert [of for _, of in shelf.asked] == [{1: ["aspirin"]}, {1: ["blood"]}, {1: ["insulin"]}, {1: ["pain"]}]
+
+
+@pytest.mark.parametrize("more", [1, 2])
+async def test_what_is_dropped_from_memory_while_the_rest_is_read_is_found_all_the_same(more: int) -> None:
+    index, shelf = LexicalIndex(cache_bytes=3 * (ENTRY_BYTES + 24)), Shelf(CORPUS)
+    assert await found(index, shelf, "aspirin") == [0, 2]
+
+    class Slow(Shelf):
+        async def lexical(self, *given: Any, **more_given: Any) -> Any:
+            read = await super().lexical(*given, **more_given)
+            if more == 1:  # another search of the same segment: "aspirin" is dropped
+                assert await found(index, shelf, "insulin", "pain") == [1, 2]
+            else:  # one of another tenant: all is dropped
+                assert await found(index, Shelf(CORPUS, tenant="t2"), "insulin", "pain") == [1, 2]
+            return read
+
+    assert await found(index, Slow(CORPUS), "aspirin", "blood") == [0, 2]
+    assert await found(index, shelf, "aspirin") == [0, 2], "nor is it remembered that it is nowhere"
 
 
 async def test_of_a_pasted_document_the_first_terms_count() -> None:

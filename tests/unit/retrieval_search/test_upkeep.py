@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vital_engine.nouns.stored import LexicalSegment
-from vital_engine.services.retrieval.upkeep import DOMINANT, FEWEST, LARGEST, SMALL, to_merge
+from vital_engine.services.retrieval.lexical import DOMINANT, FEWEST, LARGEST, SMALL, to_merge
 
 
 def segments(sizes: list[int]) -> list[LexicalSegment]:

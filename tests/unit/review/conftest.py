@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.retrieval.sentence_vectors import SentenceVectors
 from vital_engine.services.support import Matcher
+from vital_engine.testing import HashedEmbedder
 
 
 def dense_matcher() -> Matcher:

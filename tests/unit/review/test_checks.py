@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from vital_engine.services.checks import agree, hard_checks
+from vital_engine.services.checks.alignment import words
 from vital_engine.services.checks.figures import figures, unmatched
-from vital_engine.services.checks.names import absent, names
-from vital_engine.services.checks.polarity import negation, opposed
-from vital_engine.services.checks.words import words
+from vital_engine.services.checks.hard import absent, names, negation, opposed
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from vital_engine.errors import NotFound, StoreError
 from vital_engine.nouns import Citation, Evidence, Passage, Scope, Sentence
 from vital_engine.ports import CitationChecker
-from vital_engine.sentences import split
 from vital_engine.services.citations import QuoteChecker
+from vital_engine.text.sentences import split
 
 ABSTRACTS = json.loads(Path(__file__).with_name("abstracts.json").read_text("utf-8"))["abstracts"]
 OFFSET = 1000
@@ -52,9 +52,7 @@ def marked(sentence: str, number: int) -> str:
     return f"{sentence.rstrip('.')} [{number}]."
 
 
-repeatedly = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+repeatedly = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def test_it_is_a_citation_checker(matcher):

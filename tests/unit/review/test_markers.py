@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.services.checks.markers import markers, without_markers
-from vital_engine.services.checks.parts import parts
+from vital_engine.services.checks.markers import markers, parts, without_markers
 
 
 @pytest.mark.parametrize(

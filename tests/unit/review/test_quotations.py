@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vital_engine.services.checks.quotations import find, quotations
+from vital_engine.services.checks.markers import find, quotations
 
 
 @pytest.mark.parametrize(

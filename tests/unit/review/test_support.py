@@ -11,12 +11,12 @@ import pytest
 from vital_engine.errors import ConfigError
 from vital_engine.nouns import Evidence, Passage, Sentence
 from vital_engine.ports import Judge
-from vital_engine.sentences import split
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.retrieval.sentence_vectors import SentenceVectors
 from vital_engine.services.support import LogisticJudge, Matcher, claims_something
-from vital_engine.services.support.matching import ALTERED, VERBATIM
+from vital_engine.services.support.judge import ALTERED, VERBATIM
 from vital_engine.services.support.model import Logistic, bundled, retrieval_strength
+from vital_engine.testing import HashedEmbedder
+from vital_engine.text.sentences import split
 
 ABSTRACTS = json.loads(Path(__file__).with_name("abstracts.json").read_text("utf-8"))["abstracts"]
 EVIDENCE = Evidence(tuple(Passage(a["pmid"], a["text"], a["pmid"], a["title"]) for a in ABSTRACTS))

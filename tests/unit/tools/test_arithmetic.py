@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vital_engine.errors import InvalidArguments
-from vital_engine.services.tools.arithmetic import MAX_LENGTH, evaluate
-from vital_engine.services.tools.calculator import calculator
+from vital_engine.services.tools.calculator import MAX_LENGTH, calculator, evaluate
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ from vital_engine.services.tools.clinical import (
     cha2ds2_vasc,
     corrected_qt,
     creatinine_clearance,
+    difference,
     egfr_ckd_epi_2021,
     meld_3,
     number_needed_to_treat,
+    wilson,
 )
-from vital_engine.services.tools.clinical.trials import difference, wilson
 
 
 # 1.2 mg/dL, 55 years, male: 71, as the National Kidney Foundation's calculator prints it. The others are the equation of
@@ -116,7 +117,7 @@ def test_cha2ds2_vasc_at_most_nine_and_says_what_it_took_as_absent() -> None:
 
 
 # Kim et al. 2021: at the bounds every logarithm and difference is 0 and 6 remain; then one term after the other.
-NORMAL = {
+NORMAL: dict[str, Any] = {
     "bilirubin_mg_dl": 1,
     "creatinine_mg_dl": 1,
     "inr": 1,
@@ -153,7 +154,13 @@ def test_meld_3(change: dict[str, Any], unrounded: float) -> None:
 
 
 def test_meld_3_stays_within_6_and_40() -> None:
-    worst = {"bilirubin_mg_dl": 40, "creatinine_mg_dl": 8, "inr": 8, "sodium_mmol_l": 120, "albumin_g_dl": 1.5}
+    worst: dict[str, Any] = {
+        "bilirubin_mg_dl": 40,
+        "creatinine_mg_dl": 8,
+        "inr": 8,
+        "sodium_mmol_l": 120,
+        "albumin_g_dl": 1.5,
+    }
     assert meld_3(**NORMAL | worst).value["score"] == 40
 
 

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vital_engine.errors import InvalidArguments
-from vital_engine.services.tools.conversion import convert_units
-from vital_engine.services.tools.units import UNITS, plain, unit_of
+from vital_engine.services.tools.conversion import UNITS, convert_units, plain, unit_of
 
 
 # Conventional to SI by the factors that laboratories and journals print (as in the AMA Manual of Style's SI conversions:

@@ -37,7 +37,7 @@ async def test_nothing_found_and_could_not_look_differ(scope: Scope) -> None:
             return self.result
 
     async def found(result: Any) -> str:
-        box = Toolbox([search_knowledge(Fixed(result))])  # type: ignore[arg-type]
+        box = Toolbox([search_knowledge(Fixed(result))])
         return (await box.call(search(query="recalls"), scope=scope)).text
 
     assert await found(()) == "No passage in the documents matches “recalls”."

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vital_engine.services.retrieval.hashed import HashedEmbedder
+from vital_engine.services.ranking import words
 from vital_engine.services.tools import Profile, Shortlist
-from vital_engine.services.tools.matching import words
+from vital_engine.testing import HashedEmbedder
 
 PROFILES = [
     Profile("air", "air quality: forecast of pollution for a city"),

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from vital_engine.nouns import Brief, Question
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.tools import Choice, Mention, Number, Toolbox
 from vital_engine.services.tools.reading import mentions
+from vital_engine.testing import HashedEmbedder
 
 HERE = Path(__file__).parent
 SETS = [yaml.safe_load((HERE / name).read_text("utf-8")) for name in ("questions.yaml", "questions_heldout.yaml")]
@@ -63,6 +63,8 @@ async def test_a_question_that_needs_no_tool_gets_an_empty_menu(
         ("creatinine 20", None),
         ("creatinine 1.2-1.4", None),
         ("creatinine 1.2 to 1.4", None),
+        ("creatinine 1.2 mg/dL to 1.4 mg/dL", None),
+        ("creatinine 1.2 mg/dL or 1.4 mg/dL", None),
         ("creatinine 1.2 g/L", None),
         ("creatinine 120/80", None),
         ("creatinine clearance 60", None),

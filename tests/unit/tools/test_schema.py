@@ -109,7 +109,7 @@ def test_functions_that_do_not_say_enough_are_refused() -> None:
     def silent(x: int) -> int:
         return x
 
-    def untyped(x) -> int:  # type: ignore[no-untyped-def]
+    def untyped(x) -> int:
         """Typed it is not."""
         return int(x)
 

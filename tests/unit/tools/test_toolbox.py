@@ -12,8 +12,8 @@ import pytest
 from vital_engine.errors import ConfigError, InvalidArguments, StoreError, ToolError, ToolTimeout
 from vital_engine.nouns import Brief, Effect, Question, Scope, ToolCall, ToolSuggestions
 from vital_engine.ports import Caller, ToolSuggester
-from vital_engine.services.retrieval.hashed import HashedEmbedder
 from vital_engine.services.tools import CallKey, Output, Toolbox, tool
+from vital_engine.testing import HashedEmbedder
 
 Ask = Callable[..., Question]
 Briefed = Callable[..., Brief]
@@ -196,24 +196,26 @@ async def test_no_more_calls_at_once_than_seats(scope: Scope) -> None:
 
 
 async def test_a_plain_function_runs_in_a_thread_and_keeps_its_seat_until_it_ends(scope: Scope) -> None:
-    gate, here, began = threading.Event(), threading.get_ident(), []
+    gate, runs, here, began = threading.Event(), threading.Event(), threading.get_ident(), []
 
     @tool(concurrency=1, timeout=0.05)
     def deaf() -> str:
         """Block."""
         began.append(threading.get_ident())
-        gate.wait(5)
+        runs.set()
+        gate.wait(60)
         return "done"
 
     box = Toolbox([deaf])
     with pytest.raises(ToolTimeout):
         await box.call(proposed("deaf"), scope=scope)
+    assert await asyncio.to_thread(runs.wait, 60)
     with pytest.raises(ToolTimeout):  # the first still runs: there is no seat
         await box.call(proposed("deaf"), scope=scope)
     assert len(began) == 1
     assert began[0] != here
     gate.set()
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 60
     while True:
         try:
             assert (await box.call(proposed("deaf"), scope=scope)).value == "done"
@@ -263,7 +265,7 @@ async def test_results_are_data_of_bounded_size(scope: Scope) -> None:
         """Give."""
         return results[what]
 
-    box = Toolbox([give])
+    box = Toolbox([give], model=True)
 
     async def given(what: str) -> tuple[str, Any]:
         tool_result = await box.call(proposed("give", what=what), scope=scope)
@@ -287,7 +289,7 @@ async def test_the_key_of_a_call_is_its_proposals_id(scope: Scope) -> None:
         seen.append((key, scope.tenant))
         return item
 
-    box = Toolbox([order])
+    box = Toolbox([order], model=True)
     for _ in range(2):
         await box.call(proposed("order", item="gloves"), scope=scope)
     assert seen == [("call_1", "t1")] * 2

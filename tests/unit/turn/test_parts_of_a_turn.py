@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -25,11 +26,10 @@ from vital_engine.nouns import (
     ToolResult,
     ToolResults,
     ToolSuggestions,
-    TurnRecord,
     Usage,
 )
 from vital_engine.testing import scripted
-from vital_engine.turn import compose, drafted, registering, saving
+from vital_engine.turn import compose, drafted, register, save
 
 QUESTION = Question("Why?", tenant="t", user="u", run_id="r")
 BRIEF = Brief(Expert("e", "E", "answers", "Be exact."))
@@ -45,7 +45,8 @@ class Blocking:
 
 
 def test_a_model_may_be_a_plain_generator() -> None:
-    services = replace(scripted(), llm=Blocking())
+    blocking: Any = Blocking()  # the port is asynchronous
+    services = replace(scripted(), llm=blocking)
     answer = run_virtual(Mode2AutomaticWorkflow(services, watchers=()).execute(QUESTION))
     assert (answer.text, answer.draft.model, answer.draft.finish) == ("It is so [1].", "plain", "length")
     assert "length limit" in " ".join(answer.warnings)
@@ -58,11 +59,10 @@ def test_a_model_that_says_nothing_has_failed() -> None:
 
 
 async def test_a_turn_may_be_kept_by_nobody() -> None:
-    kept = TurnRecord("r", QUESTION, 2, "complete", "text", "e", {})
-    assert (await registering(None, mode=2)(question=QUESTION)).run_id == "r"
-    assert (await saving(None)(turn=kept)).run_id == "r"
-    services = replace(scripted(), register=None, keeper=None)
+    assert (await register(None, 2, QUESTION)).run_id == "r"
+    services = replace(scripted(), turns=None)
     answer = await Mode2AutomaticWorkflow(services, watchers=()).execute(QUESTION)
+    assert (await save(None, answer)).run_id == "r"
     assert answer.degraded == {}
 
 

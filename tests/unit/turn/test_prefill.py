@@ -9,18 +9,16 @@ from typing import Any
 
 import pytest
 
-from vital_engine.answer import Answer
+from seed_profile import DATAFLOW_TOTAL, SEED, SEQUENTIAL_TOTAL, TIERS_TOTAL
 from vital_engine.errors import ModelUnavailable
-from vital_engine.flow import Load, run_virtual
+from vital_engine.flow import run_virtual
 from vital_engine.modes import Mode2AutomaticWorkflow
-from vital_engine.modes.early import load_of
 from vital_engine.nouns import Piece, Prefilled, Prompt, Question
+from vital_engine.nouns.answer import Answer
 from vital_engine.ports import Prefiller, prefiller
 from vital_engine.testing import ScriptedServices, scripted
+from vital_engine.turn import load_of
 
-SEED: dict[str, Any] = {
-    "retrieve": 0.5, "suggest": 0.3, "recall": 0.2, "reply": 1.5, "cite": 0.15, "assess": 0.1, "tally": 0.05,
-}  # fmt: skip
 HALF = {"instructions": 0.15, "conversation": 0.0225, "tools": 0.0225, "evidence": 0.105}
 MOST = {"instructions": 0.24, "conversation": 0.009, "tools": 0.009, "evidence": 0.042}
 QUESTION = Question("How did HbA1c change?", tenant="t", user="u", run_id="run")
@@ -33,14 +31,14 @@ def turn(services: ScriptedServices, **settings: Any) -> Answer:
 @pytest.mark.parametrize(
     ("reading", "settings", "expected"),
     [
-        (HALF, {"profile": "sequential"}, (1.31, 2.5, 2.8)),
-        (HALF, {"profile": "tiers"}, (0.81, 2.0, 2.15)),
-        (HALF, {"prefill": "off"}, (0.81, 2.0, 2.01875)),
+        (HALF, {"profile": "sequential"}, (1.31, 2.5, SEQUENTIAL_TOTAL)),
+        (HALF, {"profile": "tiers"}, (0.81, 2.0, TIERS_TOTAL)),
+        (HALF, {"prefill": "off"}, (0.81, 2.0, DATAFLOW_TOTAL)),
         (HALF, {"prefill": "prefix"}, (0.66, 1.85, 1.86875)),
         (HALF, {"prefill": "segments"}, (0.615, 1.805, 1.82375)),
         (MOST, {"prefill": "prefix"}, (0.57, 1.76, 1.77875)),
         (MOST, {"prefill": "segments"}, (0.552, 1.742, 1.76075)),
-        (0.3, {"prefill": "segments"}, (0.81, 2.0, 2.01875)),  # a model that cannot read ahead
+        (0.3, {"prefill": "segments"}, (0.81, 2.0, DATAFLOW_TOTAL)),  # a model that cannot read ahead
     ],
 )
 def test_the_ladder_step_by_step(reading: Any, settings: dict[str, str], expected: tuple[float, ...]) -> None:
@@ -116,26 +114,11 @@ def test_nothing_is_read_ahead_where_another_would_wait_for_that(reads_between: 
         llm.capacity, llm.reads_between = 1, reads_between
         with load_of(llm).call():
             workflow = Mode2AutomaticWorkflow(with_model(llm), watchers=())
-            assert workflow.early.load is load_of(llm)
+            assert workflow.runner.segments.load is load_of(llm)
             await workflow.execute(QUESTION)
         return llm.read
 
     assert run_virtual(one()) == times
-
-
-def test_a_call_that_gives_way_is_room() -> None:
-    async def check() -> None:
-        load, stopped = Load(1), []
-        with load.call(gives_way=lambda: stopped.append("first")) as keep:
-            assert (load.free, load.room) == (False, True)
-            keep()
-            assert not load.room
-            with load.call():
-                assert stopped == []
-        with load.call(gives_way=lambda: stopped.append("second")), load.call():
-            assert stopped == ["second"]
-
-    run_virtual(check())
 
 
 def test_who_can_read_ahead() -> None:

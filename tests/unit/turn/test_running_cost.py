@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 
-from vital_engine.flow import Flow, Stream, run_virtual, step
-from vital_engine.nouns import Call, Cost, Draft, LedgerRow, Piece, Question, Usage
-from vital_engine.turn.review import tallying
+from vital_engine.flow import Flow, Stream, StreamOpened, run_virtual, step
+from vital_engine.nouns import Call, Cost, Draft, LedgerRow, Piece, Question, ToolSuggestions, Usage
+from vital_engine.turn.review import tally
 
 QUESTION = Question("Why?", tenant="t", user="u", run_id="r")
 TEXT = "The dose was low. It was pseudohypoparathyroidism, 1 in 40. Yes."
@@ -30,18 +31,21 @@ class Seen:
         return LedgerRow(call, Decimal(usage.input + usage.output), "test")
 
 
-def said(pieces: list[Piece], draft: Draft) -> tuple[Cost, list[Call], list[Any]]:
+def said(
+    pieces: list[Piece], draft: Draft, suggestions: ToolSuggestions = ToolSuggestions()
+) -> tuple[Cost, list[Call], list[Any]]:
     async def speak(question: Question, out: Stream[Draft]) -> Draft:
         for piece in pieces:
             out.push(piece, metadata=not piece.text)
             await asyncio.sleep(1)
         return draft
 
-    lives: list[Any] = []
+    streams: list[Any] = []
     accountant = Seen()
-    flow = Flow("test", step(speak), step(tallying(accountant)))
-    run = run_virtual(flow.run(QUESTION, observers=[lambda e: lives.append(e.live) if hasattr(e, "live") else None]))
-    return run[Cost], accountant.calls, list(lives[1].items)
+    flow = Flow("test", step(speak), step(partial(tally, accountant)))
+    watch = lambda e: streams.append(e.stream) if isinstance(e, StreamOpened) else None  # noqa: E731
+    run = run_virtual(flow.run(QUESTION, suggestions, observers=[watch]))
+    return run[Cost], accountant.calls, list(streams[1].items)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
@@ -57,6 +61,16 @@ def test_the_running_cost_grows_by_sentence_and_ends_in_what_the_server_says(siz
     assert [c.usage and c.usage.output for c in running] == (TOKENS if estimated else [3, 3])
     assert all((c.model, c.provider) == ("m", "p") for c in running)
     assert len(told) == 3 and told[-1] == cost
+
+
+def test_what_was_paid_for_suggestions_stands_beside_it_from_the_beginning() -> None:
+    suggested = Call("r/suggest", "suggest", "small", "p", Usage(input=7, output=2))
+    suggestions = ToolSuggestions(calls=(suggested, Call("r/2", "suggest", "small", "p", None, "cancelled")))
+    words = [Piece(TEXT, Usage(input=1, output=1), model="m", provider="p")]
+    cost, _, told = said(words, Draft(TEXT, "m", "p", usage=Usage(input=1, output=1)), suggestions)
+    assert [row.call.purpose for row in cost.rows] == ["reply", "suggest", "suggest"]
+    assert cost.at_least == 11
+    assert all([row.call.purpose for row in one.rows] == ["reply", "suggest", "suggest"] for one in told)
 
 
 def test_a_draft_that_broke_is_paid_for_as_far_as_it_came() -> None:

@@ -1,18 +1,16 @@
-"""What was found before, and what is being found just now, for whoever asks the same.
+"""Caches for the services: what was found before, and what another turn is finding at the moment.
 
 ::
 
-    cache.py       Cache: bounded, least recently used first out, one computation per key at a time
-    retrieval.py   CachedRetriever: evidence, under the version of the index
-    menus.py       CachedSuggester: tool calls, under the definitions of the tools that exist
-    embedding.py   CachedEmbedder: vectors of single texts, which are questions
+    cache.py    LRUCache: bounded, least recently used first out. Cache: besides, one computation per key at a time
+    cached.py   decorators of ports: CachedRetriever (evidence, by the version of the index), CachedToolSuggester (tool
+                calls, by the definitions of the tools), CachedEmbedder (vectors of questions), KeptVectors (vectors of
+                lists of texts, on disk)
 
-May import: nouns, ports, errors. Tasks are begun by what :mod:`vital_engine.app` hands in.
+May import: nouns, ports, errors. :mod:`vital_engine.engine` passes the function that starts tasks.
 """
 
-from .cache import Cache, Kept, Start
-from .embedding import CachedEmbedder
-from .retrieval import CachedRetriever
-from .suggestions import CachedToolSuggester
+from .cache import Cache, LRUCache, Start
+from .cached import CachedEmbedder, CachedRetriever, CachedToolSuggester, KeptVectors
 
-__all__ = ["Cache", "CachedEmbedder", "CachedRetriever", "CachedToolSuggester", "Kept", "Start"]
+__all__ = ["Cache", "CachedEmbedder", "CachedRetriever", "CachedToolSuggester", "KeptVectors", "LRUCache", "Start"]

@@ -1,7 +1,7 @@
-"""A bounded cache whose entries are made once: who asks for what is being made waits for that, and makes no second one.
+"""A bounded cache, and a cache that computes each entry once: a caller waits for a computation that is already running.
 
-Cancelling who asks cancels neither the computation nor the others who wait for it; only when nobody is left is it
-cancelled. An error reaches all who wait and is not kept: the next one who asks tries again.
+Cancelling one caller cancels neither the computation nor the other callers; when the last caller is gone, the
+computation is cancelled. An error reaches all callers and is not cached: the next caller computes again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from vital_engine.errors import ConfigError
 
-__all__ = ["Cache", "Count", "Kept", "Outcome", "Start"]
+__all__ = ["Cache", "Count", "LRUCache", "Outcome", "Start"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -23,7 +23,7 @@ Outcome = Literal["hit", "miss", "shared"]
 """Known from before; computed for this one; waited for, since another one was computing it."""
 
 Count = Callable[[Outcome], None]
-"""Is told how each question to a cache was answered."""
+"""Called with the outcome of each lookup in a cache."""
 
 
 class Start(Protocol):
@@ -33,26 +33,33 @@ class Start(Protocol):
 
 
 def uncounted(outcome: Outcome) -> None:
-    """A :data:`Count` that nobody reads."""
+    """A :data:`Count` that does nothing.
+
+    :param outcome: hit, miss or shared.
+    """
 
 
-class Kept(Generic[K, V]):
+class LRUCache(Generic[K, V]):
     """At most *entries* values, for at most *seconds* each (None: for ever); the least recently used one goes first.
 
     Not safe between threads without a lock. The time is the running loop's; without *seconds* no loop is needed.
 
+    :param entries: values kept; with *weigh*, the sum of their weights, and 0 keeps nothing.
+    :param weigh: what a value weighs, such as its bytes. It must not change while the value is kept.
     :raises ConfigError: *entries* or *seconds* leave no room.
     """
 
-    __slots__ = ("_entries", "_seconds", "_values")
+    __slots__ = ("_entries", "_seconds", "_values", "_weigh", "weight")
 
-    def __init__(self, *, entries: int, seconds: float | None = None) -> None:
-        if entries < 1:
+    def __init__(self, *, entries: int, seconds: float | None = None, weigh: Callable[[V], int] | None = None) -> None:
+        if entries < (0 if weigh else 1):
             raise ConfigError(f"entries must be at least 1, not {entries}")
         if seconds is not None and not seconds > 0:
             raise ConfigError(f"seconds must be above 0, not {seconds}")
-        self._entries, self._seconds = entries, seconds
+        self._entries, self._seconds, self._weigh = entries, seconds, weigh
         self._values: OrderedDict[K, tuple[V, float]] = OrderedDict()
+        self.weight = 0
+        """Of all values together; without *weigh*, how many there are."""
 
     def __len__(self) -> int:
         return len(self._values)
@@ -68,17 +75,31 @@ class Kept(Generic[K, V]):
             return None
         value, until = found
         if self._now() >= until:
-            del self._values[key]
+            self.pop(key)
             return None
         self._values.move_to_end(key)
         return value
 
     def put(self, key: K, value: V) -> None:
+        """Store *value* under *key*; the least recently used values make room.
+
+        :param key: of the value.
+        :param value: any value.
+        """
+        self.pop(key)
         until = float("inf") if self._seconds is None else self._now() + self._seconds
         self._values[key] = (value, until)
-        self._values.move_to_end(key)
-        while len(self._values) > self._entries:
-            self._values.popitem(last=False)
+        self.weight += 1 if self._weigh is None else self._weigh(value)
+        while self.weight > self._entries:
+            self.pop(next(iter(self._values)))
+
+    def pop(self, key: K) -> V | None:
+        """Take the value of *key* out, if there is one; None if not."""
+        found = self._values.pop(key, None)
+        if found is None:
+            return None
+        self.weight -= 1 if self._weigh is None else self._weigh(found[0])
+        return found[0]
 
     def _now(self) -> float:
         return 0.0 if self._seconds is None else asyncio.get_running_loop().time()
@@ -86,7 +107,8 @@ class Kept(Generic[K, V]):
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """A computation under way, and how many wait for it. ``dropped``: cancelled, since nobody did."""
+    """A running computation and the number of callers that wait for it. ``dropped``: cancelled, because no caller was
+    left."""
 
     task: asyncio.Task[Any]
     waiting: int = 0
@@ -94,13 +116,13 @@ class _Flight:
 
 
 class Cache(Generic[K, V]):
-    """Values by key, each computed once; used from one event loop.
+    """Values by key, each computed once; for one event loop.
 
-    :param name: what its tasks are called.
-    :param entries: values kept at most.
-    :param start: begins a computation, which belongs to all who wait for it and to none of them.
+    :param name: name of its tasks.
+    :param entries: the largest number of values.
+    :param start: starts a computation as a task of its own, which no single caller owns.
     :param seconds: how long a value is kept at most; None: until another one needs its place.
-    :param count: is told of each question that was answered, also by an error.
+    :param count: called with the outcome of each lookup, also of one that failed.
     """
 
     def __init__(
@@ -113,7 +135,7 @@ class Cache(Generic[K, V]):
         count: Count = uncounted,
     ) -> None:
         self._name, self._start, self._count = name, start, count
-        self._kept: Kept[K, V] = Kept(entries=entries, seconds=seconds)
+        self._kept: LRUCache[K, V] = LRUCache(entries=entries, seconds=seconds)
         self._flights: dict[K, _Flight] = {}
 
     def __len__(self) -> int:
@@ -122,10 +144,13 @@ class Cache(Generic[K, V]):
     async def get(
         self, key: K, make: Callable[[], Coroutine[Any, Any, V]], *, keep: Callable[[V], bool] = lambda _: True
     ) -> tuple[V, Outcome]:
-        """The value of *key*, and where it comes from: kept, or made by *make*, or being made for somebody else.
+        """Look *key* up, or compute it.
 
-        :param keep: whether a value that was made may be kept. Who waits for it gets it either way.
-        :raises: what *make* raises.
+        :param key: of the value.
+        :param make: computes the value; called only if it is neither cached nor being computed.
+        :param keep: whether a computed value may be cached. All callers get it either way.
+        :returns: the value, and whether it is a hit, a miss, or shared with another caller.
+        :raises Exception: what *make* raises.
         """
         known = self._kept.get(key)
         if known is not None:
@@ -157,7 +182,7 @@ class Cache(Generic[K, V]):
 
     @staticmethod
     async def _landed(flight: _Flight) -> None:
-        """Wait until *flight* has ended; whoever is the last to stop waiting cancels it."""
+        """Wait until *flight* has ended; the last caller that stops waiting cancels it."""
         flight.waiting += 1
         try:
             await asyncio.wait((flight.task,))

@@ -3,7 +3,7 @@
 A figure is read in the ways in which biomedical text writes it: ``1,234``, ``1 234``, ``0,05``, ``.05``,
 ``1.2 x 10^6``, ``76-85 %``, ``10 to 20 mg``, ``40 mg/day``, ``three``. Masses, volumes, amounts and times are
 compared in one base unit (500 mg is 0.5 g; 1 mg is not 1 µg). Digits inside a name (IL-6, HbA1c) are no figures;
-:mod:`.names` reads those.
+:func:`~.hard.names` reads those.
 """
 
 from __future__ import annotations

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from vital_engine.errors import ConfigError, NotFound, ServiceError
 from vital_engine.nouns import Brief, Expert, Question
 from vital_engine.ports import Embedder
-from vital_engine.services.tools.matching import Match, Profile, Shortlist
+from vital_engine.services.caching.cache import LRUCache
+from vital_engine.services.ranking import Match, Profile, Shortlist
 
 from .profiles import shipped_experts
 
@@ -51,17 +51,25 @@ class ExpertRouter:
             raise ConfigError(f"the default expert {default!r} is not in the roster")
         self._default, self._embedder, self._more = default, embedder, more
         # A tenant's profiles change rarely; its index is kept until others were asked for more recently.
-        self._shortlists: OrderedDict[tuple[tuple[Expert, ...], bool], Shortlist] = OrderedDict()
+        self._shortlists: LRUCache[tuple[tuple[Expert, ...], bool], Shortlist] = LRUCache(entries=_KEPT)
 
     async def experts(self, tenant: str) -> tuple[Expert, ...]:
-        """All experts of *tenant*, shipped and own. Raises StoreError if its own cannot be read."""
+        """All experts of a tenant: the shipped ones and its own.
+
+        :param tenant: the tenant.
+        :raises StoreError: its own experts cannot be read.
+        """
         own = await self._more(tenant) if self._more is not None else ()
         return tuple(({e.id: e for e in self._experts} | {e.id: e for e in own}).values())
 
     async def route(self, question: Question, *, mode: int) -> Brief:
-        """The expert for *question*, with a reason, and every candidate's score by each method.
+        """Choose the expert for *question*.
 
-        NotFound if ``question.expert`` does not exist or is not offered in *mode*. A fallback is labelled as one.
+        :param question: if ``question.expert`` is set, that expert is chosen.
+        :param mode: 1 to 4.
+        :returns: the expert, a reason, and the score of every candidate by each method; ``fallback`` marks the fallback
+            expert.
+        :raises NotFound: ``question.expert`` does not exist, or is not offered in *mode*.
         """
         if question.expert is not None:
             return _named(await self.experts(question.tenant), question.expert, mode)
@@ -69,7 +77,7 @@ class ExpertRouter:
         try:
             experts = await self.experts(question.tenant)
         except ServiceError as error:
-            # The question names nobody: the shipped experts can answer it while the store is away.
+            # The question names no expert: the shipped ones can answer it while the store is away.
             experts, remark = self._experts, f"; the tenant's own experts could not be read ({error.code})"
         default = next(each for each in experts if each.id == self._default)
         if mode in USER_PICKS:
@@ -100,13 +108,11 @@ class ExpertRouter:
 
     def _shortlist(self, candidates: tuple[Expert, ...], *, dense: bool) -> Shortlist:
         key = (candidates, dense)
-        if key not in self._shortlists:
-            embedder = self._embedder if dense else None
-            self._shortlists[key] = Shortlist([_profile(e) for e in candidates], embedder)
-        self._shortlists.move_to_end(key)
-        while len(self._shortlists) > _KEPT:
-            self._shortlists.popitem(last=False)
-        return self._shortlists[key]
+        shortlist = self._shortlists.get(key)
+        if shortlist is None:
+            shortlist = Shortlist([_profile(e) for e in candidates], self._embedder if dense else None)
+            self._shortlists.put(key, shortlist)
+        return shortlist
 
 
 def _named(experts: Sequence[Expert], asked: str, mode: int) -> Brief:

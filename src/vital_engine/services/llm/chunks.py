@@ -7,13 +7,23 @@ xAI and Azure. What is not understood is an :class:`Unreadable`, never a guess.
 from __future__ import annotations
 
 import codecs
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vital_engine.nouns import Usage
+from vital_engine.nouns import FunctionCall, FunctionCalls, Usage
 
-__all__ = ["LARGEST_EVENT", "Chunk", "Unreadable", "events", "read_chunk", "read_completion", "read_usage"]
+__all__ = [
+    "LARGEST_EVENT",
+    "Chunk",
+    "Unreadable",
+    "events",
+    "read_chunk",
+    "read_completion",
+    "read_function_calls",
+    "read_usage",
+]
 
 LARGEST_EVENT = 1_048_576
 """Bytes of one server-sent event. A stream that never ends a line must not fill the memory."""
@@ -117,6 +127,30 @@ def read_completion(data: Any) -> Chunk:
     if choice is None or not isinstance(message, Mapping):
         raise Unreadable("the completion holds no message")
     return Chunk(_text(message), True, _finish(choice), usage, model)
+
+
+def read_function_calls(data: Any) -> FunctionCalls:
+    """What a whole ``chat.completion`` asks to be called: ``tool_calls``, or the older ``function_call``.
+
+    :raises Unreadable: it holds no message, or its calls are of another kind than the API says.
+    """
+    choice, model, usage = _opened(data)
+    message = choice.get("message") if choice is not None else None
+    if not isinstance(message, Mapping):
+        raise Unreadable("the completion holds no message")
+    asked = message.get("tool_calls") or []
+    if not isinstance(asked, list) or not all(isinstance(each, Mapping) for each in asked):
+        raise Unreadable("a message's tool_calls are no list of objects")
+    functions = [each.get("function") for each in asked] or [message.get("function_call")]
+    return FunctionCalls(tuple(_function(each) for each in functions if each is not None), usage, model)
+
+
+def _function(asked: Any) -> FunctionCall:
+    if not isinstance(asked, Mapping) or not isinstance(asked.get("name"), str):
+        raise Unreadable("a function call has no name")
+    arguments = asked.get("arguments")
+    # Some servers send an object instead of its text.
+    return FunctionCall(asked["name"], arguments if isinstance(arguments, str) else json.dumps(arguments or {}))
 
 
 def read_usage(data: Any) -> Usage | None:

@@ -4,36 +4,52 @@ The SDK makes the request (address, credentials, JSON); its own retries are off 
 because three things must hold that it leaves open: silence is measured between *chunks* and not between
 bytes (a server may send comments for ever), a stream without a finish is broken and never complete, and
 closing the iterator closes the connection before it returns.
+
+Behind the client: where the server is and how it knows us, and what its refusals mean, as typed errors. What it
+sends is read by :mod:`.chunks`; how long it is waited for stands in :mod:`.patience`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import anyio
 import httpx2
 import openai
 
-from vital_engine.errors import ModelError, ModelUnavailable, RateLimited, StreamBroken
-from vital_engine.nouns import Piece, Prefilled, Prompt, Usage
-from vital_engine.tokens import estimate_usage
+from vital_engine.errors import ConfigError, ContextTooLong, ModelError, ModelUnavailable, RateLimited, StreamBroken
+from vital_engine.nouns import FunctionCalls, Piece, Prefilled, Prompt, Usage
+from vital_engine.text.tokens import estimate_usage
 
-from .address import LOOPBACK, credentials, split_address
-from .chunks import Chunk, events, read_chunk, read_completion
-from .patience import Patience
-from .refusals import adapted, typed_status, typed_stream_error
-from .retries import RetryBudget, Retrying, jitter
+from .chunks import Chunk, events, read_chunk, read_completion, read_function_calls
+from .patience import Patience, RetryBudget, Retrying, jitter
 
-__all__ = ["OpenAICompatible"]
+__all__ = [
+    "AZURE",
+    "LONGEST_WAIT",
+    "LOOPBACK",
+    "OpenAICompatible",
+    "adapted",
+    "credentials",
+    "retry_after",
+    "split_address",
+    "typed_status",
+    "typed_stream_error",
+]
 
 _CLOSING = 1.0  # seconds that closing a connection may take
-_DRAINING = 0.1  # seconds that the end of the HTTP message may take after the end of the stream
+# Seconds that the end of the HTTP message may take after the end of the stream. A server that ends it does so at once: only
+# a machine or a network that is busy needs more, and what it costs not to wait is the connection.
+_DRAINING = 1.0
+_CHOOSING = 512  # tokens that a choice of functions may take, with their arguments
 _BROKEN = (httpx2.RequestError, anyio.EndOfStream, OSError)  # the last two: TLS failures that httpx2 does not map
 
 T = TypeVar("T")
@@ -101,7 +117,10 @@ class OpenAICompatible:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """The answer as it comes; the last piece carries usage, model, provider and finish.
 
-        :raises RateLimited, ContextTooLong, ModelUnavailable, ModelError: before the first token.
+        :raises RateLimited: before the first token; the server asks to wait.
+        :raises ContextTooLong: before the first token; the prompt is too long.
+        :raises ModelUnavailable: before the first token; the server cannot be reached.
+        :raises ModelError: before the first token; any other failure.
         :raises StreamBroken: the stream ended, broke off or fell silent after it had begun.
         """
         async with aclosing(self._ask(prompt)) as pieces:
@@ -161,6 +180,38 @@ class OpenAICompatible:
             return Prefilled()
         return Prefilled(usage.input - usage.cached, usage.cached)
 
+    async def function_calls(
+        self, messages: Sequence[Mapping[str, str]], functions: Sequence[Mapping[str, Any]]
+    ) -> FunctionCalls:
+        """See :class:`vital_engine.ports.FunctionCalling`. Asked once: who waits for this has no time for a second try.
+
+        :raises RateLimited: the server asks to wait.
+        :raises ContextTooLong: the messages are too long.
+        :raises ModelUnavailable: the server cannot be reached.
+        :raises ModelError: the answer cannot be read, or any other failure.
+        """
+        arguments = {
+            "model": self.model,
+            "messages": [dict(each) for each in messages],
+            "tools": [{"type": "function", "function": dict(each)} for each in functions],
+            "temperature": 0.0,
+            "max_completion_tokens" if "max_tokens" in self._refused else "max_tokens": _CHOOSING,
+        }
+        call = _Call(
+            {name: value for name, value in arguments.items() if name not in self._refused},
+            self.patience,
+            _now() + self.patience.total,
+        )
+        whole = await self._opened(self._client.chat.completions.with_raw_response.create, call)
+        try:
+            data = json.loads(whole.content)
+            if isinstance(data, Mapping) and data.get("error"):
+                raise typed_stream_error(data)
+            asked = read_function_calls(data)
+        except ValueError as error:
+            raise call.broken(f"the answer is unreadable: {error}"[:200]) from error
+        return replace(asked, model=asked.model or self.model, provider=self.provider)
+
     async def _attempt(self, prompt: Prompt, call: _Call) -> AsyncGenerator[Piece, None]:
         """One request and its stream."""
         said: list[str] = []
@@ -187,9 +238,19 @@ class OpenAICompatible:
 
     @asynccontextmanager
     async def _response(self, call: _Call) -> AsyncGenerator[httpx2.Response, None]:
+        """The response to the request, as a stream."""
+        opened = await self._opened(self._client.chat.completions.create, call)
+        response = cast("openai.AsyncStream[Any]", opened).response
+        try:
+            yield response
+        finally:
+            # a closed connection is what tells the server to stop; it is closed before we go, and not for ever
+            with anyio.move_on_after(_CLOSING, shield=True):
+                await response.aclose()
+
+    async def _opened(self, create: Callable[..., Awaitable[Any]], call: _Call) -> Any:
         """Send the request, without those optional fields that this server turns out to refuse."""
         refused: set[str] = set()
-        create = self._client.chat.completions.create
         while True:
             try:
                 opened = await call.within(create(**call.arguments, extra_headers=self._headers))
@@ -205,13 +266,7 @@ class OpenAICompatible:
             except _BROKEN as error:
                 raise call.broken(f"not reachable: {_why(error)}") from error
         self._refused |= refused  # remembered only now: without them it works
-        response = cast("openai.AsyncStream[Any]", opened).response
-        try:
-            yield response
-        finally:
-            # a closed connection is what tells the server to stop; it is closed before we go, and not for ever
-            with anyio.move_on_after(_CLOSING, shield=True):
-                await response.aclose()
+        return opened
 
 
 @dataclass(slots=True)
@@ -297,3 +352,114 @@ def _why(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__} {error}".strip()[:200]
+
+
+AZURE = (".azure.com", ".azure-api.net", ".azure.us", ".azure.cn")
+"""Hosts that take the key as ``api-key`` instead of as a bearer token."""
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def split_address(base_url: str) -> tuple[str, dict[str, str]]:
+    """The address without its query, and the query."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"base_url must be an http(s) address such as https://host/v1, not {base_url!r}")
+    path = parts.path.rstrip("/").removesuffix("/chat/completions")
+    return urlunsplit((parts.scheme, parts.netloc, path, "", "")), dict(parse_qsl(parts.query))
+
+
+def credentials(host: str, query: Mapping[str, str], api_key: str | None, more: Mapping[str, str]) -> dict[str, Any]:
+    """Headers of every request. ``omit`` keeps out what the SDK would take from the environment."""
+    azure = host.endswith(AZURE) or "api-version" in query
+    headers: dict[str, Any] = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
+    if api_key is None or azure:
+        headers["Authorization"] = openai.omit
+    if api_key is not None and azure:
+        headers["api-key"] = api_key
+    return {**headers, **more}
+
+
+LONGEST_WAIT = 3600.0
+"""Seconds. A server that asks for more is taken to have asked for this."""
+
+_SERVICE = "model"
+_TRANSIENT = frozenset({408, 409, 425})
+_TOO_LONG = ("context length", "context window", "context size", "context_length", "too many tokens", "prompt is too long",
+             "maximum context", "input is too long", "reduce the length")  # fmt: skip
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Seconds to wait by ``retry-after-ms`` or ``Retry-After`` (seconds or an HTTP date, RFC 9110, 10.2.3)."""
+    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        return min(seconds, LONGEST_WAIT) if seconds >= 0 else None  # NaN is not >= 0
+    date = headers.get("retry-after")
+    if date is None:
+        return None
+    try:
+        moment = email.utils.parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    return min(max(0.0, moment.timestamp() - (time.time() if now is None else now)), LONGEST_WAIT)
+
+
+def typed_status(error: openai.APIStatusError) -> ModelError:
+    """The typed error of an HTTP status other than 2xx."""
+    status, said = error.status_code, _said(error)
+    message = f"HTTP {status}: {said}"
+    if status == 429 and "insufficient_quota" not in said:
+        return RateLimited(message, retry_after=retry_after(error.response.headers))
+    if status == 413 or (status in (400, 422) and _speaks_of_length(said)):
+        return ContextTooLong(message, service=_SERVICE)
+    if status >= 500 or status in _TRANSIENT:
+        return ModelUnavailable(message, service=_SERVICE, retryable=status != 501)
+    return ModelError(message, service=_SERVICE)
+
+
+def typed_stream_error(body: Mapping[str, Any]) -> ModelError:
+    """The typed error of an error object that came inside a stream, before any token."""
+    error = body.get("error")
+    said = (
+        " ".join(str(error.get(key) or "") for key in ("message", "type", "code"))
+        if isinstance(error, Mapping)
+        else str(error)
+    )
+    said = said.strip()[:300]
+    if _speaks_of_length(said):
+        return ContextTooLong(said, service=_SERVICE)
+    if "rate_limit" in said or "429" in said:
+        return RateLimited(said)
+    return ModelUnavailable(said, service=_SERVICE, retryable=True)
+
+
+def adapted(arguments: Mapping[str, Any], error: openai.APIStatusError) -> dict[str, Any] | None:
+    """*arguments* without what this server refused, or None if the refusal was about something else.
+
+    Servers differ in three optional fields: ``stream_options`` (unknown to older ones), ``max_tokens`` (called
+    ``max_completion_tokens`` by reasoning models) and ``temperature`` (fixed for some models).
+    """
+    if error.status_code not in (400, 422):
+        return None
+    said = _said(error)
+    for name in ("stream_options", "max_tokens", "temperature"):
+        if name not in arguments or name not in said or _speaks_of_length(said):
+            continue
+        rest = {key: value for key, value in arguments.items() if key != name}
+        return {**rest, "max_completion_tokens": arguments[name]} if name == "max_tokens" else rest
+    return None
+
+
+def _said(error: openai.APIStatusError) -> str:
+    """What the server said, shortened: for operators, never for users."""
+    body = error.body if isinstance(error.body, Mapping) else {}
+    parts = [str(part) for part in (error.message, body.get("code"), body.get("type"), body.get("param")) if part]
+    return " ".join(parts)[:300]
+
+
+def _speaks_of_length(said: str) -> bool:
+    low = said.lower()
+    return any(phrase in low for phrase in _TOO_LONG)

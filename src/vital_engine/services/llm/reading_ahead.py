@@ -11,7 +11,6 @@ Hosted APIs are asked for nothing ahead: there a request costs money, and whethe
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -22,7 +21,8 @@ import openai
 
 from vital_engine.errors import ModelUnavailable
 from vital_engine.nouns import Piece, Prefilled, Prompt
-from vital_engine.tokens import estimate_tokens
+from vital_engine.services.caching.cache import LRUCache
+from vital_engine.text.tokens import estimate_tokens
 
 from .openai_compatible import OpenAICompatible
 from .slots import Slots, Use, text_of
@@ -43,13 +43,13 @@ class Vllm(OpenAICompatible):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._reading: dict[str, asyncio.Event] = {}
-        self._known: OrderedDict[str, int] = OrderedDict()  # estimated tokens that each run has had read
+        self._known: LRUCache[str, int] = LRUCache(entries=_RUNS)  # estimated tokens that each run has had read
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         """As :meth:`OpenAICompatible.stream`. A reading of the same run is waited for: both at once would be computed
         twice."""
         await self._until_read(prompt)
-        self._known.pop(prompt.question.run_id, None)
+        self._known.pop(prompt.question.run_id)
         async with aclosing(self._ask(prompt)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -62,7 +62,7 @@ class Vllm(OpenAICompatible):
         await self._until_read(prompt)
         run = prompt.question.run_id
         tokens = estimate_tokens(text_of(prompt))
-        if tokens // BLOCK <= self._known.get(run, 0) // BLOCK:
+        if tokens // BLOCK <= (self._known.get(run) or 0) // BLOCK:
             return Prefilled()
         done = self._reading[run] = asyncio.Event()
         try:
@@ -72,9 +72,7 @@ class Vllm(OpenAICompatible):
                 del self._reading[run]
             done.set()
         if run:
-            self._known[run] = tokens
-            if len(self._known) > _RUNS:
-                self._known.popitem(last=False)
+            self._known.put(run, tokens)
         return read
 
     async def _until_read(self, prompt: Prompt) -> None:
@@ -124,10 +122,6 @@ class LlamaServer(OpenAICompatible):
             raise ModelUnavailable("no slot became free in time", service="model") from None
         try:
             yield None if held is None else {"cache_prompt": True, "id_slot": held.slot.number}
-        except BaseException:
-            if held is not None:
-                held.stopping = True
-            raise
         finally:
             if held is not None:
                 slots.give(held)

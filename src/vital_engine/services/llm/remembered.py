@@ -1,9 +1,8 @@
-"""Answers that were given before: the same prompt, of the same tenant, over the same index, is not paid for twice.
+"""A cache of answers: the same prompt, of the same tenant, over the same index, is paid for once.
 
-An exact cache at the model's door. What makes two turns the same is in the prompt itself: its key carries the tenant,
-the expert, the model and its settings, the domains, the version of the index, and every character that the model would
-read, and with them whatever flags shaped it. Kept is only what came to its own end and rests on no failed step. Whoever
-asks while the answer is being given hears it from its beginning, and is not charged for it.
+The key is a hash of the tenant, the expert, the model and its settings, the domains, the version of the index, and
+every character of the prompt. Only a complete answer that rests on no failed step is cached. A turn that asks while the
+answer is being generated gets it from its beginning, at no cost.
 """
 
 from __future__ import annotations
@@ -16,16 +15,15 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vital_engine.notices import NOTHING_FOUND
-from vital_engine.nouns import Piece, Prompt, Usage
+from vital_engine.nouns import NOTHING_FOUND, Piece, Prompt, Usage
 from vital_engine.nouns.replied import CACHE
 from vital_engine.ports import LLM, prefiller
-from vital_engine.services.caching.cache import Count, Kept, Start, uncounted
+from vital_engine.services.caching.cache import Count, LRUCache, Start, uncounted
 
 __all__ = ["PROVIDER", "CachedLLM", "key_of"]
 
 PROVIDER = CACHE
-"""Who "spoke" when an answer is given again: nobody is paid, and the answer says so."""
+"""The provider of a cached answer: it costs nothing, and the answer shows that it is cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +53,23 @@ class _Telling:
 
 
 class CachedLLM:
-    """Fulfils :class:`~vital_engine.ports.LLM` by another one, and gives again what it has said to the same prompt.
+    """Decorates an :class:`~vital_engine.ports.LLM` with a cache of its answers.
 
-    In the memory of one process: a restart forgets. Used from one event loop.
+    The cache is in the memory of one process, for one event loop.
 
-    :param entries: answers kept; beyond that the one that was asked for least recently goes.
-    :param start: begins the telling of an answer, which goes on while anybody listens.
-    :param count: is told whether an answer was known, made, or overheard.
+    :param llm: the model.
+    :param entries: the largest number of answers; the least recently used one makes room.
+    :param start: starts the generation of an answer, which goes on while any turn reads it.
+    :param count: called with the outcome of each lookup: hit, miss or shared.
     :raises ConfigError: *entries* leave no room.
     """
 
     def __init__(self, llm: LLM, *, entries: int, start: Start, count: Count = uncounted) -> None:
         self._llm, self._start, self._count = llm, start, count
-        self._said: Kept[str, _Said] = Kept(entries=entries)
+        self._said: LRUCache[str, _Said] = LRUCache(entries=entries)
         self._telling: dict[str, _Telling] = {}
         self.capacity: int | None = getattr(llm, "capacity", None)
+        self.model, self.provider = (getattr(llm, name, "") for name in ("model", "provider"))
         if (reader := prefiller(llm)) is not None:  # what it can do besides, this one can too
             self.prefill = reader.prefill
 
@@ -77,10 +77,13 @@ class CachedLLM:
         return len(self._said)
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
-        """What was said before, as one piece, at no cost; or what is being said; else what the model says.
+        """The cached answer as one piece, at no cost; else the answer of the model, or of another turn's call that is
+        running.
 
-        Raises as the model does, to all who listen. The model is stopped once nobody does. Should the one who is charged
-        go before the end, the next one is.
+        An error of the model reaches all turns that read the answer. When the last of them stops reading, the model is
+        stopped. One of them pays for the call; if it leaves before the end, the next one pays.
+
+        :param prompt: see :meth:`vital_engine.ports.LLM.stream`.
         """
         key = key_of(prompt)
         if (said := self._said.get(key)) is not None:
@@ -101,7 +104,7 @@ class CachedLLM:
         finally:
             telling.listeners.remove(me)
             if not telling.listeners and not telling.ended:
-                self._forget(key, telling)  # whoever asks from now on is not to hear the end of what is broken off
+                self._forget(key, telling)  # a later turn must not get the rest of an answer that is broken off
                 if telling.task is not None:
                     telling.task.cancel()
 
@@ -115,7 +118,7 @@ class CachedLLM:
         async with aclosing(self._llm.stream(prompt)) as pieces:  # type: ignore[type-var]
             async for piece in pieces:
                 telling.tell(piece)
-                # A model that never waits would otherwise say all before anybody hears a word, or can stop it.
+                # A model that never waits would otherwise finish before any turn reads a word, or can stop it.
                 await asyncio.sleep(0)
         heard = telling.pieces
         finish = next((p.finish for p in reversed(heard) if p.finish), "")
@@ -132,11 +135,12 @@ class CachedLLM:
             del self._telling[key]
 
     async def warm(self) -> None:
-        """Whatever the model does before its first call."""
+        """Load the model, if it can be loaded before its first call."""
         if (warm := getattr(self._llm, "warm", None)) is not None:
             await warm()
 
     async def aclose(self) -> None:
+        """Close the model, if it can be closed."""
         if (close := getattr(self._llm, "aclose", None)) is not None:
             await close()
 
@@ -158,7 +162,11 @@ async def _heard(telling: _Telling, me: object) -> AsyncGenerator[Piece, None]:
 
 
 def from_cache(piece: Piece) -> Piece:
-    """*piece* for one who is not charged: its words, and nobody's bill."""
+    """*piece* as a turn reads it that does not pay for the call.
+
+    :param piece: of the model.
+    :returns: the same text, without usage.
+    """
     return replace(piece, provider=PROVIDER, usage=None, discarded=None)
 
 

@@ -1,9 +1,9 @@
-"""Which run reads and speaks in which of a model server's slots: a prefix is of use only where it was read.
+"""Which run uses which slot of a model server: a prefix helps only in the slot in which it was read.
 
-Each slot keeps the tokens of its last prompt. A run that had the beginning of its prompt read comes back to the same
-slot with the rest; until then the slot is kept for it, for a while, and softly: an answer takes any idle slot rather
-than wait, and only what is read ahead stands back. Nobody waits for a slot while another is idle, but for one case: a
-run waits for its own slot while that reads its own prompt (to read it twice would take longer) or is being stopped.
+Each slot keeps the tokens of its last prompt. A run whose prompt's beginning was read returns to the same slot with the
+rest. Until then the slot is reserved for a while, but softly: an answer takes any idle slot rather than wait; only a
+prefill gives way. An answer waits while another slot is idle in one case: its own slot is reading its own prompt, and
+reading it twice would take longer.
 """
 
 from __future__ import annotations
@@ -40,16 +40,19 @@ class Slot:
     held: Held | None = None
 
     def kept(self, now: float) -> bool:
+        """Whether the slot is reserved for a run.
+
+        :param now: time of the loop's clock, in seconds.
+        """
         return bool(self.run) and now < self.until
 
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A slot that was taken, and for what. ``stopping``: the call is being stopped, so that its run may come back soon."""
+    """A slot that was taken, and for what."""
 
     slot: Slot
     use: Use
-    stopping: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -95,18 +98,17 @@ class Slots:
             with self._lock:
                 if waiter in self._line:
                     self._line.remove(waiter)
-            if waiter.held is not None:  # it was given in the same moment in which nobody wanted it any more
+            if waiter.held is not None:  # it was given in the same moment in which the wait ended
                 self.give(waiter.held)
             raise
         return waiter.held
 
     def give(self, held: Held) -> None:
-        """The server is done with it. Whoever has read ahead, or was stopped, may come back to the slot; who has been
-        answered will not."""
+        """The server is done with it. A run that has read ahead may come back to the slot; one that has spoken will not."""
         with self._lock:
             slot = held.slot
             slot.held = None
-            if held.use == "speaking" and not held.stopping:
+            if held.use == "speaking":
                 slot.run = ""
             for waiter in list(self._line):
                 if not self._serve(waiter):
@@ -114,7 +116,7 @@ class Slots:
                 self._line.remove(waiter)
                 try:
                     waiter.loop.call_soon_threadsafe(waiter.ready.set)
-                except RuntimeError:  # its loop was closed: nobody is left who could use the slot or give it back
+                except RuntimeError:  # its loop was closed: it can neither use the slot nor give it back
                     if waiter.held is not None:
                         waiter.held.slot.held = None
 
@@ -141,9 +143,9 @@ class Slots:
         return None
 
     def _own_is_busy(self, run: str) -> bool:
-        """Whether a slot is reading *run*'s prompt, or is about to be left by it."""
+        """Whether a slot is reading *run*'s prompt."""
         mine = [s.held for s in self.all if run and s.run == run and s.held is not None]
-        return any(held.use == "reading" or held.stopping for held in mine)
+        return any(held.use == "reading" for held in mine)
 
 
 def text_of(prompt: Prompt) -> str:

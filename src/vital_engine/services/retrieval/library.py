@@ -18,13 +18,12 @@ from vital_engine.errors import ConfigError, InvalidQuestion, NotFound, ServiceE
 from vital_engine.nouns import Evidence, Passage, Scope
 from vital_engine.nouns.stored import Catalogue, DocumentEntry, StoredDocument
 from vital_engine.ports import Embedder
+from vital_engine.text.words import ANALYSIS, terms
 
 from . import rerank
-from .analysis import ANALYSIS, terms
-from .fusion import fuse
-from .lexical_index import CACHE_BYTES, Found, LexicalIndex, LexicalReader
+from .lexical import CACHE_BYTES, Found, LexicalIndex, LexicalReader, UpkeepWriter, keep_up
+from .rerank import fuse
 from .sentence_vectors import SentenceVectors
-from .upkeep import UpkeepWriter, keep_up
 
 __all__ = ["Library", "Ranking"]
 
@@ -42,32 +41,61 @@ Ranked = tuple[int, float, dict[str, float]]
 class LibraryReader(LexicalReader, Protocol):
     """What the library reads of the store, in one transaction of one tenant."""
 
-    async def model(self, name: str, dimensions: int) -> int | None: ...
-    async def version(self) -> int: ...
+    async def model(self, name: str, dimensions: int) -> int | None:
+        """The number of the embedding model *name*; None: it is not registered."""
+
+    async def version(self) -> int:
+        """The version of the index."""
+
     async def nearest(
         self, vector: Sequence[float], *, model: int, domains: Sequence[str] = (), limit: int, exact: bool
-    ) -> list[tuple[int, float]]: ...
-    async def cosines(self, vector: Sequence[float], *, model: int, ordinals: Sequence[int]) -> dict[int, float]: ...
+    ) -> list[tuple[int, float]]:
+        """The passages nearest to *vector*: (ordinal, cosine), best first.
+
+        :param exact: compare with every vector in scope, instead of using the approximate index.
+        """
+
+    async def cosines(self, vector: Sequence[float], *, model: int, ordinals: Sequence[int]) -> dict[int, float]:
+        """Ordinal -> cosine with *vector*, of those of *ordinals* that have a vector."""
+
     async def passages(
         self, ordinals: Sequence[int], *, model: int | None = None
-    ) -> dict[int, tuple[Passage, bytes | None]]: ...
-    async def document(self, document: str) -> StoredDocument | None: ...
+    ) -> dict[int, tuple[Passage, bytes | None]]:
+        """Ordinal -> passage and its packed sentence vectors, of those that still exist."""
+
+    async def document(self, document: str) -> StoredDocument | None:
+        """The document of that id; None if there is none."""
+
     async def documents(
         self, *, domains: Sequence[str] = (), after: str = "", limit: int = 100
-    ) -> tuple[DocumentEntry, ...]: ...
-    async def counts(self, *, model: int | None) -> dict[str, Any]: ...
+    ) -> tuple[DocumentEntry, ...]:
+        """A page of the list of documents, ordered by id, from the one behind *after*."""
+
+    async def counts(self, *, model: int | None) -> dict[str, Any]:
+        """Numbers of documents, passages, vectors and segments, and the version."""
 
 
 class LibraryWriter(LibraryReader, UpkeepWriter, Protocol):
-    async def remove(self, documents: Sequence[str]) -> int: ...
-    async def changed(self) -> int: ...
+    """What the library writes to the store, in one transaction of one tenant."""
+
+    async def remove(self, documents: Sequence[str]) -> int:
+        """Delete *documents*.
+
+        :returns: how many there were.
+        """
+
+    async def changed(self) -> int:
+        """Increase the version of the index, and return it."""
 
 
 class Shelves(Protocol):
-    """The store's side of the library: ``vital_engine.store.Knowledge`` fulfils it."""
+    """The store as the library needs it: ``vital_engine.store.Knowledge`` implements it."""
 
-    def reading(self, tenant: str) -> AbstractAsyncContextManager[LibraryReader]: ...
-    def writing(self, tenant: str, *, analysis: str) -> AbstractAsyncContextManager[LibraryWriter]: ...
+    def reading(self, tenant: str) -> AbstractAsyncContextManager[LibraryReader]:
+        """A read transaction of *tenant*."""
+
+    def writing(self, tenant: str, *, analysis: str) -> AbstractAsyncContextManager[LibraryWriter]:
+        """A write transaction of *tenant*, under the lock of its library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +197,7 @@ class Library:
     async def _nearest(
         self, reader: LibraryReader, vector: asyncio.Future[Any] | None, catalogue: Catalogue, scope: Scope
     ) -> tuple[list[tuple[int, float]], str]:
-        """What is near in meaning, and a note if nobody could tell."""
+        """What is near in meaning, and a note if there are no vectors to compare."""
         if self._embedder is None:
             return [], "words only: there is no embedding model"
         if vector is None or not catalogue.segments:
@@ -246,12 +274,22 @@ class Library:
         return self._lexical.cached_bytes
 
     async def document(self, document: str, *, scope: Scope) -> StoredDocument:
-        """A document with its text. NotFound if the scope's tenant and domains hold none of that id."""
+        """A document with its text.
+
+        :param document: its id.
+        :param scope: tenant and domains.
+        :raises NotFound: the scope holds no such document.
+        """
         async with self._shelves.reading(scope.tenant) as reader:
             return await _document(reader, document, scope)
 
     async def document_text(self, document: str, *, scope: Scope) -> str:
-        """The whole text of a document, in which passages and quotes have their offsets. NotFound likewise."""
+        """The text of a document, which the offsets of passages and quotes refer to.
+
+        :param document: its id.
+        :param scope: tenant and domains.
+        :raises NotFound: the scope holds no such document.
+        """
         return (await self.document(document, scope=scope)).text
 
     async def documents(self, *, scope: Scope, after: str = "", limit: int = 100) -> tuple[DocumentEntry, ...]:
@@ -260,7 +298,12 @@ class Library:
             return await reader.documents(domains=scope.domains, after=after, limit=limit)
 
     async def delete(self, document: str, *, scope: Scope) -> None:
-        """Take a document out of everything that a search could find. NotFound if it is not in the scope."""
+        """Delete a document from the store and from both indexes.
+
+        :param document: its id.
+        :param scope: tenant and domains.
+        :raises NotFound: the scope holds no such document.
+        """
         async with self._shelves.writing(scope.tenant, analysis=ANALYSIS) as writer:
             await _document(writer, document, scope)
             await writer.remove([document])

@@ -62,8 +62,12 @@ class Weights:
 
     @classmethod
     def from_folder(cls, folder: Path, *, name: str = "", sha256: str = "") -> Weights:
-        """The encoder in *folder* (model.safetensors, tokenizer.json, config.json). ConfigError if it is none,
-        or if *sha256* is given and is not that of the weights."""
+        """The encoder in *folder*.
+
+        :param folder: with model.safetensors, tokenizer.json and config.json.
+        :param sha256: expected hash of the weights, in hex; empty: any.
+        :raises ConfigError: a file is missing or wrong, or the hash differs.
+        """
         safetensors, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
         try:
             found = _sha256(safetensors)
@@ -112,10 +116,15 @@ def find_weights(setting: str | None = None) -> Weights:
 
 
 def converted(weights: Weights, *, precision: str = "int8", cache: Path | None = None) -> Path:
-    """The ONNX file of *weights* at *precision* ("int8" or "fp32"), made now if *cache* does not hold it yet.
+    """The ONNX file of *weights*, made now if *cache* does not hold it yet.
 
-    Takes a few seconds the first time. Several processes may do so at once: each writes a file of its own and
-    renames it into place. RetrievalError if the weights cannot be read or the folder cannot be written.
+    The conversion takes a few seconds. Several processes may convert at once: each writes a file of its own and renames
+    it.
+
+    :param weights: of the encoder.
+    :param precision: "int8" or "fp32".
+    :param cache: folder of the file; None: the user's cache.
+    :raises RetrievalError: the weights cannot be read, or the folder cannot be written.
     """
     if precision not in ("int8", "fp32"):
         raise ConfigError(f"unknown precision {precision!r}: int8 or fp32")

@@ -3,7 +3,7 @@
 The extractive answerer and the judge of support read the same passages within one turn, and popular passages
 come again in later ones. About 15 KB a passage (10 sentences of 384 float32) in memory, 4 KB as it is kept.
 
-Each sentence is embedded alone, over what :func:`vital_engine.sentences.split` gives. What is kept is a row of int8
+Each sentence is embedded alone, over what :func:`vital_engine.text.sentences.split` gives. What is kept is a row of int8
 per sentence, scaled by its largest value. The scale itself is not kept: a vector of length 1 is known by its direction.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -24,7 +23,8 @@ from numpy.typing import NDArray
 from vital_engine.errors import RetrievalError
 from vital_engine.nouns import Passage, Sentence
 from vital_engine.ports import Embedder
-from vital_engine.sentences import split
+from vital_engine.services.caching.cache import LRUCache
+from vital_engine.text.sentences import split
 
 __all__ = ["SentenceVectors", "embed_packed", "pack", "unpack"]
 
@@ -81,20 +81,22 @@ class SentenceVectors:
     def __init__(self, embedder: Embedder, capacity: int = 2048, *, within: float = 30.0) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
-        self._embedder, self._capacity, self._within = embedder, capacity, within
-        self._entries: OrderedDict[_Key, Future[Entry]] = OrderedDict()
-        self._primed: OrderedDict[_Key, bytes] = OrderedDict()
+        self._embedder, self._within = embedder, within
+        self._entries: LRUCache[_Key, Future[Entry]] = LRUCache(entries=capacity)
+        self._primed: LRUCache[_Key, bytes] = LRUCache(entries=capacity)
         self._lock = threading.Lock()
 
     @property
     def model(self) -> str:
+        """The embedder's model."""
         return self._embedder.model
 
     def of(self, passage: Passage) -> Entry:
-        """The sentences of ``passage.text`` (offsets into it) and their unit vectors ``[n, dimensions]``.
+        """The sentences of a passage and their vectors. Blocks while it embeds what was not primed.
 
-        Blocks while it embeds what was not primed. RetrievalError where the embedder fails or takes longer than
-        ``within``.
+        :param passage: the passage.
+        :returns: sentences (offsets into ``passage.text``) and unit vectors of shape (sentences, dimensions).
+        :raises RetrievalError: the embedder failed, or took longer than ``within``.
         """
         return self.of_all([passage])[0]
 
@@ -105,11 +107,12 @@ class SentenceVectors:
         with self._lock:
             for passage in passages:
                 key = _key(passage)
-                future = self._entries.get(key)
+                # of more passages than are kept at all, the first are gone by the time that they come again
+                future = mine[key][0] if key in mine else self._entries.get(key)
                 if future is None:
-                    future = self._entries[key] = Future()
-                    mine[key] = future, passage.text, self._primed.pop(key, None)
-                self._entries.move_to_end(key)
+                    future = Future()
+                    self._entries.put(key, future)
+                    mine[key] = future, passage.text, self._primed.pop(key)
                 waiting.append(future)
         if mine:
             self._compute(mine)
@@ -121,14 +124,16 @@ class SentenceVectors:
             ) from error
 
     def prime(self, passage: Passage, packed: bytes) -> None:
-        """Gives what was kept at ingest, packed, of the embedder's own model. It costs next to nothing until somebody
-        asks for *passage*; if it does not fit the sentences that the text has now, they are embedded instead."""
+        """Give the cache what was stored at ingest. It is unpacked when the passage is first asked for.
+
+        :param passage: the passage.
+        :param packed: sentence vectors of the embedder's own model; if their number does not fit, the sentences are
+            embedded again.
+        """
         key = _key(passage)
         with self._lock:
             if key not in self._entries:
-                self._primed[key] = packed
-                self._primed.move_to_end(key)
-                self._trim()
+                self._primed.put(key, packed)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -151,20 +156,13 @@ class SentenceVectors:
                     future.set_result((of, rows[start:end].copy()))
         finally:
             self._give_up({key: future for key, (future, _, _) in mine.items() if not future.done()})
-        with self._lock:
-            self._trim()
 
     def _give_up(self, mine: dict[_Key, Future[Entry]]) -> None:
-        """Tells whoever waits for these, and lets the next to come try again."""
+        """Wake the threads that wait for these, so that the next one tries again."""
         with self._lock:
             for key, future in mine.items():
-                self._entries.pop(key, None)
+                self._entries.pop(key)
                 future.set_exception(RetrievalError("the embedder failed for another caller", service="retrieval"))
-
-    def _trim(self) -> None:
-        for kept in (self._entries, self._primed):
-            while len(kept) > self._capacity:
-                kept.popitem(last=False)
 
 
 def _matrix(vectors: Any) -> NDArray[np.float32]:

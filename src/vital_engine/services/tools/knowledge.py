@@ -1,4 +1,7 @@
-"""The deployment's own documents, as a tool: for a second search in other words than the question's."""
+"""The deployment's own documents, as a tool: for a second search in other words than the question's.
+
+It stands alone because each file of this package beside the machinery is one tool, or several of one source.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """openFDA: drug labels, and counts of adverse events that were reported to the FDA.
 
-Documented at https://open.fda.gov/apis/drug/label/ and https://open.fda.gov/apis/drug/event/. A report is not a
-cause and a count is not a rate: reports are unverified, incomplete and repeated, and nobody counts who took the drug.
+Documented at https://open.fda.gov/apis/drug/label/ and https://open.fda.gov/apis/drug/event/. A report is not a cause
+and a count is not a rate: reports are unverified, incomplete and repeated, and it is unknown how many people took the
+drug.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class OpenFDA:
         return [(clean(each.get("term", "")), int(each.get("count", 0))) for each in results], updated
 
     async def aclose(self) -> None:
+        """Close the HTTP client."""
         await self._web.aclose()
 
     async def _results(self, path: str, parameters: dict[str, str]) -> tuple[list[dict[str, Any]], str]:

@@ -45,7 +45,12 @@ class PubMed:
         self._always = {name: value for name, value in known.items() if value}
 
     async def search(self, query: str, *, limit: int) -> tuple[int, list[dict[str, Any]]]:
-        """How many articles match, and the first *limit* by relevance. Raises ToolError, ToolUnavailable."""
+        """Search for articles.
+
+        :returns: how many articles match, and the first *limit* of them by relevance.
+        :raises ToolUnavailable: PubMed cannot be reached or stays busy.
+        :raises ToolError: any other failure.
+        """
         found = await self._result(
             "esearch.fcgi", "esearchresult", {"term": query, "retmax": str(limit), "sort": "relevance"}
         )
@@ -57,6 +62,7 @@ class PubMed:
         return total, [_article(pmid, summaries[pmid]) for pmid in ids if isinstance(summaries.get(pmid), dict)]
 
     async def aclose(self) -> None:
+        """Close the HTTP client."""
         await self._web.aclose()
 
     async def _result(self, path: str, key: str, parameters: dict[str, str]) -> dict[str, Any]:

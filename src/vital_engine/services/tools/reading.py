@@ -12,13 +12,13 @@ the word are read as "not said", and a tool that needs the argument is then not 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, Protocol, runtime_checkable
 
-from pydantic.fields import FieldInfo
+import Stemmer
+from bm25s.stopwords import STOPWORDS_EN_PLUS
 
-from .schema import Form
 from .tool import Reader, Reading
 
 _NUMBER = r"(?P<number>[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)"
@@ -31,6 +31,8 @@ _NEGATORS = r"(?:no|not|without|denies|denied|never|negative for|absence of|free
 _NEGATED = re.compile(
     rf"\b{_NEGATORS}\b(?:\s+(?:a|any|known|prior|previous|history|of|signs?|evidence|have|has|had))*\s*$", re.IGNORECASE
 )
+_ANOTHER = re.compile(r"\s*\b(?:to|or)\s+\d", re.IGNORECASE)
+_ANSWERED = re.compile(r"\s*[:=]\s*(?P<answer>yes|no|true|false|none|absent|present)\b", re.IGNORECASE)
 _CLAUSE = re.compile(r"[.;,:?!()]|\b(?:and|but|with|who|having)\b", re.IGNORECASE)
 
 _LOOK_BACK = 200  # characters in which a negation is looked for: more than a clause
@@ -74,6 +76,8 @@ class Number:
     def _values(self, pattern: str, text: str) -> Iterator[tuple[float, str]]:
         for found in re.finditer(pattern, text, re.IGNORECASE):
             value = _float(found["number"])
+            if _ANOTHER.match(text, found.end()):
+                continue  # "80 mg or 40 mg", "80 mg to 90 mg": it is not one value
             if found["unit"] is not None:
                 yield _scaled(value, self.units[_unit(found["unit"])]), ""
             elif _OTHER_UNIT.match(text, found.end("number")):
@@ -93,18 +97,51 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """How a list of numbers is worded: "values 1, 2 and 3". Its names and units are those of :class:`Number`; all stand in
+    one unit, which may be left out."""
+
+    names: tuple[str, ...]
+    units: Mapping[str, float] = field(default_factory=dict)
+
+    def read(self, text: str) -> tuple[list[float], str] | None:
+        """See :meth:`Wording.read`."""
+        unit = rf"(?:\s*(?:{_any(self.units)})(?![\w/]))?" if self.units else ""
+        one = r"[-+−]?\d+(?:\.\d+)?"
+        series = rf"{one}{unit}(?:\s*(?:,\s*(?:and\s+)?|;|\band\b|&)\s*{one}{unit})*"
+        name = rf"(?<![\w-])(?:{_any(self.names)})(?![\w-])"
+        said: list[tuple[float, ...]] = []
+        for found in re.finditer(rf"{name}(?:\s+are)?{_LINK}[\[(]?\s*(?P<series>{series})", text, re.IGNORECASE):
+            units = {_unit(each) for each in re.findall(_any(self.units), found["series"], re.IGNORECASE) if self.units}
+            if len(units) > 1 or _OTHER_UNIT.match(text, found.end()):
+                return None
+            factor = self.units[units.pop()] if units else 1.0
+            said.append(tuple(_scaled(_float(each), factor) for each in re.findall(one, found["series"])))
+        return (list(said[0]), "") if len(set(said)) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
-    """How each value of a closed set is worded. Two of them in one question are none."""
+    """How each value of a closed set is worded. Two of them in one question are none.
 
-    words: Mapping[str, tuple[str, ...]]
+    :param names: words before a value that say that it is meant ("grade: a"). With them, a value that is a single letter or
+        a word of every sentence is read there alone.
+    """
 
-    def read(self, text: str) -> tuple[str, str] | None:
-        said = [
-            v
-            for v, names in self.words.items()
-            if re.search(rf"(?<![\w])(?:{_any(names)})(?![\w])", text, re.IGNORECASE)
-        ]
-        return (said[0], "") if len(said) == 1 else None
+    words: Mapping[Any, tuple[str, ...]]
+    names: tuple[str, ...] = ()
+
+    def read(self, text: str) -> tuple[Any, str] | None:
+        """See :meth:`Wording.read`."""
+        said = set()
+        for value, worded in self.words.items():
+            telling = tuple(filter(_tells, worded)) if self.names else worded
+            if telling and re.search(rf"(?<![\w])(?:{_any(telling)})(?![\w])", text, re.IGNORECASE):
+                said.add(value)
+            named = rf"(?<![\w-])(?:{_any(self.names)}){_LINK}(?:{_any(worded)})(?![\w])"
+            if self.names and re.search(named, text, re.IGNORECASE):
+                said.add(value)
+        return (said.pop(), "") if len(said) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +151,19 @@ class Mention:
     words: tuple[str, ...]
 
     def read(self, text: str) -> tuple[bool, str] | None:
-        """True if stated, False if ruled out ("no diabetes"), None if not mentioned. Unclear raises LookupError."""
+        """Whether the condition is stated, or ruled out ("no diabetes", "diabetes: no").
+
+        :param text: of the question.
+        :returns: True or False with a note; None: it is not mentioned.
+        :raises LookupError: unclear.
+        """
         said: set[bool] = set()
         for found in re.finditer(rf"(?<![\w-])(?:{_any(self.words)})(?![\w])", text, re.IGNORECASE):
             before = text[max(0, found.start() - _LOOK_BACK) : found.start()]
-            if _NEGATED.search(before):
+            answered = _ANSWERED.match(text, found.end())
+            if answered is not None:
+                said.add(answered["answer"].lower() in ("yes", "true", "present"))
+            elif _NEGATED.search(before):
                 said.add(False)
             elif re.search(rf"\b(?:{_NEGATORS}|nor|or)\b", _CLAUSE.split(before)[-1], re.IGNORECASE):
                 raise LookupError(found[0])
@@ -126,15 +171,50 @@ class Mention:
                 said.add(True)
         if len(said) > 1:
             raise LookupError(self.words[0])
-        return (said.pop(), self.words[0]) if said else None
+        return (said.pop(), "") if said else None
 
 
-Wording = Number | Choice | Mention
+@dataclass(frozen=True, slots=True)
+class Text:
+    """How a text is worded: behind one of its names, in quotation marks, or as far as *pattern* goes.
+
+    :param names: words that stand before it.
+    :param pattern: a regular expression for the text; case aside. It must not take a text's square in time.
+    """
+
+    names: tuple[str, ...]
+    pattern: str = ""
+
+    def read(self, text: str) -> tuple[str, str] | None:
+        """See :meth:`Wording.read`."""
+        name = rf"(?<![\w-])(?:{_any(self.names)})(?![\w-]){_LINK}"
+        quoted = r"[\"“'‘](?P<quoted>[^\"”'’\n]{1,500})[\"”'’]"
+        bare = rf"|(?P<bare>{self.pattern})(?!\w)" if self.pattern else ""
+        said = {
+            (found["quoted"] or found.groupdict().get("bare") or "").strip()
+            for found in re.finditer(f"{name}(?:{quoted}{bare})", text, re.IGNORECASE)
+        }
+        return (said.pop(), "") if len(said) == 1 else None
 
 
-def named(form: Form) -> Reader:
-    """A reader of one call: every argument by its wording. A parameter without one is read by its own name."""
-    wordings = {name: wording for name, info in form.model.model_fields.items() if (wording := _wording(name, info))}
+@runtime_checkable
+class Wording(Protocol):
+    """How an argument is worded: what ``Annotated[T, ...]`` may say of a parameter. Those above, or one of your own."""
+
+    def read(self, text: str) -> tuple[Any, str] | None:
+        """The one value that *text* gives, as JSON, with a note for a person ("" for none); None where it does not say.
+
+        :raises LookupError: what it says is unclear, so that no call is made.
+        """
+        ...
+
+
+def reader(wordings: Mapping[str, Wording], *, required: Collection[str], whole: Collection[str] = ()) -> Reader:
+    """A reader of one call: every argument by its wording.
+
+    :param required: without these there is no call.
+    :param whole: arguments that are whole numbers; with a fraction there is no call.
+    """
 
     def read(text: str) -> tuple[Reading, ...]:
         arguments: dict[str, Any] = {}
@@ -142,14 +222,12 @@ def named(form: Form) -> Reader:
         for name, wording in wordings.items():
             try:
                 found = wording.read(text)
+                if found is not None:
+                    arguments[name] = _whole(found[0]) if name in whole else found[0]
+                    notes.extend([found[1]] if found[1] else [])
             except LookupError:
                 return ()
-            if found is not None:
-                arguments[name] = found[0]
-                notes.extend([found[1]] if found[1] and isinstance(wording, Number) else [])
-        if not form.model.model_fields or any(name not in arguments for name in form.required):
-            return ()
-        return (Reading(arguments, tuple(notes)),)
+        return () if any(name not in arguments for name in required) else (Reading(arguments, tuple(notes)),)
 
     return read
 
@@ -161,17 +239,11 @@ def mentions(text: str, cue: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(sought)}(?!\w)", flat) is not None
 
 
-def _wording(name: str, info: FieldInfo) -> Wording | None:
-    for given in info.metadata:
-        if isinstance(given, Number | Choice | Mention):
-            return given
-    spoken = name.replace("_", " ")
-    if info.annotation in (int, float):
-        return Number(names=(spoken,))
-    values = get_args(info.annotation)
-    if values and all(isinstance(value, str) for value in values):
-        return Choice({value: (value,) for value in values})
-    return None
+def stems(text: str) -> frozenset[str]:
+    """The stems of the words of *text* that say something. "lives" and "halves" are also those of "life" and "half"."""
+    stem = Stemmer.Stemmer("english")
+    words = [w for w in re.findall(r"[a-z]{2,}|[a-z]+\d\w*", text.lower()) if w not in STOPWORDS_EN_PLUS]
+    return frozenset(stem.stemWord(re.sub(r"(?:ves|fe)$", "f", w)) for w in words)
 
 
 def _any(words: Mapping[str, Any] | tuple[str, ...]) -> str:
@@ -189,6 +261,20 @@ def _unit(text: str) -> str:
 def _scaled(value: float, factor: float) -> float:
     """Rounded to 12 digits: a person who approves 3.0 should not read 2.9999999999999996."""
     return float(f"{value * factor:.12g}")
+
+
+def _tells(word: str) -> bool:
+    """Whether *word* by itself says that it is meant: a letter, or a word of every sentence, does not."""
+    return len(word) > 1 and word.lower() not in STOPWORDS_EN_PLUS
+
+
+def _whole(value: Any) -> Any:
+    """LookupError for a number with a fraction, where a whole one is needed."""
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if isinstance(value, float) and not value.is_integer():
+        raise LookupError(str(value))
+    return int(value)
 
 
 def _float(text: str) -> float:

@@ -1,4 +1,7 @@
-"""The tools that ship: those that only compute, and those that need something to ask."""
+"""The tools that ship: those that only compute, and those that need something to ask.
+
+A module that stands alone because it is the list: the one place where a tool that ships is added.
+"""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 ::
 
-    @tool(cues=("half-life",), examples=("How much is left of 500 mg after 6 hours?",))
-    def remaining(dose_mg: float, half_life_h: float, hours: float) -> Output:
-        "What is left of a dose after some hours of first-order elimination."
+    @tool(effect="read", examples=("How much is left of 80 mg after 3 half-lives?",))
+    def half_life_left(dose_mg: float, half_lives: int) -> float:
+        "What is left of a dose after some half-lives."
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from vital_engine.errors import ConfigError
 from vital_engine.nouns import Effect, Scope
 
-from .schema import CallKey, Form, canonical, description, form_of
+from .schema import CallKey, Form, canonical, description, form_of, is_async, name_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,8 +59,8 @@ class Tool(Generic[P, R]):
     :param timeout: seconds for one call, waiting for its seat included.
     :param concurrency: how many calls may run at once.
     :param max_chars: of the text that reaches the model; what is cut is said.
-    :param cues: words by which a question asks for it; without any, its name.
-    :param reads: finds its arguments in a question; without one, :func:`reading.named` does.
+    :param cues: words by which a question asks for it; without any, those of its name and its description.
+    :param reads: finds its arguments in a question; without one, they are read by their names and types.
     """
 
     function: Callable[P, R]
@@ -103,7 +103,10 @@ class Tool(Generic[P, R]):
                 raise ConfigError(f"tool {self.name}: {fault}")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The function itself, once its arguments have passed the form. Raises InvalidArguments."""
+        """Validate the arguments, and call the function.
+
+        :raises InvalidArguments: the form does not accept them.
+        """
         given = inspect.signature(self.function).bind_partial(*args, **kwargs).arguments
         own = {name: value for name, value in given.items() if name in self.form.filled}
         checked = self.form.validate({n: v for n, v in given.items() if n not in own}, tool=self.name)
@@ -117,7 +120,8 @@ class Tool(Generic[P, R]):
 
     @property
     def is_async(self) -> bool:
-        return inspect.iscoroutinefunction(self.function)
+        """Whether the function is to be awaited."""
+        return is_async(self.function)
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -127,39 +131,55 @@ class Tool(Generic[P, R]):
 
 AnyTool = Tool[..., Any]
 
+EffectName = Literal["pure", "read", "keyed_write", "effect"]
 
-def tool(
-    *,
-    name: str | None = None,
-    effect: Effect = Effect.PURE,
-    egress: bool = False,
-    consent: bool = False,
-    cost_usd: Decimal | str | int = 0,
-    timeout: float = 10.0,
-    concurrency: int = 8,
-    max_chars: int = 4000,
-    cues: Sequence[str] = (),
-    examples: Sequence[str] = (),
-    reads: Reader | None = None,
-) -> Callable[[Callable[P, R]], Tool[P, R]]:
-    """Make a typed function a :class:`Tool`. ConfigError where the function does not say enough."""
 
-    def make(function: Callable[P, R]) -> Tool[P, R]:
-        return Tool(
-            function=function,
-            name=name or str(getattr(function, "__name__", "")),
-            description=description(function),
-            form=form_of(function),
-            effect=effect,
-            egress=egress,
-            consent=consent,
-            cost_usd=Decimal(cost_usd),
-            timeout=timeout,
-            concurrency=concurrency,
-            max_chars=max_chars,
-            cues=tuple(cues),
-            examples=tuple(examples),
-            reads=reads,
-        )
+class ToolSettings(TypedDict, total=False):
+    """What may be said of a tool beside its function; see :class:`Tool`. ``cost_usd`` also as text or a whole number."""
 
-    return make
+    name: str
+    effect: Effect | EffectName
+    egress: bool
+    consent: bool
+    cost_usd: Decimal | str | int
+    timeout: float
+    concurrency: int
+    max_chars: int
+    cues: Sequence[str]
+    examples: Sequence[str]
+    reads: Reader
+
+
+@overload
+def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
+@overload
+def tool(**settings: Unpack[ToolSettings]) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+
+
+def tool(function: Any = None, /, **settings: Unpack[ToolSettings]) -> Any:
+    """Make a typed function a :class:`Tool`: as ``@tool``, or ``@tool(effect="read", ...)``.
+
+    A tool that says nothing of its effect only computes (``pure``).
+
+    :raises ConfigError: the function does not say enough, or a setting is impossible.
+    """
+    if function is not None:
+        return _made(function, settings)
+    return lambda function: _made(function, settings)
+
+
+def _made(function: Callable[P, R], settings: ToolSettings) -> Tool[P, R]:
+    if not callable(function):
+        raise ConfigError(f"a tool is made of a function, not of a {type(function).__name__}")
+    given: dict[str, Any] = {**settings, "name": settings.get("name") or name_of(function)}
+    if unknown := given.keys() - ToolSettings.__annotations__.keys():
+        raise ConfigError(f"tool {given['name']}: unknown setting {', '.join(sorted(unknown))}")
+    try:
+        given["effect"] = Effect(settings.get("effect", Effect.PURE))
+    except ValueError:
+        raise ConfigError(
+            f"tool {given['name']}: effect must be one of {', '.join(Effect)}, not {settings['effect']!r}"
+        ) from None
+    given |= {"cost_usd": Decimal(settings.get("cost_usd", 0))}
+    given |= {each: tuple(given[each]) for each in ("cues", "examples") if each in given}
+    return Tool(function=function, description=description(function), form=form_of(function), **given)

@@ -1,27 +1,33 @@
-"""The tools of a deployment: which a question calls for, and the calling of one that was approved."""
+"""The tools of a deployment: which a question calls for, and the calling of one that was approved, on one of its seats."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import hashlib
+import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar, Unpack, overload
 
 from pydantic_core import to_jsonable_python
 
 from vital_engine.errors import ConfigError, InvalidArguments, ServiceError, ToolError, ToolTimeout
-from vital_engine.nouns import Brief, Effect, Question, Scope, ToolCall, ToolResult, ToolSuggestions
+from vital_engine.nouns import ArgumentSource, Brief, Effect, Question, Scope, ToolCall, ToolResult, ToolSuggestions
 from vital_engine.ports import Embedder
+from vital_engine.services.ranking import Match, Profile, Shortlist, words
 
-from .matching import Match, Profile, Shortlist, words
-from .reading import mentions, named
+from .parameters import worded
+from .reading import mentions, stems
 from .schema import canonical
-from .seats import Seats, within
-from .tool import AnyTool, Output, Reader, Reading, tool
+from .tool import AnyTool, Output, Reader, Reading, Tool, ToolSettings, tool
 
-T = TypeVar("T", bound=AnyTool)
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
 
 MAX_VALUE_BYTES: Final = 65_536
 """Of one result's value as JSON: a receipt keeps it, so that it must not be a document."""
@@ -29,22 +35,38 @@ MAX_VALUE_BYTES: Final = 65_536
 LEAST_COSINE: Final = 0.45
 """From where a tool that the question does not name may still be proposed, if all its arguments stand there."""
 
+_RISK: Final = tuple(Effect)
+"""From what changes nothing to what cannot be taken back."""
+
 _BLANKS: Final = re.compile(r"\s{2,}|[^\S \n]")
+
+_CALLABLE: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 # What a tool written by others may raise for its own reasons; all else is a defect and goes up as it is.
 _FAILURES: Final = (ArithmeticError, LookupError, OSError, TypeError, ValueError)
 
 
 class Toolbox:
-    """Fulfils the ports Suggester and Caller.
+    """Implements the ports :class:`~vital_engine.ports.ToolSuggester` and :class:`~vital_engine.ports.Caller`.
 
-    :param embedder: for the dense half of the match; None ranks by words alone.
-    :param most: how many calls one question is offered at most.
+    :param tools: tools, or plain typed functions with a docstring, which only compute (``pure``).
+    :param embedder: for the dense half of the match; None: ranks by words alone.
+    :param most: the largest number of calls to suggest.
+    :param model: whether a model suggests calls as well: then arguments may be what no rule reads, such as free text.
+    :raises ConfigError: two tools of one name, or a tool that could never be suggested.
     """
 
-    def __init__(self, tools: Sequence[AnyTool] = (), *, embedder: Embedder | None = None, most: int = 5) -> None:
+    def __init__(
+        self,
+        tools: Sequence[AnyTool | Callable[..., Any]] = (),
+        *,
+        embedder: Embedder | None = None,
+        most: int = 5,
+        model: bool = False,
+    ) -> None:
         self._embedder = embedder
         self._most = most
+        self._model = model
         self._tools: dict[str, AnyTool] = {}
         self._seats: dict[str, Seats] = {}
         self._readers: dict[str, Reader] = {}
@@ -53,26 +75,49 @@ class Toolbox:
         for each in tools:
             self.add(each)
 
-    def add(self, new: T) -> T:
-        """Put *new* into the box. ConfigError if its name is taken: a tool never shadows another."""
-        if new.name in self._tools:
-            raise ConfigError(f"there is already a tool named {new.name}")
-        self._tools[new.name] = new
-        self._seats[new.name] = Seats(new.concurrency)
-        self._readers[new.name] = new.reads or named(new.form)
-        self._shortlist = self._definitions = None
-        return new
+    @overload
+    def add(self, new: Tool[P, R]) -> Tool[P, R]: ...
+    @overload
+    def add(self, new: Callable[P, R]) -> Tool[P, R]: ...
+    def add(self, new: Any) -> Any:
+        """Put *new*, a tool or a typed function, into the box, and give the tool.
 
-    def tool(self, **settings: Any) -> Callable[[Callable[..., Any]], AnyTool]:
+        :raises ConfigError: its name is taken (a tool never shadows another), or it could never be proposed.
+        """
+        each: AnyTool = new if isinstance(new, Tool) else tool(new)
+        if each.name in self._tools:
+            raise ConfigError(f"there is already a tool named {each.name}")
+        if self._model and not _CALLABLE.fullmatch(each.name):
+            raise ConfigError(
+                f"tool {each.name}: a model calls only what is named by at most 64 letters, digits, - and _"
+            )
+        reads = each.reads
+        if reads is None:
+            wording = worded(each.form)
+            lost = {name: why for name, why in wording.unreadable.items() if name in each.form.required}
+            if lost and not self._model:
+                raise ConfigError(_never_proposed(each.name, lost))
+            reads = (lambda _: ()) if lost else wording.read
+        self._tools[each.name] = each
+        self._seats[each.name] = Seats(each.concurrency)
+        self._readers[each.name] = reads
+        self._shortlist = self._definitions = None
+        return each
+
+    def tool(self, **settings: Unpack[ToolSettings]) -> Callable[[Callable[P, R]], Tool[P, R]]:
         """Make a typed function a tool of this box; the settings are those of :func:`tool`."""
 
-        def make(function: Callable[..., Any]) -> AnyTool:
+        def make(function: Callable[P, R]) -> Tool[P, R]:
             return self.add(tool(**settings)(function))
 
         return make
 
     def __getitem__(self, name: str) -> AnyTool:
-        """The tool of that name; ToolError if there is none."""
+        """The tool of that name.
+
+        :param name: of the tool.
+        :raises ToolError: there is none.
+        """
         try:
             return self._tools[name]
         except KeyError:
@@ -87,6 +132,10 @@ class Toolbox:
     def __len__(self) -> int:
         return len(self._tools)
 
+    def allowed(self, brief: Brief) -> tuple[AnyTool, ...]:
+        """The tools that the expert may use."""
+        return tuple(each for each in self if not brief.expert.tools or each.name in brief.expert.tools)
+
     async def rank(self, query: str) -> tuple[Match, ...]:
         """Every tool, best match first, whether or not its arguments are known."""
         return await self._ranked().rank(query)
@@ -100,21 +149,23 @@ class Toolbox:
         return await asyncio.to_thread(self._suggest_now, question, brief)
 
     def _suggest_now(self, question: Question, brief: Brief) -> ToolSuggestions:
-        allowed = [t for t in self if not brief.expert.tools or t.name in brief.expert.tools]
+        allowed = self.allowed(brief)
         # Runs of blanks mean nothing and, of any length, cost a pattern its square in time.
         text = _BLANKS.sub(lambda run: "\n" if "\n" in run[0] else " ", question.text).strip()
         read = [(t, reading) for t in allowed for reading in self._readings(t, text)]
         if not read:
             return ToolSuggestions()
         matches = {m.id: m for m in self._ranked().rank_now(question.text)}
-        spelled = [(t, reading, why) for t, reading in read if (why := _asked_for(t, text))]
-        if not spelled:
-            nearest, reading = max(read, key=lambda pair: matches[pair[0].name].score)
+        said = stems(text)
+        spelled = [(t, reading, why) for t, reading in read if (why := _asked_for(t, text, said, reading))]
+        likely = [(t, reading) for t, reading in read if reading.arguments]
+        if not spelled and likely:
+            nearest, reading = max(likely, key=lambda pair: matches[pair[0].name].score)
             cosine = matches[nearest.name].scores.get("dense", 0.0)
             if cosine >= LEAST_COSINE:
                 why = f"the question is close to this tool (cosine {cosine:.2f}) and gives every value"
                 spelled = [(nearest, reading, why)]
-        made = (self._propose(t, reading, question, matches[t.name].score, why) for t, reading, why in spelled)
+        made = [self._propose(t, reading, question, matches[t.name].score, why) for t, reading, why in spelled]
         tool_calls = {each.id: each for each in made}
         best = sorted(tool_calls.values(), key=lambda p: -p.score)
         return ToolSuggestions(tuple(best[: self._most]))
@@ -124,9 +175,10 @@ class Toolbox:
         fitting = []
         for reading in self._readers[each.name](text):
             try:
-                fitting.append(Reading(each.form.normal(reading.arguments, tool=each.name), reading.notes))
+                each.form.validate(reading.arguments, tool=each.name)
             except InvalidArguments:
                 continue
+            fitting.append(reading)
         return fitting
 
     @property
@@ -138,27 +190,71 @@ class Toolbox:
         return self._definitions
 
     def renewed(self, tool_call: ToolCall, question: Question) -> ToolCall:
-        """*proposal* as it would be made for *question*, which has the same text: with the id of its turn."""
+        """*tool_call* as it would be made for *question*, which has the same text: with the id of its turn."""
         return replace(tool_call, id=_call_id(question, tool_call.tool, tool_call.definition, tool_call.arguments))
 
+    def declared(self, tool_call: ToolCall) -> ToolCall:
+        """See :class:`vital_engine.ports.Declaring`. A tool that is not in this box is left as it was proposed."""
+        each = self._tools.get(tool_call.tool)
+        if each is None:
+            return tool_call
+        effect = max(tool_call.effect, each.effect, key=_RISK.index)
+        cost, consent = max(tool_call.cost_usd, each.cost_usd), tool_call.needs_consent or each.consent
+        if (effect, cost, consent) == (tool_call.effect, tool_call.cost_usd, tool_call.needs_consent):
+            return tool_call
+        return replace(tool_call, effect=effect, cost_usd=cost, needs_consent=consent)
+
     def _propose(self, each: AnyTool, reading: Reading, question: Question, score: float, why: str) -> ToolCall:
-        reason = "; ".join((why, *reading.notes))
-        return ToolCall(
-            id=_call_id(question, each.name, each.definition, reading.arguments),
-            tool=each.name,
-            arguments=reading.arguments,
-            reason=reason,
+        return self.tool_call(
+            each.name,
+            reading.arguments,
+            question,
+            reason="; ".join((why, *reading.notes)),
+            sources=(ArgumentSource.QUESTION,),  # a reader is given the question's text, and nothing else
             score=round(score, 4),
+        )
+
+    def tool_call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        question: Question,
+        *,
+        reason: str,
+        sources: tuple[ArgumentSource, ...],
+        score: float = 0.0,
+    ) -> ToolCall:
+        """A call of the tool *name* for *question*, with *arguments* in their normal form.
+
+        :param sources: what the arguments were read from.
+        :raises ToolError: there is no such tool.
+        :raises InvalidArguments: the tool refuses the arguments; each field at fault is named.
+        """
+        each = self[name]
+        normal = each.form.normal(arguments, tool=name)
+        return ToolCall(
+            id=_call_id(question, name, each.definition, normal),
+            tool=name,
+            arguments=normal,
+            reason=reason,
+            score=score,
             cost_usd=each.cost_usd,
             effect=each.effect,
             definition=each.definition,
+            needs_consent=each.consent,
+            sources=sources,
         )
 
     async def call(self, tool_call: ToolCall, *, scope: Scope) -> ToolResult:
         """Make the call, under the tool's own limits.
 
-        Raises InvalidArguments, ToolTimeout, ToolUnavailable or another ToolError. A definition that has
-        changed since the proposal is refused: what was approved is not what would run.
+        :param tool_call: the approved call.
+        :param scope: tenant and user.
+        :raises InvalidArguments: the tool does not accept the arguments.
+        :raises ToolTimeout: the tool took longer than its limit.
+        :raises ToolUnavailable: what the tool depends on cannot be reached.
+        :raises ToolError: any other failure; also a definition that has changed since the call was suggested: what was
+            approved is not what would run.
         """
         each = self[tool_call.tool]
         if tool_call.definition and tool_call.definition != each.definition:
@@ -189,23 +285,65 @@ class Toolbox:
         return self._shortlist
 
 
+class ToolArgumentValidator:
+    """Whether a call may still be made as it stands: fulfils :class:`~vital_engine.ports.ArgumentValidator` for the tools of a box."""
+
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox = toolbox
+
+    async def validate(self, tool_call: ToolCall) -> ToolCall:
+        """*tool_call* with its arguments in the tool's normal form.
+
+        :raises ToolError: there is no such tool, or its definition has changed since the call was proposed.
+        :raises InvalidArguments: the tool refuses the arguments; each field at fault is named.
+        """
+        tool = self._toolbox[tool_call.tool]
+        if tool_call.definition and tool_call.definition != tool.definition:
+            raise ToolError(f"{tool.name}: its definition has changed since the call was proposed", service=tool.name)
+        return replace(tool_call, arguments=tool.form.normal(tool_call.arguments, tool=tool.name))
+
+
 def _call_id(question: Question, tool: str, definition: str, arguments: Mapping[str, Any]) -> str:
     # The run is part of the id: an approval is for this turn, and the same turn resumed finds it again.
     of = [question.tenant, question.user, question.run_id, tool, definition, arguments]
     return "call_" + hashlib.sha256(canonical(of).encode()).hexdigest()[:24]
 
 
-def _asked_for(each: AnyTool, text: str) -> str:
-    """In what words the question asks for the tool, or "" if it does not."""
+def _asked_for(each: AnyTool, text: str, said: frozenset[str], reading: Reading) -> str:
+    """In what words the question asks for the tool, or "" if it does not. *said*: the stems of its words."""
     cues = sorted(each.cues or (words(each.name),), key=len, reverse=True)
     named_by = next((cue for cue in cues if mentions(text, cue)), None)
     if named_by is not None:
-        return f"the question asks for “{named_by}” and gives every value"
-    return "the question spells this call out" if each.reads is not None else ""
+        gives = " and gives every value" if reading.arguments else ""
+        return f"the question asks for “{named_by}”{gives}"
+    if each.reads is not None:
+        return "the question spells this call out"
+    if each.cues or not reading.arguments:
+        return ""
+    # The words of its parameters stand there anyway, if its arguments do: they do not say which tool is meant.
+    given = stems(" ".join(map(words, each.form.model.model_fields)))
+    name, described = stems(words(each.name)), stems(each.description) - given
+    spoken = described & said
+    if (name - given and name <= said) or (len(spoken) >= 2 and 2 * len(spoken) >= len(described)):
+        return f"the question speaks of “{words(each.name)}” and gives every value"
+    return ""
+
+
+def _never_proposed(name: str, lost: Mapping[str, str]) -> str:
+    """What is wrong with a tool whose arguments *lost* (argument -> reason) nothing can read, and what can be done."""
+    which = ", ".join(f"{argument} ({why})" for argument, why in lost.items())
+    return (
+        f"tool {name}: it could never be proposed, since no question is read for its argument {which}. Give the argument "
+        "closed choices (Literal or Enum), a default or a reader (Annotated[str, Text(('name',))]), give the tool reads=..., "
+        "or let a model suggest calls (the setting tool_suggester; Toolbox(model=True) in a program)"
+    )
 
 
 def _finding(each: AnyTool, tool_call: ToolCall, result: Any, *, seconds: float) -> ToolResult:
-    """*result* as the model and the receipt keep it. ToolError for what is not data, or too much of it."""
+    """*result* as the model and the receipt keep it.
+
+    :raises ToolError: it is not data, or too much of it.
+    """
     output = result if isinstance(result, Output) else Output(text="", value=result)
     try:
         value = to_jsonable_python(output.value)
@@ -220,3 +358,100 @@ def _finding(each: AnyTool, tool_call: ToolCall, result: Any, *, seconds: float)
     if len(text) > each.max_chars:
         text = f"{text[: each.max_chars]}\n[cut: {each.max_chars} of {len(text)} characters]"
     return ToolResult(tool_call=tool_call, status="done", text=text, value=value, seconds=seconds)
+
+
+# -- how many calls of one tool run at once, and for how long
+# The hard limit of a step, one that also holds against a call that swallows its cancellation, is kept where steps are run.
+# Here a call that does listen is ended by a timer of its own, so that its error names the tool.
+
+
+async def within(seconds: float, work: Awaitable[T]) -> T:
+    """*work*, cancelled after *seconds*. A cancellation from outside stays one.
+
+    :param seconds: of the loop's clock.
+    :param work: anything that can be awaited.
+    :raises TimeoutError: it took longer.
+    """
+    task = asyncio.current_task()
+    if task is None:  # pragma: no cover  # a coroutine that is awaited always has its task
+        return await work
+    before, fired = task.cancelling(), False
+
+    def fire() -> None:
+        nonlocal fired
+        fired = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(seconds, fire)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        # Ours only if there is no other request: uncancel() says how many are still open.
+        if fired and task.uncancel() <= before:
+            raise TimeoutError from None
+        raise
+    finally:
+        timer.cancel()
+
+
+class Seats:
+    """At most *count* calls at once; who comes later waits. One per tool, for one event loop."""
+
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
+
+    async def run(self, function: Callable[..., Any], arguments: dict[str, Any], *, is_async: bool) -> Any:
+        """*function* called with *arguments* on a free seat; a plain function runs in a thread.
+
+        What a plain function gives to be awaited (it wraps one that is not plain) is awaited here, on a seat again.
+        """
+        await self._free.acquire()
+        if is_async:
+            try:
+                return await function(**arguments)
+            finally:
+                self._free.release()
+        result = await self._in_thread(functools.partial(function, **arguments))
+        if not inspect.isawaitable(result):
+            return result
+        try:
+            await self._free.acquire()
+        except asyncio.CancelledError:
+            if inspect.iscoroutine(result):
+                result.close()
+            raise
+        try:
+            return await result
+        finally:
+            self._free.release()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """A thread cannot be cancelled: its seat is taken until it ends, even if its caller no longer waits."""
+        loop, gate, context = asyncio.get_running_loop(), threading.Lock(), contextvars.copy_context()
+        started = given_up = False
+
+        def release() -> None:
+            try:
+                loop.call_soon_threadsafe(self._free.release)
+            except RuntimeError:  # the loop has been closed: no caller is left to take the seat
+                return
+
+        def in_thread() -> T:
+            nonlocal started
+            with gate:
+                if given_up:
+                    raise asyncio.CancelledError
+                started = True
+            try:
+                return context.run(work)
+            finally:
+                release()
+
+        try:
+            return await loop.run_in_executor(None, in_thread)
+        except asyncio.CancelledError:
+            with gate:
+                given_up = True
+                if not started:
+                    self._free.release()
+            raise

@@ -43,9 +43,11 @@ class WebSource:
         self._free_at = 0.0
 
     async def get(self, path: str, parameters: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
-        """The status (200 to 299, or 404) and JSON object of one request.
+        """Make one request.
 
-        Raises ToolUnavailable if it cannot be reached or stays busy, ToolError for every other answer.
+        :returns: the status (200 to 299, or 404) and the JSON object.
+        :raises ToolUnavailable: the service cannot be reached or stays busy.
+        :raises ToolError: any other response.
         """
         last = ToolUnavailable(f"{self.name}: not reachable", service=self.name)
         for number in range(self._tries):

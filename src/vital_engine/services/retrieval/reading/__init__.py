@@ -4,7 +4,7 @@
     for document in reading: ...
     reading.problems                      # what could not be read, and where
 
-``document`` what comes out; ``plain`` encodings and wrapped lines; ``markup`` HTML and Markdown; ``records`` JSON
+``document`` what comes out, encodings and wrapped lines; ``markup`` HTML and Markdown; ``records`` JSON
 corpora and their field mapping; ``sandbox`` and ``child`` the disposable process that opens PDF and DOCX.
 May import errors and nouns; knows nothing of search.
 """
@@ -18,9 +18,8 @@ from typing import Any, BinaryIO
 
 from vital_engine.errors import UnreadableDocument
 
-from .document import Document, Page, Problem, compose, normalised
+from .document import Document, Page, Problem, compose, decoded, normalised, unwrapped
 from .markup import declared_encoding, from_html, from_markdown
-from .plain import decoded, unwrapped
 from .records import Fields, checked, document_of, lines_of, records_in
 from .sandbox import Limits, parse
 

@@ -35,6 +35,7 @@ class _Unreadable(Exception):
 
 
 def main() -> None:
+    """Read the file from standard input and write the JSON object to standard output."""
     kind, limits = sys.argv[1], json.loads(sys.argv[2])
     _confine(limits)
     data = sys.stdin.buffer.read()

@@ -37,8 +37,12 @@ _SENTENCES = frozenset(["sentences", "sents", "tokens"])
 
 
 def records_in(text: str) -> Iterator[tuple[str, Any]]:
-    """The records of one JSON value and where each stands: an array's items, or an object's where all its values
-    are objects (their keys then are their ids); else the value itself. ValueError if it is not JSON."""
+    """The records of one JSON value, and where each stands.
+
+    :param text: JSON: an array of records, an object whose values are all objects (its keys are their ids), or one
+        record.
+    :raises ValueError: it is not JSON.
+    """
     value = json.loads(text)
     if isinstance(value, list):
         yield from ((f"item {number}", item) for number, item in enumerate(value, 1))
@@ -50,7 +54,11 @@ def records_in(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def checked(fields: Fields | None) -> dict[str, str | Sequence[str] | None]:
-    """*fields* as a dict; ConfigError if it names something else than id, title and text."""
+    """*fields* as a dict.
+
+    :param fields: see :data:`Fields`.
+    :raises ConfigError: it names something other than id, title and text.
+    """
     unknown = (fields or {}).keys() - {"id", "title", "text"}
     if unknown:
         raise ConfigError(f"unknown fields {', '.join(sorted(unknown))}: a record has id, title and text")

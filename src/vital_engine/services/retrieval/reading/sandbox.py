@@ -1,4 +1,7 @@
-"""Runs :mod:`.child` on a file from a stranger: a process of its own, with limits, without our environment."""
+"""Runs :mod:`.child` on a file from a stranger: a process of its own, with limits, without our environment.
+
+It stands alone because it is the one place that starts a process on what a stranger has sent.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
+    """What the child process read: title, parts of the text, metadata, and problems."""
+
     title: str
     parts: tuple[str, ...]
     metadata: dict[str, Any]
