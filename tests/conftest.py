@@ -5,12 +5,17 @@ The database fixtures are in tests/store_fixtures.py.
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
 
 from vital_engine.monitoring.track import tier_series
 
 pytest_plugins = ["store_fixtures"]
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what it puts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, and no limit on the wall for any of them: a busy machine is no fault of the code.
 # ``--hypothesis-profile explore`` draws new examples instead.

@@ -576,7 +576,7 @@ def _cache(name: str, entries: int) -> Cache[Any, Any]:
     return Cache(name, entries=entries, start=run_in_background, count=partial(track_cache, name))
 
 
-def _plain(turn: TurnSettings) -> dict[str, Any]:
+def _plain(turn: TurnSettings) -> dict[str, object]:
     return {key: getattr(turn, key) for key in KEYS}
 
 

@@ -182,7 +182,7 @@ class Settings:
         except OSError:
             return 0.0
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> dict[str, object]:
         """The settings as plain values, with secrets hidden."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, model_validator
 from vital_engine.errors import Conflict, Expired, InvalidArguments, NotFound, StoreError, ToolError
 from vital_engine.modes import Turn
 from vital_engine.nouns import ApprovalDecision, ApprovalStatus, Question, Scope
-from vital_engine.nouns.codec import to_json
+from vital_engine.nouns.codec import JSON, to_json
 from vital_engine.store.plain import json_text
 from vital_engine.text.visible import visible
 
@@ -51,7 +51,7 @@ class DecisionRequest(Strict):
 
     decision: Literal["approve", "reject", "edit"]
     reason: Annotated[str, Field(max_length=2_000)] = ""
-    arguments: dict[str, Any] | None = None
+    arguments: dict[str, JSON] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> DecisionRequest:
@@ -108,10 +108,10 @@ class ApprovalBody(Body):
     run_id: str
     status: CallStatus
     tool: str
-    arguments: dict[str, Any]
+    arguments: dict[str, JSON]
     visible: Visible
     arguments_hash: str
-    proposed_arguments: dict[str, Any]
+    proposed_arguments: dict[str, JSON]
     reason: str
     cost_usd: Money
     effect: EffectClass

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from vital_engine.errors import VitalError
 from vital_engine.modes import Broken, Event, Finished, Token
 from vital_engine.nouns import Answer, Citation, Memory, PastTurn, Scope, Usage
-from vital_engine.nouns.codec import to_json
+from vital_engine.nouns.codec import JSON, to_json
 from vital_engine.services.checks.markers import markers
 from vital_engine.text.sentences import split
 from vital_engine.turn.ask import LONGEST_NAME
@@ -61,7 +61,7 @@ class Message(BaseModel):
     """``content``: text, or parts of which those of type ``text`` are read."""
 
     role: str
-    content: str | list[dict[str, Any]] | None = None
+    content: str | list[dict[str, JSON]] | None = None
     tool_calls: Any = None
 
     def text(self) -> str:
@@ -442,14 +442,14 @@ class ChatChunks:
             yield _data({**self._head(), "choices": [], "usage": usage and _plain(usage)})
         yield DONE
 
-    def _error(self, code: str) -> dict[str, Any]:
+    def _error(self, code: str) -> dict[str, JSON]:
         code = self.entry.cut if code == CANCELLED and self.entry.cut else code
         return _plain(body(code, told(code), run_id=self.entry.run_id))
 
     def _chunk(self, delta: Mapping[str, Any], finish: str | None = None, **more: Any) -> bytes:
         return _data({**self._head(), "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more})
 
-    def _head(self) -> dict[str, Any]:
+    def _head(self) -> dict[str, str | int]:
         return {
             "id": f"chatcmpl-{self.entry.run_id}",
             "object": "chat.completion.chunk",
@@ -544,7 +544,7 @@ def vital_of(answer: Answer, ignored: Sequence[str]) -> Vital:
     )
 
 
-def _plain(model: BaseModel) -> dict[str, Any]:
+def _plain(model: BaseModel) -> dict[str, JSON]:
     return model.model_dump(exclude_unset=True)
 
 

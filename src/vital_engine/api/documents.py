@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import PurePath
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, Response
@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 
 from vital_engine.errors import NotFound, UnreadableDocument
-from vital_engine.nouns.codec import to_json
+from vital_engine.nouns.codec import JSON, to_json
 from vital_engine.services.retrieval.ingest import Failure, ingest
 from vital_engine.services.retrieval.lexical import keep_up
 from vital_engine.services.retrieval.reading import Document, read
@@ -72,7 +72,7 @@ class DocumentBody(Body):
     media_type: str
     content_hash: str
     pages: list[tuple[int, int, int]]
-    metadata: dict[str, Any]
+    metadata: dict[str, JSON]
     created_at: Moment | None
 
 

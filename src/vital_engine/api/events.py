@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from vital_engine.modes import Broken, Cited, Event, Finished, Spent, Started, Token
 from vital_engine.modes import StepEvent as StepProgress
 from vital_engine.monitoring.logs import logger
-from vital_engine.nouns.codec import to_json
+from vital_engine.nouns.codec import JSON, to_json
 
 from . import schemas
 from .limits import ServerLimits
@@ -214,7 +214,7 @@ def rendered(entry: RunningTurn) -> Render:
 
 
 def _one(event: Event, entry: RunningTurn) -> bytes:
-    data: dict[str, Any] = {"seq": event.seq}
+    data: dict[str, JSON] = {"seq": event.seq}
     match event:
         case Token(text=text):
             data["text"] = text

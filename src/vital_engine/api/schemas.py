@@ -20,6 +20,7 @@ from vital_engine.flow import REASONS
 from vital_engine.modes import StepEvent
 from vital_engine.nouns import Answer, ApprovalStatus, ArgumentSource, Effect, Limits, Status
 from vital_engine.nouns.asked import MOST_PASSAGES
+from vital_engine.nouns.codec import JSON
 from vital_engine.turn.ask import LONGEST_NAME
 
 from .problems import nearest, told
@@ -89,17 +90,17 @@ class TurnRequest(Strict):
     expert: str | None = None
     conversation: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)] | None = None
     profile: str | None = None
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, JSON] = Field(default_factory=dict)
     limits: TurnLimits = Field(default_factory=TurnLimits)
     stream: bool | None = None
     on_disconnect: Literal["cancel", "continue"] | None = None
 
-    def overrides(self) -> dict[str, Any]:
+    def overrides(self) -> dict[str, JSON]:
         """The settings of this turn alone."""
         return self.settings if self.profile is None else {**self.settings, "profile": self.profile}
 
 
-def _open(schema: dict[str, Any]) -> None:
+def _open(schema: dict[str, JSON]) -> None:
     """A later version may say more: a client must not refuse that. The tests do (tests/http_schema.py)."""
     schema.pop("additionalProperties", None)
 
@@ -134,7 +135,7 @@ class ToolCall(Body):
 
     id: str
     tool: str
-    arguments: dict[str, Any]
+    arguments: dict[str, JSON]
     reason: str
     score: float
     cost_usd: Money
@@ -161,7 +162,7 @@ class PersonsDecision(Body):
 
     action: Annotated[str, one_of("approve", "reject", "edit")]
     reason: str
-    arguments: dict[str, Any] | None
+    arguments: dict[str, JSON] | None
 
 
 class ProposedCall(Body):
@@ -458,7 +459,7 @@ def links(run_id: str) -> Links:
     return Links(turn=base, events=f"{base}/events", receipt=f"{base}/receipt", cancel=f"{base}/cancel")
 
 
-def turn_body(receipt: Mapping[str, Any], *, conversation: str | None = None) -> dict[str, Any]:
+def turn_body(receipt: Mapping[str, Any], *, conversation: str | None = None) -> dict[str, JSON]:
     """A :class:`Turn`, as JSON, from its receipt: the same from memory and from the store."""
     code = CANCELLED if receipt["model"]["finish"] == "cancelled" else receipt["error"]
     return {

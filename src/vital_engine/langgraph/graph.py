@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, Literal, NotRequired, TypeAlias, TypedDict, cast
 
 from langgraph.config import get_config
 from langgraph.errors import GraphInterrupt
@@ -61,7 +61,7 @@ from vital_engine.modes.segments import (
 )
 from vital_engine.modes.settings import kept_keys
 from vital_engine.nouns import Answer, Approval, Claim, Consent, HedgeFacts, PausedTurn, Question, Timing, TurnEnded
-from vital_engine.nouns.codec import to_json
+from vital_engine.nouns.codec import JSON, to_json
 from vital_engine.nouns.transitions import asked
 from vital_engine.turn.plan import BRIEF, BY_NAME, CONSENT, KEYS
 
@@ -213,8 +213,8 @@ class TurnGraph:
         return cast("StateGraph[Any, Any, Any, Any]", graph)
 
     # -- around a node
-    def _node(self, part: Part, work: Work) -> Callable[[TurnState], Awaitable[dict[str, Any]]]:
-        async def node(state: TurnState) -> dict[str, Any]:
+    def _node(self, part: Part, work: Work) -> Callable[[TurnState], Awaitable[dict[str, object]]]:
+        async def node(state: TurnState) -> dict[str, object]:
             here = await self._here(part, cast("TurnState", with_todays_keys(state)))
             try:
                 async with self._place(here), self._claim_held(here):
@@ -333,10 +333,10 @@ class TurnGraph:
             here.turn.hedges = {**hedges_of(here.context), **here.turn.hedges}
         return made
 
-    def _not_run(self, here: NodeContext) -> dict[str, Any]:
+    def _not_run(self, here: NodeContext) -> dict[str, object]:
         """Where no expert answers, a turn with a person in it stops here, as on the engine's own path."""
         planned = [BY_NAME[name] for name in here.part.steps]
-        made: dict[str, Any] = {KEYS[each.makes]: None for each in planned}
+        made: dict[str, object] = {KEYS[each.makes]: None for each in planned}
         made["outcomes"] = {each.name: Skipped(f"{BRIEF.name!r} made nothing") for each in planned}
         return made
 
@@ -460,20 +460,51 @@ class TurnGraph:
             here.turn.end(assemble_paused(turn, here.outcomes(), profile=here.profile, timing=timing))
 
 
-def _consented(consent: Consent, at: float) -> dict[str, Any]:
+class AskedCall(TypedDict):
+    """A call that waits for a person, as a client is shown it."""
+
+    id: str
+    tool: str
+    arguments: JSON
+    reason: str
+    cost_usd: JSON
+    effect: str
+    tainted: bool
+    sources: JSON
+    needs_consent: bool
+    expires_at: str
+
+
+class Wrong(TypedDict):
+    """What was wrong with what a client said."""
+
+    code: str
+    message: str
+
+
+class PauseRequest(TypedDict):
+    """What an interrupt of a graph holds; see docs/langgraph.md."""
+
+    kind: Literal["approval"]
+    run_id: str
+    calls: list[AskedCall]
+    error: NotRequired[Wrong]
+
+
+def _consented(consent: Consent, at: float) -> dict[str, object]:
     return {CONSENT.key: consent, "outcomes": {CONSENT.name: Done(None, 0.0, at, at)}}
 
 
-def _request(turn: PausedTurn, wrong: VitalError | None) -> dict[str, Any]:
+def _request(turn: PausedTurn, wrong: VitalError | None) -> PauseRequest:
     """What a client is shown: the calls that wait, and what was wrong with what it said before."""
     calls = [_call(approval) for approval in turn.pending]
-    request: dict[str, Any] = {"kind": "approval", "run_id": turn.paused.question.run_id, "calls": calls}
+    request: PauseRequest = {"kind": "approval", "run_id": turn.paused.question.run_id, "calls": calls}
     if wrong is not None:
         request["error"] = {"code": wrong.code, "message": str(wrong)}
     return request
 
 
-def _call(approval: Approval) -> dict[str, Any]:
+def _call(approval: Approval) -> AskedCall:
     tool_call = approval.tool_call
     return {
         "id": approval.id,

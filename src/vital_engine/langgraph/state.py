@@ -235,12 +235,12 @@ def with_todays_keys(state: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**former, **{key: value for key, value in state.items() if key not in FORMER_KEYS}} if former else state
 
 
-def written(made: Mapping[str, Any], run_id: str = "") -> dict[str, Any]:
+def written(made: Mapping[str, Any], run_id: str = "") -> dict[str, object]:
     """What a node made, in the form in which a checkpointer keeps it; what is not ours stays as it is.
 
     *run_id*: of a turn whose graph knows where it begins: the outcomes of another are dropped.
     """
-    result: dict[str, Any] = {}
+    result: dict[str, object] = {}
     for key, value in made.items():
         if key == "outcomes":
             steps = {name: outcome_json(outcome) for name, outcome in value.items()}
@@ -250,13 +250,13 @@ def written(made: Mapping[str, Any], run_id: str = "") -> dict[str, Any]:
     return result
 
 
-def plainly(node: Callable[[Any], Awaitable[Mapping[str, Any]]]) -> Callable[[Any], Awaitable[dict[str, Any]]]:
+def plainly(node: Callable[[Any], Awaitable[Mapping[str, Any]]]) -> Callable[[Any], Awaitable[dict[str, object]]]:
     """*node* of ours for a graph of yours whose state is a :class:`GraphState`: what it makes is written as JSON.
 
     So that a checkpointer that kept what a node wrote, and no more before a crash, gives it back as it was.
     """
 
-    async def plain_node(state: Any) -> dict[str, Any]:
+    async def plain_node(state: Any) -> dict[str, object]:
         return written(await node(with_todays_keys(state)))
 
     return plain_node

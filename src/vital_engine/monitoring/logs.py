@@ -76,7 +76,7 @@ class TurnLog(Watch):
     def step_ended(self, _: OpenFlow, event: StepEnded) -> None:
         """Log how a step ended."""
         outcome = event.outcome
-        facts: dict[str, Any] = {"step": event.step, "tier": event.tier, "outcome": outcome.kind}
+        facts: dict[str, str | float] = {"step": event.step, "tier": event.tier, "outcome": outcome.kind}
         facts["seconds"] = outcome.seconds
         if outcome.broke:
             if isinstance(outcome.error, ServiceError) and outcome.error.service:
@@ -253,7 +253,7 @@ def logger(name: str, **facts: Any) -> structlog.stdlib.BoundLogger:
 def _from_record(_: object, __: str, event: EventDict) -> EventDict:
     record: logging.LogRecord = event["_record"]
     at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-    bound: dict[str, Any] = getattr(record, "bound", {})
+    bound: dict[str, object] = getattr(record, "bound", {})
     return {"at": at, "level": record.levelname.lower(), "logger": record.name, **bound, **event}
 
 

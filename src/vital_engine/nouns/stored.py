@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,16 @@ class DocumentEntry:
     characters: int
     passages: int
     created_at: datetime
+
+
+class Counts(TypedDict):
+    """How much a library holds, and the version of its index. ``vectors``: of the present model."""
+
+    documents: int
+    passages: int
+    vectors: int
+    segments: int
+    version: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class StoredApprovals:
             raise InvalidQuestion("a turn needs a run id")
         scope = Scope(question.tenant, question.user)
         talk = question.conversation
-        given: dict[str, Any] = {
+        given: dict[str, str | float | None] = {
             "tenant": question.tenant,
             "user": storable(question.user),
             "run_id": storable(question.run_id),

@@ -6,12 +6,13 @@ It stands alone because each table family has one place for its SQL.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
 
 from pydantic import TypeAdapter
 
 from vital_engine.errors import NotFound, Refused, StoreError
 from vital_engine.nouns import Expert, Scope
+from vital_engine.nouns.codec import JSON
 
 from .plain import json_text, storable
 from .pool import Store
@@ -82,7 +83,7 @@ class Experts:
                 raise NotFound(f"no expert {expert}")
 
 
-def _expert(profile: dict[str, Any]) -> Expert:
+def _expert(profile: Mapping[str, JSON]) -> Expert:
     unknown = profile.keys() - {field.name for field in dataclasses.fields(Expert)}
     try:
         if unknown:

@@ -19,6 +19,7 @@ from vital_engine.errors import StoreError
 from vital_engine.nouns import Passage
 from vital_engine.nouns.stored import (
     Catalogue,
+    Counts,
     DocumentEntry,
     LexicalSegment,
     StoredDocument,
@@ -231,7 +232,7 @@ class Reader:
         )
         return [Unembedded(*row) for row in rows]
 
-    async def counts(self, *, model: int | None) -> dict[str, Any]:
+    async def counts(self, *, model: int | None) -> Counts:
         """How much there is: documents, passages, vectors of *model*, segments, and the index's version."""
         rows = await self._rows(
             "select (select count(*) from documents where tenant = %s), (select count(*) from passages where tenant = %s),"
@@ -242,7 +243,8 @@ class Reader:
             model,
             *[self.tenant] * 2,
         )
-        return dict(zip(("documents", "passages", "vectors", "segments", "version"), rows[0], strict=True))
+        documents, passages, vectors, segments, version = rows[0]
+        return Counts(documents=documents, passages=passages, vectors=vectors, segments=segments, version=version)
 
 
 def literal(vector: Sequence[float]) -> str:

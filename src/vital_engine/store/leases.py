@@ -4,7 +4,7 @@ expires."""
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 from vital_engine.nouns import Lease, Question, Scope
 
@@ -74,7 +74,7 @@ class StoredConversationLock:
 
     async def ask(self, question: Question, *, seconds: float) -> Lease:
         """See the port. The line of one conversation is joined by one at a time, so that numbers are its order."""
-        given: dict[str, Any] = {
+        given: dict[str, str | float] = {
             "tenant": question.tenant,
             "user": storable(question.user),
             "conversation": storable(question.conversation or ""),

@@ -128,7 +128,7 @@ class TurnVectors:
         """*turns*, which from now on also has each turn that it kept embedded, by a task that *start* begins."""
         return _Embedding(self, turns, start)
 
-    def _talk(self, question: Question) -> dict[str, Any]:
+    def _talk(self, question: Question) -> dict[str, object]:
         conversation = storable(question.conversation or "")
         return {"user": storable(question.user), "conversation": conversation, "model": self._embedder.model}
 

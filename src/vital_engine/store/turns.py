@@ -236,7 +236,7 @@ def _identity(run_id: str) -> str:
     return storable(run_id)
 
 
-def _asked(question: Question, mode: int) -> dict[str, Any]:
+def _asked(question: Question, mode: int) -> dict[str, str | int | None]:
     conversation = question.conversation
     return {
         "tenant": question.tenant,
@@ -417,7 +417,7 @@ class Listing:
         limit: int,
     ) -> tuple[ApprovalLine, ...]:
         ordinal, position = after or (None, None)
-        given: dict[str, Any] = {
+        given: dict[str, object] = {
             "user": storable(scope.user),
             "id": None if approval is None else storable(approval),
             "run_id": None if run_id is None else storable(run_id),

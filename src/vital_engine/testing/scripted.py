@@ -258,14 +258,14 @@ class Stage:
         signature = inspect.signature(method)
         name = method.__name__
 
-        def write(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recorded:
+        def write(args: tuple[object, ...], kwargs: dict[str, object]) -> Recorded:
             bound = signature.bind(None, *args, **kwargs).arguments
             bound.pop("self", None)
             call = Recorded(act.step, name, dict(bound), self.now())
             self.calls.append(call)
             return call
 
-        def give(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def give(args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
             return result(*args, **kwargs) if act.value is NOTHING else act.value
 
         def blocking(*args: Any, **kwargs: Any) -> Any:

@@ -64,7 +64,7 @@ def visible(value: Any) -> str:
     return _UNCOMMON.sub(_escaped, _json(value))
 
 
-def json_object(text: str) -> dict[str, Any]:
+def json_object(text: str) -> dict[str, object]:
     """The arguments that a person typed. :raises InvalidArguments: that is no JSON object."""
     try:
         value = json.loads(text)

@@ -12,7 +12,7 @@ import pytest
 from vital_engine.nouns import Evidence, Scope
 from vital_engine.services.retrieval.chunking import Chunk, chunk
 from vital_engine.services.retrieval.ingest import Failure, IngestReport, ingest
-from vital_engine.services.retrieval.library import Library
+from vital_engine.services.retrieval.library import Library, LibraryStatus
 from vital_engine.services.retrieval.reading import Document
 from vital_engine.services.retrieval.reading.document import compose
 from vital_engine.store import Knowledge, Store
@@ -93,7 +93,7 @@ class Shelf:
     async def find(self, query: str, *, k: int = 5, tenant: str = "t1", domains: Sequence[str] = ()) -> Evidence:
         return await self.library.search(query, k=k, scope=Scope(tenant, "u1", tuple(domains)))
 
-    async def status(self, tenant: str = "t1") -> dict[str, Any]:
+    async def status(self, tenant: str = "t1") -> LibraryStatus:
         return await self.library.status(scope=Scope(tenant, "u1"))
 
 

@@ -229,9 +229,10 @@ async def test_what_comes_of_a_conversation_that_was_handed_in_is_marked(
 ) -> None:
     server.say(Reply(function_calls=(ANN,)), Reply(function_calls=(ANN,)))
     workflow = Mode1ManualWorkflow(services, watchers=())
-    alone = await workflow.execute(ask(Mode1ManualWorkflow))
+    text = f"Greet Ann. {TEXT}"  # a value that a model gives must stand in the question, or it is marked too
+    alone = await workflow.execute(ask(Mode1ManualWorkflow, text))
     memory = Memory((PastTurn("Who is she?", "She is Ann."),))
-    handed = await workflow.execute(ask(Mode1ManualWorkflow, memory=memory))
+    handed = await workflow.execute(ask(Mode1ManualWorkflow, text, memory=memory))
     assert [[a.tool_call.tainted for a in answer.approvals] for answer in (alone, handed)] == [[False], [True]]
     assert "She is Ann." in str(server.requests[1].body["messages"])
 

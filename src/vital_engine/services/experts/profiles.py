@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from vital_engine.errors import ConfigError
 from vital_engine.nouns import Expert
+from vital_engine.nouns.codec import JSON
 
 MAX_BYTES = 1_000_000
 
@@ -124,7 +125,7 @@ def shipped_experts() -> tuple[Expert, ...]:
     return read_experts(file.read_text("utf-8"), source="the shipped experts")
 
 
-def _told(error: ValidationError, value: dict[str, Any]) -> Iterable[str]:
+def _told(error: ValidationError, value: Mapping[str, JSON]) -> Iterable[str]:
     """Each fault as "expert oncology: modes.0: Input should be ...", the expert by its id where it has one."""
     for fault in error.errors(include_url=False, include_input=False):
         place = list(fault["loc"])

@@ -42,6 +42,7 @@ import anyio
 
 from vital_engine.errors import ConfigError, ContextTooLong, ModelError, ModelUnavailable, StreamBroken
 from vital_engine.nouns import Passage, Piece, Prefilled, Prompt, Segment, Usage
+from vital_engine.nouns.codec import JSON
 from vital_engine.text.sentences import split
 from vital_engine.text.tokens import estimate_tokens, estimate_usage
 
@@ -213,7 +214,7 @@ class LocalServer:
         except RuntimeError as error:
             raise ModelUnavailable(f"llama.cpp cannot load {self._path.name}: {error}", service="model") from error
 
-    def run(self, request: dict[str, Any], call: ServerCall) -> None:
+    def run(self, request: Mapping[str, JSON], call: ServerCall) -> None:
         """One call, in its own thread, from the first token to the last or until it is stopped."""
 
         def heard(data: Mapping[str, Any]) -> bool:
@@ -369,7 +370,7 @@ class Local:
             raise _broken(call.error or "it was closed", begun=begun) from call.cause
 
 
-def _request(prompt: Prompt, slot: int, *, read_only: bool) -> dict[str, Any]:
+def _request(prompt: Prompt, slot: int, *, read_only: bool) -> dict[str, JSON]:
     return {
         "messages": prompt.messages(),
         "id_slot": slot,

@@ -27,6 +27,7 @@ import openai
 
 from vital_engine.errors import ConfigError, ContextTooLong, ModelError, ModelUnavailable, RateLimited, StreamBroken
 from vital_engine.nouns import FunctionCalls, Piece, Prefilled, Prompt, Usage
+from vital_engine.nouns.codec import JSON
 from vital_engine.text.tokens import estimate_usage
 
 from .chunks import Chunk, events, read_chunk, read_completion, read_function_calls
@@ -154,8 +155,8 @@ class OpenAICompatible:
             wait += error.retry_after  # never earlier than it asked, and not all of us at one moment
         return wait if _now() + wait < call.deadline and self.budget.spend() else None
 
-    def _arguments(self, prompt: Prompt, more: Mapping[str, Any]) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
+    def _arguments(self, prompt: Prompt, more: Mapping[str, Any]) -> dict[str, JSON]:
+        arguments: dict[str, JSON] = {
             "model": prompt.model or self.model,
             "messages": prompt.messages(),
             "temperature": prompt.temperature,
@@ -273,7 +274,7 @@ class OpenAICompatible:
 class _Call:
     """One attempt: what is asked, until when, and how far it came."""
 
-    arguments: dict[str, Any]
+    arguments: dict[str, JSON]
     patience: Patience
     deadline: float
     begun: bool = False
@@ -369,10 +370,12 @@ def split_address(base_url: str) -> tuple[str, dict[str, str]]:
     return urlunsplit((parts.scheme, parts.netloc, path, "", "")), dict(parse_qsl(parts.query))
 
 
-def credentials(host: str, query: Mapping[str, str], api_key: str | None, more: Mapping[str, str]) -> dict[str, Any]:
+def credentials(
+    host: str, query: Mapping[str, str], api_key: str | None, more: Mapping[str, str]
+) -> dict[str, str | openai.Omit]:
     """Headers of every request. ``omit`` keeps out what the SDK would take from the environment."""
     azure = host.endswith(AZURE) or "api-version" in query
-    headers: dict[str, Any] = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
+    headers: dict[str, str | openai.Omit] = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
     if api_key is None or azure:
         headers["Authorization"] = openai.omit
     if api_key is not None and azure:
@@ -436,7 +439,7 @@ def typed_stream_error(body: Mapping[str, Any]) -> ModelError:
     return ModelUnavailable(said, service=_SERVICE, retryable=True)
 
 
-def adapted(arguments: Mapping[str, Any], error: openai.APIStatusError) -> dict[str, Any] | None:
+def adapted(arguments: Mapping[str, JSON], error: openai.APIStatusError) -> dict[str, JSON] | None:
     """*arguments* without what this server refused, or None if the refusal was about something else.
 
     Servers differ in three optional fields: ``stream_options`` (unknown to older ones), ``max_tokens`` (called

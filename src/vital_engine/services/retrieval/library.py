@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from vital_engine.errors import ConfigError, InvalidQuestion, NotFound, ServiceError
 from vital_engine.nouns import Evidence, Passage, Scope
-from vital_engine.nouns.stored import Catalogue, DocumentEntry, StoredDocument
+from vital_engine.nouns.stored import Catalogue, Counts, DocumentEntry, StoredDocument
 from vital_engine.ports import Embedder
 from vital_engine.text.words import ANALYSIS, terms
 
@@ -36,6 +36,12 @@ LONGEST_QUERY = 20_000
 
 Ranked = tuple[int, float, dict[str, float]]
 """A passage's ordinal, its score, and what that was made of."""
+
+
+class LibraryStatus(Counts):
+    """The same, and the name of the present model; None: it searches by words only."""
+
+    model: str | None
 
 
 class LibraryReader(LexicalReader, Protocol):
@@ -71,7 +77,7 @@ class LibraryReader(LexicalReader, Protocol):
     ) -> tuple[DocumentEntry, ...]:
         """A page of the list of documents, ordered by id, from the one behind *after*."""
 
-    async def counts(self, *, model: int | None) -> dict[str, Any]:
+    async def counts(self, *, model: int | None) -> Counts:
         """Numbers of documents, passages, vectors and segments, and the version."""
 
 
@@ -310,13 +316,15 @@ class Library:
             await writer.changed()
         await keep_up(self._shelves, scope.tenant)
 
-    async def status(self, *, scope: Scope) -> dict[str, Any]:
+    async def status(self, *, scope: Scope) -> LibraryStatus:
         """Documents, passages, vectors of the present model, segments, version; and "model", None without one."""
         async with self._shelves.reading(scope.tenant) as reader:
             embedder, model = self._embedder, None
             if embedder is not None:
                 model = await reader.model(embedder.model, embedder.dimensions)
-            return {**await reader.counts(model=model), "model": embedder.model if embedder is not None else None}
+            return LibraryStatus(
+                **await reader.counts(model=model), model=embedder.model if embedder is not None else None
+            )
 
 
 async def _document(reader: LibraryReader, document: str, scope: Scope) -> StoredDocument:

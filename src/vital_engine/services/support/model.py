@@ -152,7 +152,7 @@ class Logistic:
         weights, mean, scale = arrays
         return cls(expected, weights, float(stored["bias"]), mean, scale)
 
-    def stored(self) -> dict[str, Any]:
+    def stored(self) -> Mapping[str, Sequence[str] | Sequence[float] | float]:
         """What :meth:`parse` reads, with six significant digits."""
         short = {k: [float(f"{v:.6g}") for v in getattr(self, k)] for k in ("weights", "mean", "scale")}
         return {"features": list(self.features), "bias": float(f"{self.bias:.6g}"), **short}

@@ -79,7 +79,12 @@ def _line(passage: Passage) -> str:
     return f"- {passage.title or passage.document}{page}: {' '.join(passage.text.split())}"
 
 
-def _kept(passage: Passage) -> dict[str, Any]:
+def _kept(passage: Passage) -> dict[str, str | int | float | None]:
     """Where it stands, not what it says: the text is in the store already."""
-    kept = {"id": passage.id, "document": passage.document, "start": passage.start, "end": passage.end}
+    kept: dict[str, str | int | float | None] = {
+        "id": passage.id,
+        "document": passage.document,
+        "start": passage.start,
+        "end": passage.end,
+    }
     return kept | {"page": passage.page, "score": round(passage.score, 4)}

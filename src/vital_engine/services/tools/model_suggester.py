@@ -15,10 +15,11 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from vital_engine.errors import InvalidArguments, ModelError, ServiceError
 from vital_engine.nouns import ArgumentSource, Brief, Call, FunctionCall, Memory, Question, ToolCall, ToolSuggestions
+from vital_engine.nouns.codec import JSON
 from vital_engine.ports import FunctionCalling, ToolSuggester
 
 from .schema import canonical
@@ -197,5 +198,5 @@ def _conversation(memory: Memory | None) -> str:
     return "\n".join(filter(None, (memory.summary, *memory.facts, *turns)))
 
 
-def _function(each: AnyTool) -> dict[str, Any]:
+def _function(each: AnyTool) -> dict[str, JSON]:
     return {"name": each.name, "description": each.description, "parameters": each.schema}

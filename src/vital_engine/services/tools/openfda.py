@@ -8,12 +8,14 @@ drug.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field
 
 from vital_engine.errors import ToolError
 from vital_engine.nouns import Effect
+from vital_engine.nouns.codec import JSON
 
 from .tool import AnyTool, Output, Reading, tool
 from .web import WebSource, clean
@@ -49,7 +51,7 @@ class OpenFDA:
         self._web = WebSource("openfda", base_url, timeout=timeout, tries=tries, per_second=3.5)
         self._always = {"api_key": api_key} if api_key else {}
 
-    async def label(self, drug: str) -> tuple[dict[str, Any] | None, str]:
+    async def label(self, drug: str) -> tuple[Mapping[str, JSON] | None, str]:
         """The newest label with that generic or brand name, or None; and the date of the data."""
         name = _quoted(drug)
         search = f"openfda.generic_name:{name} openfda.brand_name:{name}"  # a space is OR
@@ -70,7 +72,7 @@ class OpenFDA:
         """Close the HTTP client."""
         await self._web.aclose()
 
-    async def _results(self, path: str, parameters: dict[str, str]) -> tuple[list[dict[str, Any]], str]:
+    async def _results(self, path: str, parameters: dict[str, str]) -> tuple[list[Mapping[str, JSON]], str]:
         """The results and the date of the data. "No matches found" is a 404 here, and means nothing found."""
         status, answer = await self._web.get(path, self._always | parameters)
         if status == 404:

@@ -7,12 +7,14 @@ requests a second without an API key, 10 with one, and for the caller's tool nam
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from collections.abc import Mapping
+from typing import Annotated, Final, TypedDict
 
 from pydantic import Field
 
 from vital_engine.errors import ToolError
 from vital_engine.nouns import Effect
+from vital_engine.nouns.codec import JSON
 
 from .tool import AnyTool, Output, Reading, tool
 from .web import WebSource, clean
@@ -25,6 +27,17 @@ _ASKED = (
     re.compile(rf"\b(?:search|find|look\s+up|look\s+for|get|list|show)\s+(?:me\s+)?(?:recent\s+|new\s+)?(?:(?:papers|articles|studies|publications|literature)\s+)?(?:for|about|on)?\s*{_TOPIC}\s+(?:in|on|from)\s+pub\s?med\b", re.IGNORECASE),
     re.compile(rf"^\s*pub\s?med\s*:\s*{_TOPIC}\s*$", re.IGNORECASE),
 )  # fmt: skip
+
+
+class Article(TypedDict):
+    """What PubMed says of an article. ``date``: as it is printed; ``doi``: None: it has none."""
+
+    pmid: str
+    title: str
+    authors: list[str]
+    journal: str
+    date: str
+    doi: str | None
 
 
 class PubMed:
@@ -44,7 +57,7 @@ class PubMed:
         known = {"db": "pubmed", "retmode": "json", "tool": "vital-engine", "email": email, "api_key": api_key}
         self._always = {name: value for name, value in known.items() if value}
 
-    async def search(self, query: str, *, limit: int) -> tuple[int, list[dict[str, Any]]]:
+    async def search(self, query: str, *, limit: int) -> tuple[int, list[Article]]:
         """Search for articles.
 
         :returns: how many articles match, and the first *limit* of them by relevance.
@@ -65,7 +78,7 @@ class PubMed:
         """Close the HTTP client."""
         await self._web.aclose()
 
-    async def _result(self, path: str, key: str, parameters: dict[str, str]) -> dict[str, Any]:
+    async def _result(self, path: str, key: str, parameters: dict[str, str]) -> Mapping[str, JSON]:
         status, answer = await self._web.get(path, self._always | parameters)
         result = answer.get(key)
         if status == 404 or not isinstance(result, dict) or "ERROR" in result:
@@ -73,7 +86,7 @@ class PubMed:
         return result
 
 
-def _article(pmid: str, summary: dict[str, Any]) -> dict[str, Any]:
+def _article(pmid: str, summary: Mapping[str, JSON]) -> Article:
     authors = [clean(author.get("name", "")) for author in summary.get("authors", []) if isinstance(author, dict)]
     doi = next((i.get("value") for i in summary.get("articleids", []) if i.get("idtype") == "doi"), None)
     return {
@@ -124,7 +137,7 @@ def pubmed_search(pubmed: PubMed) -> AnyTool:
     return pubmed_search
 
 
-def _line(article: dict[str, Any]) -> str:
+def _line(article: Article) -> str:
     first = article["authors"][0] + (" et al." if len(article["authors"]) > 1 else "") if article["authors"] else ""
     parts = (first, article["title"], article["journal"], article["date"], f"PMID {article['pmid']}")
     return "- " + ". ".join(part.rstrip(".") for part in parts if part)

@@ -217,7 +217,7 @@ def reader(wordings: Mapping[str, Wording], *, required: Collection[str], whole:
     """
 
     def read(text: str) -> tuple[Reading, ...]:
-        arguments: dict[str, Any] = {}
+        arguments: dict[str, float | str] = {}
         notes: list[str] = []
         for name, wording in wordings.items():
             try:

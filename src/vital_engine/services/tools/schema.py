@@ -24,6 +24,7 @@ from pydantic_core import to_jsonable_python
 
 from vital_engine.errors import ConfigError, InvalidArguments
 from vital_engine.nouns import Scope
+from vital_engine.nouns.codec import JSON
 
 CallKey = NewType("CallKey", str)
 """The key of one approved call, the same on every try: what makes a write happen once."""
@@ -39,7 +40,7 @@ class Form:
     filled: Mapping[str, Any]
 
     @property
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> dict[str, JSON]:
         """JSON schema (2020-12) of the arguments."""
         return self.model.model_json_schema()
 
@@ -48,7 +49,7 @@ class Form:
         """Names of the arguments without a default."""
         return tuple(name for name, field in self.model.model_fields.items() if field.is_required())
 
-    def validate(self, arguments: Mapping[str, Any], *, tool: str) -> dict[str, Any]:
+    def validate(self, arguments: Mapping[str, Any], *, tool: str) -> dict[str, object]:
         """*arguments* as the function takes them, with defaults.
 
         :param arguments: JSON values.
@@ -58,7 +59,7 @@ class Form:
         checked = self._checked(arguments, tool)
         return {name: getattr(checked, name) for name in self.model.model_fields}
 
-    def normal(self, arguments: Mapping[str, Any], *, tool: str) -> dict[str, Any]:
+    def normal(self, arguments: Mapping[str, Any], *, tool: str) -> dict[str, JSON]:
         """*arguments* as JSON values in one normal form: validated, defaults shown, a float's whole numbers as floats."""
         return self._checked(arguments, tool).model_dump(mode="json")
 
@@ -94,7 +95,7 @@ def form_of(function: Callable[..., Any]) -> Form:
     hints, parameters = _signature(function, name)
     described = parameter_descriptions(function)
     fields: dict[str, Any] = {}
-    filled: dict[str, Any] = {}
+    filled: dict[str, object] = {}
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             raise ConfigError(

@@ -18,6 +18,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack,
 
 from vital_engine.errors import ConfigError
 from vital_engine.nouns import Effect, Scope
+from vital_engine.nouns.codec import JSON
 
 from .schema import CallKey, Form, canonical, description, form_of, is_async, name_of
 
@@ -110,9 +111,9 @@ class Tool(Generic[P, R]):
         given = inspect.signature(self.function).bind_partial(*args, **kwargs).arguments
         own = {name: value for name, value in given.items() if name in self.form.filled}
         checked = self.form.validate({n: v for n, v in given.items() if n not in own}, tool=self.name)
-        return self.function(**checked, **own)  # type: ignore[call-arg]  # the names are the signature's own
+        return self.function(**checked, **own)  # type: ignore[arg-type, call-arg]  # the names are the signature's own
 
-    def bind(self, arguments: Mapping[str, Any], *, scope: Scope, key: str) -> dict[str, Any]:
+    def bind(self, arguments: Mapping[str, Any], *, scope: Scope, key: str) -> dict[str, object]:
         """Everything that the function takes: *arguments* validated, and what the engine fills in itself."""
         checked = self.form.validate(arguments, tool=self.name)
         own = {name: scope if hint is Scope else CallKey(key) for name, hint in self.form.filled.items()}
@@ -124,7 +125,7 @@ class Tool(Generic[P, R]):
         return is_async(self.function)
 
     @property
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> dict[str, JSON]:
         """JSON schema of the arguments."""
         return self.form.schema
 

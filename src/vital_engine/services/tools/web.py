@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 
 from vital_engine.errors import ConfigError, ToolError, ToolUnavailable
+from vital_engine.nouns.codec import JSON
 
 MAX_BYTES: Final = 4_000_000
 """Of one response; what is larger is refused, not cut: half a JSON document is none."""
@@ -42,7 +43,7 @@ class WebSource:
         self._client: httpx2.AsyncClient | None = None
         self._free_at = 0.0
 
-    async def get(self, path: str, parameters: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    async def get(self, path: str, parameters: Mapping[str, str]) -> tuple[int, Mapping[str, JSON]]:
         """Make one request.
 
         :returns: the status (200 to 299, or 404) and the JSON object.
@@ -94,7 +95,7 @@ class WebSource:
         if start > now:
             await asyncio.sleep(start - now)
 
-    def _object(self, status: int, body: bytes) -> dict[str, Any]:
+    def _object(self, status: int, body: bytes) -> Mapping[str, JSON]:
         if not (200 <= status < 300 or status == 404):
             raise ToolError(f"{self.name}: it answered {status}", service=self.name)
         try:

@@ -14,9 +14,10 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from vital_engine.errors import UnreadableDocument
+from vital_engine.nouns.codec import JSON
 
 from .document import Document, Page, Problem, compose, decoded, normalised, unwrapped
 from .markup import declared_encoding, from_html, from_markdown
@@ -200,7 +201,7 @@ def _one(data: bytes, kind: str, name: str, limits: Limits) -> Document:
             problems=found.problems,
         )
     text, problems = decoded(data, declared=declared_encoding(data) if kind == "text/html" else "")
-    title, metadata = "", dict[str, Any]()
+    title, metadata = "", dict[str, JSON]()
     if kind == "text/html":
         title, text = from_html(text)
     elif kind == "text/markdown":

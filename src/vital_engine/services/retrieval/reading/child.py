@@ -12,7 +12,7 @@ import io
 import json
 import sys
 import zipfile
-from typing import Any
+from typing import Any, TypedDict
 
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _RAISED = str.maketrans("0123456789+-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿ")
@@ -34,13 +34,20 @@ class _Unreadable(Exception):
     pass
 
 
+class _Read(TypedDict):
+    title: str
+    parts: list[str]
+    metadata: dict[str, int]
+    problems: list[list[str]]
+
+
 def main() -> None:
     """Read the file from standard input and write the JSON object to standard output."""
     kind, limits = sys.argv[1], json.loads(sys.argv[2])
     _confine(limits)
     data = sys.stdin.buffer.read()
     try:
-        found = _pdf(data, limits) if kind == "pdf" else _docx(data, limits)
+        found: _Read | dict[str, str] = _pdf(data, limits) if kind == "pdf" else _docx(data, limits)
     except _Unreadable as error:
         found = {"error": str(error)}
     except MemoryError:
@@ -65,7 +72,7 @@ def _confine(limits: dict[str, int]) -> None:
             continue
 
 
-def _pdf(data: bytes, limits: dict[str, int]) -> dict[str, Any]:
+def _pdf(data: bytes, limits: dict[str, int]) -> _Read:
     import logging
 
     from pypdf import PdfReader
@@ -109,7 +116,7 @@ def _pdf(data: bytes, limits: dict[str, int]) -> dict[str, Any]:
     return {"title": title, "parts": parts, "metadata": {"pages": count}, "problems": problems}
 
 
-def _docx(data: bytes, limits: dict[str, int]) -> dict[str, Any]:
+def _docx(data: bytes, limits: dict[str, int]) -> _Read:
     import docx
     from docx.opc.exceptions import OpcError
     from docx.table import Table

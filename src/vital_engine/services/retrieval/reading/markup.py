@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import yaml
 from markdown_it import MarkdownIt
@@ -140,10 +140,12 @@ def raise_digits(text: str) -> str | None:
     return text.translate(_RAISED) if re.fullmatch(r"[+\-−]?[\dn]{1,4}", text) else None
 
 
+Written: TypeAlias = "str | list[Written] | dict[str, Written]"
+"""A value of a front matter: nothing in it is read as a date or a number."""
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.{0,20000}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 
 
-def from_markdown(source: str) -> tuple[str, str, dict[str, Any]]:
+def from_markdown(source: str) -> tuple[str, str, dict[str, Written]]:
     """Title, text and front matter of *source* (CommonMark with tables). A first heading of level 1 is the title,
     and is then not part of the text.
     The front matter's scalars stay strings."""
@@ -155,7 +157,7 @@ def from_markdown(source: str) -> tuple[str, str, dict[str, Any]]:
     return title, "".join(_blocks(tokens)), front
 
 
-def _front_matter(source: str) -> tuple[dict[str, Any], str]:
+def _front_matter(source: str) -> tuple[dict[str, Written], str]:
     match = _FRONT_MATTER.match(source)
     if match is None:
         return {}, source

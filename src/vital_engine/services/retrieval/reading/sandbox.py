@@ -12,7 +12,6 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vital_engine.errors import UnreadableDocument
 
@@ -41,7 +40,7 @@ class Parsed:
 
     title: str
     parts: tuple[str, ...]
-    metadata: dict[str, Any]
+    metadata: dict[str, int]
     problems: tuple[Problem, ...]
 
 
