@@ -22,7 +22,7 @@ ASKED = Question("How much is left of 80 mg after 3 half-lives?", tenant="local"
 
 def half_life_left(dose_mg: float, half_lives: int) -> float:
     """What is left of a dose after some half-lives."""
-    return dose_mg / 2**half_lives
+    return dose_mg / 2.0**half_lives
 
 
 def greet(name: str) -> str:

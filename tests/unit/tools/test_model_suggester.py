@@ -36,7 +36,7 @@ USAGE = Usage(input=300, output=20)
 
 def half_life_left(dose_mg: float, half_lives: int) -> float:
     """What is left of a dose after some half-lives."""
-    return dose_mg / 2**half_lives
+    return dose_mg / 2.0**half_lives
 
 
 def greet(name: str) -> str:

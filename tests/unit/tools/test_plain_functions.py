@@ -26,7 +26,7 @@ Briefed = Callable[..., Brief]
 
 def half_life_left(dose_mg: float, half_lives: int) -> float:
     """What is left of a dose after some half-lives."""
-    return dose_mg / 2**half_lives
+    return dose_mg / 2.0**half_lives
 
 
 class Route(StrEnum):
